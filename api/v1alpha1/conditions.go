@@ -1,0 +1,63 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Condition types of a FirmwareUpgrade. Ready, Reconciling and Stalled follow kstatus, so that Flux, Argo CD and
+// kubectl understand them; never are Reconciling and Stalled true at once.
+const (
+	// ConditionReady is true when the upgrade finished without failures, or with failures within the failure policy.
+	ConditionReady = "Ready"
+	// ConditionReconciling is true while results are awaited.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is true when somebody has to act: the upgrade went wrong or can't be counted.
+	ConditionStalled = "Stalled"
+	// ConditionFinished is true once the upgrade came to an end, either way.
+	ConditionFinished = "Finished"
+	// ConditionDegraded is true as soon as the failure policy is broken.
+	ConditionDegraded = "Degraded"
+)
+
+// Reasons of the conditions above.
+const (
+	// ReasonPending means that no device has reported yet.
+	ReasonPending = "Pending"
+	// ReasonRunning means that devices have reported and others are awaited.
+	ReasonRunning = "Running"
+	// ReasonSucceeded means that every device that reported succeeded.
+	ReasonSucceeded = "Succeeded"
+	// ReasonPartiallySucceeded means that some devices succeeded and some failed.
+	ReasonPartiallySucceeded = "PartiallySucceeded"
+	// ReasonFailed means that no device succeeded, or that the failure policy is broken.
+	ReasonFailed = "Failed"
+	// ReasonDeadlineExceeded means that the deadline passed while devices were pending or in progress.
+	ReasonDeadlineExceeded = "DeadlineExceeded"
+	// ReasonFailurePolicyBroken means that more devices failed than spec.failurePolicy allows.
+	ReasonFailurePolicyBroken = "FailurePolicyBroken"
+	// ReasonWithinPolicy means that no more devices failed than spec.failurePolicy allows.
+	ReasonWithinPolicy = "WithinPolicy"
+	// ReasonNoFailurePolicy means that spec.failurePolicy is not set, so that it can't be broken.
+	ReasonNoFailurePolicy = "NoFailurePolicy"
+	// ReasonDuplicateOperation means that another FirmwareUpgrade has the task.
+	ReasonDuplicateOperation = "DuplicateOperation"
+	// ReasonAmbiguousOperation means that spec.appId is not set and several applications report this operationId.
+	ReasonAmbiguousOperation = "AmbiguousOperation"
+	// ReasonNotPermitted means that the application is not one of this namespace's.
+	ReasonNotPermitted = "NotPermitted"
+	// ReasonResultsIncomplete means that fewer results are stored than the status has already counted.
+	ReasonResultsIncomplete = "ResultsIncomplete"
+)
+
+// Labels, annotations and field selectors.
+const (
+	// LabelPlaceholder marks a FirmwareUpgrade that the operator made for a task that nobody declared. Editing its
+	// spec makes it a declared one.
+	LabelPlaceholder = "fwupgrade.io/placeholder"
+	// LabelTask is the hash of the one task a compacted slice holds results of. Mixed slices don't have it.
+	LabelTask = "fwupgrade.io/task-hash"
+	// AnnotationPurgeOnDelete, set to "true" on a FirmwareUpgrade, removes the stored results of its task at once when
+	// the FirmwareUpgrade is deleted, instead of keeping them until retention.
+	AnnotationPurgeOnDelete = "fwupgrade.io/purge-on-delete"
+	// FieldOperationID is the selectable field of a FirmwareUpgrade that holds spec.operationId.
+	FieldOperationID = "spec.operationId"
+)
