@@ -1,0 +1,148 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package applications
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+)
+
+// maxFileBytes bounds the file: a ConfigMap can't be larger either.
+const maxFileBytes = 1 << 20
+
+// file is the format of the applications file.
+type file struct {
+	// Applications are the known applications; the others may not be claimed by anybody.
+	Applications []application `json:"applications"`
+}
+
+// application is an entry of the file.
+type application struct {
+	// AppID is the platform's id of the application.
+	AppID string `json:"appId"`
+	// Namespaces may claim the application's tasks.
+	Namespaces []string `json:"namespaces"`
+	// SecretsFile holds callback secrets that authenticate pushes of this application only, one a line.
+	SecretsFile string `json:"secretsFile"`
+}
+
+// Load reads an applications file: YAML, at most 1 MiB, keys exactly as documented. The error names the file, the key
+// and what to change. Files of secrets are named by it but not read here.
+func Load(path string) (*Map, error) {
+	content, err := readBounded(path)
+	if err != nil {
+		return nil, fmt.Errorf("applications file %s: %w", path, err)
+	}
+	f, err := parse(content)
+	if err != nil {
+		return nil, fmt.Errorf("applications file %s: %w", path, err)
+	}
+	if err := f.validate(); err != nil {
+		return nil, fmt.Errorf("applications file %s: %w", path, err)
+	}
+	return newMap(f, filepath.Dir(path)), nil
+}
+
+func readBounded(path string) ([]byte, error) {
+	opened, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("can't be read: %w", unwrapPath(err))
+	}
+	defer func() { _ = opened.Close() }()
+	content, err := io.ReadAll(io.LimitReader(opened, maxFileBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("can't be read: %w", unwrapPath(err))
+	}
+	if len(content) > maxFileBytes {
+		return nil, fmt.Errorf("is larger than %d bytes: split the installation or shorten it", maxFileBytes)
+	}
+	return content, nil
+}
+
+// unwrapPath leaves the path out of an error whose message names it already.
+func unwrapPath(err error) error {
+	if pathErr, ok := errors.AsType[*os.PathError](err); ok {
+		return pathErr.Err
+	}
+	return err
+}
+
+// parse is strict: a misspelt key would otherwise silently permit or refuse something. Keys are matched by case.
+func parse(content []byte) (*file, error) {
+	asJSON, err := yaml.YAMLToJSONStrict(content)
+	if err != nil {
+		return nil, fmt.Errorf("is not the expected YAML: %w", err)
+	}
+	f := &file{}
+	strict, err := kjson.UnmarshalStrict(asJSON, f)
+	if err != nil {
+		return nil, fmt.Errorf("is not the expected YAML: %w", err)
+	}
+	if len(strict) > 0 {
+		return nil, fmt.Errorf("remove or correct the key: %w", errors.Join(strict...))
+	}
+	return f, nil
+}
+
+func (f *file) validate() error {
+	if len(f.Applications) == 0 {
+		return errors.New("applications: lists none, so nobody could claim anything: add one, or don't pass the file")
+	}
+	seen := make(map[string]int, len(f.Applications))
+	for i, a := range f.Applications {
+		at := fmt.Sprintf("applications[%d]", i)
+		if err := checkAppID(a.AppID); err != nil {
+			return fmt.Errorf("%s.appId: %w", at, err)
+		}
+		if first, ok := seen[a.AppID]; ok {
+			return fmt.Errorf("%s.appId: %q is the appId of applications[%d] already: put all its namespaces there",
+				at, a.AppID, first)
+		}
+		seen[a.AppID] = i
+		if err := checkNamespaces(at+".namespaces", a.Namespaces); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkAppID(appID string) error {
+	switch {
+	case appID == "":
+		return errors.New("is missing: set it to the application's id on the platform")
+	case len(appID) > v1alpha1.MaxIDBytes:
+		return fmt.Errorf("is longer than %d bytes: no notification can carry it", v1alpha1.MaxIDBytes)
+	case !utf8.ValidString(appID) || strings.ContainsFunc(appID, unicode.IsControl):
+		return errors.New("holds control characters: no notification can carry them")
+	}
+	return nil
+}
+
+func checkNamespaces(at string, namespaces []string) error {
+	if len(namespaces) == 0 {
+		return fmt.Errorf("%s: lists none: add the namespaces that may claim the application's tasks", at)
+	}
+	for i, namespace := range namespaces {
+		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+			return fmt.Errorf("%s[%d]: %q is no name of a namespace: %s", at, i, namespace, strings.Join(problems, ", "))
+		}
+		if slices.Contains(namespaces[:i], namespace) {
+			return fmt.Errorf("%s[%d]: %q is listed twice: remove one", at, i, namespace)
+		}
+	}
+	return nil
+}

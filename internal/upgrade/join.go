@@ -1,0 +1,126 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package upgrade
+
+import (
+	"cmp"
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+)
+
+// rank is the place of a state in the order of the join. A state that is not known ranks below all others and counts
+// as in progress.
+type rank uint8
+
+const (
+	rankUnknown rank = iota
+	rankIdle
+	rankDownloading
+	rankDownloaded
+	rankUpdating
+	rankFailed
+	rankSucceeded
+	ranks // how many there are
+)
+
+func rankOf(state v1alpha1.State) rank {
+	switch state {
+	case v1alpha1.StateIdle:
+		return rankIdle
+	case v1alpha1.StateDownloading:
+		return rankDownloading
+	case v1alpha1.StateDownloaded:
+		return rankDownloaded
+	case v1alpha1.StateUpdating:
+		return rankUpdating
+	case v1alpha1.StateFailed:
+		return rankFailed
+	case v1alpha1.StateSucceeded:
+		return rankSucceeded
+	default:
+		return rankUnknown
+	}
+}
+
+// Normalize brings the times of a result into the form that everything else relies on. A time before the epoch, and a
+// receive time that is not set, becomes 1 µs, because 0 stands for none. A failed result gets as FailedAt the earlier
+// of its FailedAt, if it has one, and its ReceivedAt. A result in progress loses its FailedAt: a failure outranks it,
+// so that a device with a failure can't be in progress, and the sums need it to be so.
+func (r *Result) Normalize() {
+	r.ReceivedAt = max(r.ReceivedAt, 1)
+	if r.FailedAt != 0 {
+		r.FailedAt = max(r.FailedAt, 1)
+	}
+	switch rankOf(r.State) {
+	case rankSucceeded:
+	case rankFailed:
+		r.FailedAt = earliest(r.FailedAt, r.ReceivedAt)
+	default:
+		r.FailedAt = 0
+	}
+}
+
+// Digest is a fixed 64-bit hash of what the device reported: the sub-task and all fields, but neither the task, nor the
+// device, nor the times. It breaks the tie between results of a device with the same state and ReceivedAt, so that the
+// tally need not keep their strings.
+func (r *Result) Digest() uint64 {
+	fields := [...]string{
+		r.SubOperationID, string(r.State), r.TargetVersion, r.SourceVersion, r.CurVersion, r.StatusDesc, r.UpgradeTime,
+	}
+	var onStack [512]byte
+	buffer := onStack[:0]
+	for _, field := range fields {
+		// The length before each field keeps ("ab", "c") and ("a", "bc") apart.
+		buffer = binary.AppendUvarint(buffer, uint64(len(field)))
+		buffer = append(buffer, field...)
+	}
+	return xxhash.Sum64(buffer)
+}
+
+// Compare is the total order of the results of one device in one task: by state, then ReceivedAt, then Digest. It is
+// negative if a counts less than b, and 0 if they are the same result. Both must be normalized.
+func Compare(a, b *Result) int {
+	if c := cmp.Or(cmp.Compare(rankOf(a.State), rankOf(b.State)), cmp.Compare(a.ReceivedAt, b.ReceivedAt)); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.Digest(), b.Digest())
+}
+
+// Join is what two results of one device in one task amount to: the greater of them by Compare, with the earliest
+// failure of either. It is commutative, associative and, for a normalized result, idempotent. The result is normalized.
+func Join(a, b Result) Result {
+	a.Normalize()
+	b.Normalize()
+	failedAt := earliest(a.FailedAt, b.FailedAt)
+	if Compare(&a, &b) < 0 {
+		a = b
+	}
+	a.FailedAt = failedAt
+	return a
+}
+
+// earliest is the lesser of two times where 0 means none.
+func earliest(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
+// span is the first and the last of some receive times, in microseconds; 0 means none.
+type span struct{ first, last int64 }
+
+// include widens the span to a time, unless that is 0 or before the epoch, and says whether it did.
+func (s *span) include(at int64) bool {
+	if at <= 0 {
+		return false
+	}
+	before := *s
+	s.first = earliest(s.first, at)
+	s.last = max(s.last, at)
+	return *s != before
+}

@@ -1,0 +1,40 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package upgrade is the pure core of the operator: what a result is, how results of a device join, what they add up
+// to, and how they are packed into slices. It does no I/O and reads no clock.
+package upgrade
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+)
+
+// Task identifies a firmware upgrade task of the platform.
+type Task struct {
+	// AppID is the application; empty where the notifications name none.
+	AppID string
+	// OperationID is the platform's id of the task, opaque.
+	OperationID string
+}
+
+// Hash returns 32 hexadecimal digits that stand for the task where a platform id may not be used: in names and labels.
+func (t Task) Hash() string {
+	sum := sha256.Sum256([]byte(t.AppID + "\x00" + t.OperationID))
+	return hex.EncodeToString(sum[:16])
+}
+
+// Result is what one device reported for one task.
+type Result struct {
+	Task
+	DeviceID       string
+	SubOperationID string
+	v1alpha1.ResultFields
+	// ReceivedAt is when the notification arrived, in microseconds since 1970-01-01 UTC.
+	ReceivedAt int64
+	// FailedAt is when the device's earliest failure arrived, in microseconds since 1970-01-01 UTC; 0 if there was
+	// none. A failed result always has it.
+	FailedAt int64
+}

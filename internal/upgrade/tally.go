@@ -1,0 +1,141 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package upgrade
+
+import (
+	"hash/maphash"
+	"slices"
+	"strings"
+	"sync"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+)
+
+// Tally is what the results of every task add up to. Any order, repetition and compaction of the same slices makes the
+// same summaries. It keeps a small record for a device that succeeded or is in progress, and more only for those that
+// failed. It is safe for concurrent use.
+type Tally struct {
+	mu          sync.RWMutex
+	keys        keyring
+	tasks       map[Task]*taskTally
+	byOperation map[string][]Task // sorted by AppID
+	devices     int64
+}
+
+// NewTally returns an empty tally.
+func NewTally() *Tally {
+	return &Tally{
+		keys:        keyring{maphash.MakeSeed(), maphash.MakeSeed()},
+		tasks:       map[Task]*taskTally{},
+		byOperation: map[string][]Task{},
+	}
+}
+
+// Add joins the results of a slice to what is known, and returns the tasks of which it told something new, each once.
+// It keeps no memory of the spec.
+func (t *Tally) Add(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) []Task {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var changed []*taskTally
+	for i := range spec.Tasks {
+		entry := &spec.Tasks[i]
+		if len(entry.Results) == 0 {
+			continue
+		}
+		task := t.task(Task{AppID: entry.AppID, OperationID: entry.OperationID})
+		before := len(task.devices)
+		if task.add(t.keys, entry) && !task.changed {
+			task.changed = true
+			changed = append(changed, task)
+		}
+		t.devices += int64(len(task.devices) - before)
+	}
+
+	tasks := make([]Task, len(changed))
+	for i, task := range changed {
+		task.changed = false
+		tasks[i] = task.id
+	}
+	return tasks
+}
+
+// Forget drops all that is known of a task.
+func (t *Tally) Forget(task Task) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	tally, known := t.tasks[task]
+	if !known {
+		return
+	}
+	t.devices -= int64(len(tally.devices))
+	delete(t.tasks, task)
+	others := slices.DeleteFunc(t.byOperation[task.OperationID], func(other Task) bool { return other == task })
+	if len(others) == 0 {
+		delete(t.byOperation, task.OperationID)
+		return
+	}
+	t.byOperation[task.OperationID] = others
+}
+
+// Seal is called once, when all stored slices have been added. It sorts the failure log of every task by the time of
+// the failure, then by device, so that the next leader continues announcing about where the last one stopped. From then
+// on the logs grow in the order of arrival.
+func (t *Tally) Seal() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, task := range t.tasks {
+		task.failures.sort()
+	}
+}
+
+// Tasks returns the tasks with an operation id, one for each application that reports it, sorted by AppID.
+func (t *Tally) Tasks(operationID string) []Task {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return slices.Clone(t.byOperation[operationID])
+}
+
+// All returns all tasks, sorted by OperationID, then AppID.
+func (t *Tally) All() []Task {
+	t.mu.RLock()
+	tasks := make([]Task, 0, len(t.tasks))
+	for task := range t.tasks {
+		tasks = append(tasks, task)
+	}
+	t.mu.RUnlock()
+	slices.SortFunc(tasks, compareTasks)
+	return tasks
+}
+
+// Results returns how many devices have reported, added up over all tasks.
+func (t *Tally) Results() int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.devices
+}
+
+// task returns the tally of a task, a new one if there is none.
+func (t *Tally) task(id Task) *taskTally {
+	if task, known := t.tasks[id]; known {
+		return task
+	}
+	id = Task{AppID: strings.Clone(id.AppID), OperationID: strings.Clone(id.OperationID)}
+	task := newTaskTally(id)
+	t.tasks[id] = task
+	others := t.byOperation[id.OperationID]
+	at, _ := slices.BinarySearchFunc(others, id, compareTasks)
+	t.byOperation[id.OperationID] = slices.Insert(others, at, id)
+	return task
+}
+
+// deviceKey stands for a device id: 128 bits that nobody outside can choose, so that two ids practically never share
+// them.
+type deviceKey [2]uint64
+
+// keyring makes device keys.
+type keyring [2]maphash.Seed
+
+func (k keyring) key(deviceID string) deviceKey {
+	return deviceKey{maphash.String(k[0], deviceID), maphash.String(k[1], deviceID)}
+}
