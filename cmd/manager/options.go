@@ -1,0 +1,142 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"fwupgrade.io/operator/controllers"
+	"fwupgrade.io/operator/webhook"
+)
+
+// What --components may name.
+const (
+	componentWebhook     = "webhook"
+	componentControllers = "controllers"
+)
+
+// fallbackNamespace is the operator's namespace where neither a flag nor the pod says another.
+const fallbackNamespace = "fwupgrade-system"
+
+// options are the flags.
+type options struct {
+	kubeconfig string
+	components []string
+
+	callbackBindAddress string
+	callbackPath        string
+	callbackCertDir     string
+	callbackClientCA    string
+	callbackSecrets     string
+	allowAnonymous      bool
+	drainDuration       time.Duration
+
+	applicationsFile string
+	operatorNS       string
+	defaultNS        string
+	undeclared       string
+	maxStored        int
+	maxStatusWrites  int
+	retainUnclaimed  time.Duration
+
+	metricsBindAddress string
+	probeBindAddress   string
+	leaderElect        bool
+	log                zap.Options
+}
+
+// parse reads the flags; it checks no values.
+func parse(args []string) (*options, error) {
+	o := &options{}
+	fs := pflag.NewFlagSet("manager", pflag.ContinueOnError)
+	fs.SortFlags = false
+	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; without it KUBECONFIG, then the pod's service account")
+	fs.StringSliceVar(&o.components, "components", []string{componentWebhook, componentControllers},
+		"what this process runs: webhook, controllers or both")
+	o.addWebhookFlags(fs)
+	o.addControllerFlags(fs)
+	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", ":8080", "address of /metrics (plain HTTP); 0 turns it off")
+	fs.StringVar(&o.probeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	o.log = zap.Options{}
+	goFlags := flag.NewFlagSet("log", flag.ContinueOnError)
+	o.log.BindFlags(goFlags)
+	fs.AddGoFlagSet(goFlags)
+	if err := fs.Parse(args); err != nil {
+		return nil, fmt.Errorf("flags: %w", err)
+	}
+	if fs.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: every option begins with --", fs.Arg(0))
+	}
+	return o, nil
+}
+
+func (o *options) addWebhookFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.callbackBindAddress, "callback-bind-address", ":8443", "address on which the platform's pushes are received")
+	fs.StringVar(&o.callbackPath, "callback-path", webhook.DefaultCallbackPath, "path of the callback; a secret may follow it")
+	fs.StringVar(&o.callbackCertDir, "callback-cert-dir", "", "folder with tls.crt and tls.key, reloaded; without it plain HTTP")
+	fs.StringVar(&o.callbackClientCA, "callback-client-ca-file", "", "CA of client certificates that authenticate a push, reloaded")
+	fs.StringVar(&o.callbackSecrets, "callback-secrets-file", "", "secrets that authenticate a push as the last path segment, one a line, reloaded")
+	fs.BoolVar(&o.allowAnonymous, "allow-anonymous", false, "accept pushes from anybody")
+	fs.DurationVar(&o.drainDuration, "drain-duration", webhook.DefaultDrainDuration,
+		"how long pushes are still answered after readiness failed, when shutting down")
+}
+
+func (o *options) addControllerFlags(fs *pflag.FlagSet) {
+	fs.StringVar(&o.applicationsFile, "applications-file", "",
+		"YAML that maps applications to namespaces and to secrets of their own; without it every namespace may claim every task")
+	fs.StringVar(&o.undeclared, "undeclared", controllers.UndeclaredAdopt,
+		"what becomes of tasks that no FirmwareUpgrade declares: Adopt makes placeholders, Hold leaves them unclaimed")
+	fs.StringVar(&o.defaultNS, "default-namespace", "default", "namespace of placeholders")
+	fs.StringVar(&o.operatorNS, "operator-namespace", podNamespace(), "namespace of the slices and of the leader's lease")
+	fs.IntVar(&o.maxStored, "max-stored-results", 2_000_000, "results stored before new ones are refused with 503")
+	fs.IntVar(&o.maxStatusWrites, "max-status-writes-per-second", 150, "status writes a second over all FirmwareUpgrades")
+	fs.DurationVar(&o.retainUnclaimed, "retain-unclaimed", 7*24*time.Hour, "how long results are kept that no FirmwareUpgrade claims")
+	fs.BoolVar(&o.leaderElect, "leader-elect", true, "run the controllers in one process at a time; turn it off only where there is one")
+}
+
+// validate says what to change if a value or a combination can't work.
+func (o *options) validate() error {
+	var problems []error
+	for _, c := range o.components {
+		if c != componentWebhook && c != componentControllers {
+			problems = append(problems, fmt.Errorf("--components=%s is not known: name webhook, controllers or both", c))
+		}
+	}
+	if len(o.components) == 0 {
+		problems = append(problems, errors.New("--components is empty: name webhook, controllers or both"))
+	}
+	if !o.runs(componentWebhook) && (o.callbackCertDir != "" || o.callbackClientCA != "" || o.callbackSecrets != "" || o.allowAnonymous) {
+		problems = append(problems, errors.New("--callback-* and --allow-anonymous need --components=webhook: add it, or remove them"))
+	}
+	if o.metricsBindAddress != "0" && o.metricsBindAddress == o.probeBindAddress {
+		problems = append(problems, fmt.Errorf("--metrics-bind-address and --health-probe-bind-address are both %s: give each its own port", o.probeBindAddress))
+	}
+	if o.runs(componentWebhook) && (o.callbackBindAddress == o.metricsBindAddress || o.callbackBindAddress == o.probeBindAddress) {
+		problems = append(problems, fmt.Errorf("--callback-bind-address=%s is taken by metrics or probes: give each its own port", o.callbackBindAddress))
+	}
+	return errors.Join(problems...)
+}
+
+func (o *options) runs(component string) bool { return slices.Contains(o.components, component) }
+
+// podNamespace returns the namespace the process runs in.
+func podNamespace() string {
+	if ns := os.Getenv("POD_NAMESPACE"); ns != "" {
+		return ns
+	}
+	b, err := os.ReadFile("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+	if err != nil {
+		return fallbackNamespace
+	}
+	return strings.TrimSpace(string(b))
+}

@@ -1,0 +1,163 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/controllers"
+	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/webhook"
+)
+
+const (
+	// leaseName is the Lease by which the controllers elect their leader.
+	leaseName = "fwupgrade-controllers"
+	// stopMargin is what the manager gets beyond the receiver's own time to stop.
+	stopMargin = 5 * time.Second
+)
+
+// start runs the components until the context ends.
+func start(ctx context.Context, o *options) error {
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	cfg, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	var apps *applications.Map
+	if o.applicationsFile != "" {
+		if apps, err = applications.Load(o.applicationsFile); err != nil {
+			return fmt.Errorf("--applications-file: %w", err)
+		}
+	}
+	stop := stopMargin
+	var receiver *webhook.Receiver
+	if o.runs(componentWebhook) {
+		wo := webhookOptions(o, cfg, apps)
+		if receiver, err = webhook.New(wo); err != nil {
+			return fmt.Errorf("webhook: %w", err)
+		}
+		stop += wo.StopTimeout()
+	}
+	mgr, err := newManager(o, cfg, stop)
+	if err != nil {
+		return err
+	}
+	if err := addComponents(ctx, mgr, o, receiver, apps); err != nil {
+		return err
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("run: %w", err)
+	}
+	return nil
+}
+
+func newManager(o *options, cfg *rest.Config, stop time.Duration) (ctrl.Manager, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("register API types: %w", err)
+		}
+	}
+	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+		Scheme:                  scheme,
+		Metrics:                 server.Options{BindAddress: o.metricsBindAddress},
+		HealthProbeBindAddress:  o.probeBindAddress,
+		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		LeaderElection:          o.leaderElect && o.runs(componentControllers),
+		LeaderElectionID:        leaseName,
+		LeaderElectionNamespace: o.operatorNS,
+		// The process ends when the manager returns, so that the next leader need not wait for the lease to expire.
+		LeaderElectionReleaseOnCancel: true,
+		GracefulShutdownTimeout:       &stop,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+func addComponents(ctx context.Context, mgr ctrl.Manager, o *options, receiver *webhook.Receiver, apps *applications.Map) error {
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("add the health check: %w", err)
+	}
+	ready := healthz.Ping
+	if receiver != nil {
+		ready = receiver.Ready
+		if err := mgr.Add(receiver); err != nil {
+			return fmt.Errorf("add the webhook: %w", err)
+		}
+	}
+	if err := mgr.AddReadyzCheck("ready", ready); err != nil {
+		return fmt.Errorf("add the readiness check: %w", err)
+	}
+	if !o.runs(componentControllers) {
+		return nil
+	}
+	instance, err := os.Hostname()
+	if err != nil {
+		return fmt.Errorf("read the host name: %w", err)
+	}
+	err = controllers.Setup(ctx, mgr, controllers.Options{
+		Namespace: o.operatorNS, DefaultNamespace: o.defaultNS, Undeclared: o.undeclared, Applications: apps,
+		MaxStoredResults: o.maxStored, MaxStatusWritesPerSecond: o.maxStatusWrites, RetainUnclaimed: o.retainUnclaimed,
+		Instance: instance, Registerer: metrics.Registry, Clock: clock.RealClock{},
+	})
+	if err != nil {
+		return fmt.Errorf("controllers: %w", err)
+	}
+	return nil
+}
+
+func webhookOptions(o *options, cfg *rest.Config, apps *applications.Map) webhook.Options {
+	return webhook.Options{
+		BindAddress: o.callbackBindAddress, CallbackPath: o.callbackPath, CertDir: o.callbackCertDir,
+		ClientCAFile: o.callbackClientCA, SecretsFile: o.callbackSecrets, AllowAnonymous: o.allowAnonymous,
+		Applications: apps, Namespace: o.operatorNS, DrainDuration: o.drainDuration, Config: cfg,
+		Registerer: metrics.Registry, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("webhook"),
+	}
+}
+
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	load := ctrl.GetConfig
+	if kubeconfig != "" {
+		load = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", kubeconfig) }
+	}
+	cfg, err := load()
+	if err != nil {
+		return nil, fmt.Errorf("find the API server (set --kubeconfig or run in a pod): %w", err)
+	}
+	cfg.QPS = -1 // the committer, the budget of status writes and the API server's own fairness limit what is sent
+	return cfg, nil
+}
+
+// noticeDeadPeers has HTTP/2 clients that are made from now on notice within five seconds that the API server is gone;
+// otherwise it takes 45. What the environment says goes first.
+func noticeDeadPeers() error {
+	for name, seconds := range map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "3", "HTTP2_PING_TIMEOUT_SECONDS": "2"} {
+		if _, set := os.LookupEnv(name); set {
+			continue
+		}
+		if err := os.Setenv(name, seconds); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}

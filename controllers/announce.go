@@ -1,0 +1,93 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+)
+
+// reportingController is the name under which the operator creates Events.
+const reportingController = "fwupgrade.io/operator"
+
+// Annotations of an Event about failed devices, for programs that read Events.
+const (
+	annotationFailures = "fwupgrade.io/failures"
+	annotationCause    = "fwupgrade.io/cause"
+	annotationDevices  = "fwupgrade.io/devices"
+)
+
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
+
+// announcer creates Events itself: the usual recorders drop or merge what must not be lost.
+type announcer struct {
+	client  client.Client
+	metrics *metrics
+	// instance names this process in the Events.
+	instance string
+}
+
+// deliver creates the Events of a stored outbox. Their names follow from the object and the sequence, so that a
+// repetition after a crash meets AlreadyExists and is done.
+func (a *announcer) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) error {
+	first := fwu.Status.Events.Sequence - int64(len(fwu.Status.Events.Pending)) + 1
+	for i, p := range fwu.Status.Events.Pending {
+		event := newEvent(fwu, first+int64(i), p, a.instance)
+		err := a.client.Create(ctx, event)
+		switch {
+		case err == nil:
+			a.metrics.announced(p)
+		case apierrors.IsAlreadyExists(err):
+		case apierrors.IsInvalid(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+			// Neither gets better by a retry, and neither may keep the Events behind it from being told.
+			ctrl.LoggerFrom(ctx).Error(err, "Gave an Event up", "event", event.Name, "reason", p.Reason)
+		default:
+			return fmt.Errorf("create event %s: %w", event.Name, err)
+		}
+	}
+	return nil
+}
+
+func newEvent(fwu *v1alpha1.FirmwareUpgrade, sequence int64, p v1alpha1.PendingEvent, instance string) *eventsv1.Event {
+	return &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:   fwu.Namespace,
+			Name:        string(fwu.UID) + "." + strconv.FormatInt(sequence, 10),
+			Annotations: eventAnnotations(p),
+		},
+		EventTime:           p.Time,
+		ReportingController: reportingController,
+		ReportingInstance:   instance,
+		Action:              "Upgrade",
+		Type:                p.Type,
+		Reason:              p.Reason,
+		Note:                p.Note,
+		Regarding: corev1.ObjectReference{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgrade",
+			Namespace: fwu.Namespace, Name: fwu.Name, UID: fwu.UID, ResourceVersion: fwu.ResourceVersion,
+		},
+	}
+}
+
+func eventAnnotations(p v1alpha1.PendingEvent) map[string]string {
+	if p.Failures == 0 {
+		return nil
+	}
+	return map[string]string{
+		annotationFailures: strconv.FormatInt(p.Failures, 10),
+		annotationCause:    p.Cause,
+		annotationDevices:  strings.Join(p.Devices, ","),
+	}
+}

@@ -1,0 +1,106 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/test/wrappers"
+)
+
+func applicationsMap(t *testing.T) *applications.Map {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "applications.yaml")
+	text := "applications:\n- {appId: \"x\", namespaces: [a]}\n- {appId: \"y\", namespaces: [a, b]}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	apps, err := applications.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return apps
+}
+
+func TestResolveClaim(t *testing.T) {
+	named := func(name string, age int) *wrappers.FirmwareUpgrade {
+		ns, _, _ := strings.Cut(name, "-")
+		return wrappers.MakeFirmwareUpgrade(name, ns).UID(name).Generation(1).Created(created.Add(-time.Duration(age) * time.Minute))
+	}
+	apps := applicationsMap(t)
+	cases := map[string]struct {
+		all  []*wrappers.FirmwareUpgrade
+		apps *applications.Map
+		want map[string]string
+	}{
+		"alone":                     {all: []*wrappers.FirmwareUpgrade{named("a-1", 1)}, want: map[string]string{"a-1": ""}},
+		"the older has it":          {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
+		"then the lower UID":        {all: []*wrappers.FirmwareUpgrade{named("b-2", 1), named("a-1", 1)}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
+		"a placeholder yields":      {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 9).Placeholder()}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
+		"unless it was edited":      {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 9).Placeholder().Generation(2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
+		"two applications":          {all: []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2).App("y")}, want: map[string]string{"a-1": "", "b-2": ""}},
+		"any takes all":             {all: []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
+		"a loser blocks nobody":     {all: []*wrappers.FirmwareUpgrade{named("a-1", 3).App("x"), named("b-2", 2), named("c-3", 1).App("y")}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation", "c-3": ""}},
+		"not permitted":             {apps: apps, all: []*wrappers.FirmwareUpgrade{named("b-1", 9).App("x"), named("a-2", 1).App("x")}, want: map[string]string{"b-1": "NotPermitted", "a-2": ""}},
+		"no application at all":     {apps: apps, all: []*wrappers.FirmwareUpgrade{named("c-1", 9)}, want: map[string]string{"c-1": "NotPermitted"}},
+		"any, of different tenants": {apps: apps, all: []*wrappers.FirmwareUpgrade{named("a-1", 9), named("b-2", 1)}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
+		"a placeholder of the operator's may be anywhere": {
+			apps: apps, all: []*wrappers.FirmwareUpgrade{named("c-1", 9).App("x").Placeholder()}, want: map[string]string{"c-1": ""},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			var all []v1alpha1.FirmwareUpgrade
+			for _, w := range c.all {
+				all = append(all, *w.Obj())
+			}
+			got := map[string]string{}
+			for i := range all {
+				got[all[i].Name] = resolveClaim(&all[i], all, c.apps).reason
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestClaimedTask(t *testing.T) {
+	tasks := []upgrade.Task{{AppID: "", OperationID: "op"}, {AppID: "x", OperationID: "op"}, {AppID: "y", OperationID: "op"}}
+	apps := applicationsMap(t)
+	cases := map[string]struct {
+		fwu    *wrappers.FirmwareUpgrade
+		tasks  []upgrade.Task
+		apps   *applications.Map
+		want   string
+		ok     bool
+		reason string
+	}{
+		"named":                  {fwu: wrappers.MakeFirmwareUpgrade("n", "a").App("y"), tasks: tasks, want: "y", ok: true},
+		"named, no results":      {fwu: wrappers.MakeFirmwareUpgrade("n", "a").App("z"), tasks: tasks, want: "z"},
+		"any of one":             {fwu: wrappers.MakeFirmwareUpgrade("n", "a"), tasks: tasks[1:2], want: "x", ok: true},
+		"any of several":         {fwu: wrappers.MakeFirmwareUpgrade("n", "a"), tasks: tasks[1:], reason: "AmbiguousOperation"},
+		"any of the namespace's": {fwu: wrappers.MakeFirmwareUpgrade("n", "b"), tasks: tasks, apps: apps, want: "y", ok: true},
+		"a placeholder without application claims just that": {
+			fwu: wrappers.MakeFirmwareUpgrade("n", "b").Placeholder().Generation(1), tasks: tasks, want: "", ok: true,
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			task, ok, problem := claimedTask(c.fwu.Obj(), c.tasks, c.apps)
+			if task.AppID != c.want || ok != c.ok || problem.reason != c.reason {
+				t.Errorf("want %q %v %q, got %q %v %q", c.want, c.ok, c.reason, task.AppID, ok, problem.reason)
+			}
+		})
+	}
+}

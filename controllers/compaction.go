@@ -1,0 +1,89 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/upgrade"
+)
+
+const (
+	// sortAtSlices is how many mixed slices make it worth sorting them.
+	sortAtSlices = 200
+	// sortAtAge is after which time mixed slices are sorted, however few.
+	sortAtAge = 10 * time.Minute
+	// mergeAtSlices is how many small slices of a task make it worth merging them.
+	mergeAtSlices = 16
+	// maxInputs and maxInputBytes bound what one step reads, and so its memory.
+	maxInputs     = 256
+	maxInputBytes = 16 << 20
+	// slowWrite is how long a write may take before compaction leaves the API server alone until the next look.
+	slowWrite = 500 * time.Millisecond
+)
+
+// compaction turns many small mixed slices into few large ones of one task each. What it does changes no status: a
+// result that is stored twice for a while joins to itself.
+type compaction struct {
+	index    *sliceIndex
+	rewriter *rewriter
+	clock    clock.WithTicker
+}
+
+// run takes steps while there is something to do and the API server keeps up; it works at most half of the time.
+func (c *compaction) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		inputs := planCompaction(c.index, c.clock.Now())
+		if len(inputs) == 0 {
+			return
+		}
+		started := c.clock.Now()
+		slowest, err := c.rewriter.rewrite(ctx, inputs, nil)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Could not compact, will try again", "slices", len(inputs))
+			return
+		}
+		if slowest > slowWrite {
+			return
+		}
+		select {
+		case <-ctx.Done():
+		case <-c.clock.After(c.clock.Since(started)):
+		}
+	}
+}
+
+// planCompaction chooses the inputs of the next step, the oldest first; none if nothing is worth it.
+//
+//  1. Mixed slices are sorted by task, when there are many or they are old.
+//  2. The small slices of a task are merged, when there are many.
+func planCompaction(index *sliceIndex, now time.Time) []*storedSlice {
+	mixed := index.filter((*storedSlice).mixed)
+	if len(mixed) >= sortAtSlices || len(mixed) > 0 && now.Sub(mixed[0].CreationTimestamp.Time) > sortAtAge {
+		return withinBounds(mixed)
+	}
+	small := map[upgrade.Task][]*storedSlice{}
+	for _, s := range index.filter(func(s *storedSlice) bool { return s.sorted && s.bytes < v1alpha1.MaxSliceBytes/2 }) {
+		task := s.tasks[0]
+		if small[task] = append(small[task], s); len(small[task]) >= mergeAtSlices {
+			return small[task]
+		}
+	}
+	return nil
+}
+
+func withinBounds(slices []*storedSlice) []*storedSlice {
+	bytes := 0
+	for i, s := range slices {
+		if bytes += s.bytes; i == maxInputs || i > 0 && bytes > maxInputBytes {
+			return slices[:i]
+		}
+	}
+	return slices
+}

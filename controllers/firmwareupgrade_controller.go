@@ -1,0 +1,189 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/internal/upgrade"
+)
+
+const (
+	// statusWindow is how long results gather before a status is written: at most one write a second and task.
+	statusWindow = time.Second
+	// workers is how many statuses are computed and written at once.
+	workers = 4
+	// syncTimeout bounds how long a new leader may read stored slices before it gives up and another one tries.
+	syncTimeout = 10 * time.Minute
+)
+
+// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades/status,verbs=get;update
+
+// firmwareUpgradeReconciler writes the status of FirmwareUpgrades and announces what it says. It is the only writer.
+type firmwareUpgradeReconciler struct {
+	client   client.Client
+	tally    *upgrade.Tally
+	reader   *SliceReader
+	apps     *applications.Map
+	budget   *rate.Limiter
+	announce *announcer
+	metrics  *metrics
+	clock    clock.PassiveClock
+}
+
+// Reconcile delivers what the stored outbox still holds, computes the status, and writes it once if it changed; then
+// it delivers what that write put into the outbox.
+func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	fwu := &v1alpha1.FirmwareUpgrade{}
+	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !fwu.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	if err := r.announce.deliver(ctx, fwu); err != nil {
+		return ctrl.Result{}, err
+	}
+	wrote, again, err := r.updateStatus(ctx, fwu)
+	switch {
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: statusWindow}, nil
+	case err != nil:
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	case wrote:
+		err = r.announce.deliver(ctx, fwu)
+	}
+	return ctrl.Result{RequeueAfter: r.until(fwu, again)}, err
+}
+
+// SetupWithManager watches FirmwareUpgrades, their rivals for a task, and the tally.
+func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	specOrMetadata := builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{},
+		predicate.Or[client.Object](predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{})))
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("firmwareupgrade").
+		For(&v1alpha1.FirmwareUpgrade{}, specOrMetadata).
+		Watches(&v1alpha1.FirmwareUpgrade{}, handler.EnqueueRequestsFromMapFunc(r.rivals), specOrMetadata).
+		WatchesRawSource(&tallySource[reconcile.Request]{reader: r.reader, requests: r.claimants}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: workers, CacheSyncTimeout: syncTimeout,
+		}).
+		Complete(r)
+}
+
+// updateStatus computes the status and, if it tells anything new, writes it into the object and the API server. The
+// budget may make it wait: then it computes again, so that what is written is true now.
+func (r *firmwareUpgradeReconciler) updateStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (wrote bool, again time.Time, err error) {
+	next, again, err := r.nextStatus(ctx, fwu)
+	if err != nil || !worthWriting(fwu.Status, next) {
+		return false, again, err
+	}
+	if err := r.budget.Wait(ctx); err != nil {
+		return false, again, fmt.Errorf("wait for the budget of status writes: %w", err)
+	}
+	next, again, err = r.nextStatus(ctx, fwu)
+	if err != nil {
+		return false, again, err
+	}
+	fwu.Status = next
+	if err := r.client.Status().Update(ctx, fwu); err != nil {
+		r.metrics.statusWriteFailed(err)
+		return false, again, fmt.Errorf("update status: %w", err)
+	}
+	r.metrics.statusWrites.Inc()
+	return true, again, nil
+}
+
+// nextStatus observes and computes, without writing.
+func (r *firmwareUpgradeReconciler) nextStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (v1alpha1.FirmwareUpgradeStatus, time.Time, error) {
+	seen, task, err := r.observe(ctx, fwu)
+	if err != nil {
+		return fwu.Status, time.Time{}, err
+	}
+	next, again := computeStatus(fwu, seen)
+	events, due := planEvents(fwu, next, task, seen.summary, r.tally, seen.now)
+	next.Events = events
+	return next, earliest(again, due), nil
+}
+
+// observe looks the claim and the results up.
+func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (observation, upgrade.Task, error) {
+	seen := observation{now: r.clock.Now()}
+	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
+	if err != nil {
+		return seen, upgrade.Task{}, err
+	}
+	if seen.claim = resolveClaim(fwu, same, r.apps); !seen.claim.holds() {
+		return seen, upgrade.Task{}, nil
+	}
+	task, ok, ambiguous := claimedTask(fwu, r.tally.Tasks(fwu.Spec.OperationID), r.apps)
+	if seen.claim = ambiguous; ok {
+		seen.summary = r.tally.Summary(task, upgrade.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices})
+	}
+	return seen, task, nil
+}
+
+// until returns how long to wait for the next reconcile; 0 for ever. An outbox is emptied in the next window.
+func (r *firmwareUpgradeReconciler) until(fwu *v1alpha1.FirmwareUpgrade, again time.Time) time.Duration {
+	if len(fwu.Status.Events.Pending) > 0 {
+		return statusWindow
+	}
+	if again.IsZero() {
+		return 0
+	}
+	return max(again.Sub(r.clock.Now()), time.Millisecond)
+}
+
+// rivals returns the other FirmwareUpgrades with the operationId of one that came, went or changed.
+func (r *firmwareUpgradeReconciler) rivals(ctx context.Context, obj client.Object) []reconcile.Request {
+	fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
+	if !ok {
+		return nil
+	}
+	return r.named(ctx, fwu.Spec.OperationID, fwu)
+}
+
+// claimants returns the FirmwareUpgrades that may count a task.
+func (r *firmwareUpgradeReconciler) claimants(ctx context.Context, task upgrade.Task) []reconcile.Request {
+	return r.named(ctx, task.OperationID, nil)
+}
+
+func (r *firmwareUpgradeReconciler) named(ctx context.Context, operationID string, but *v1alpha1.FirmwareUpgrade) []reconcile.Request {
+	same, err := sameOperation(ctx, r.client, operationID)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not look up who claims a task")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range same {
+		if but == nil || same[i].UID != but.UID {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&same[i])})
+		}
+	}
+	return requests
+}
+
+// earliest returns the earlier of two times, of which zero means never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

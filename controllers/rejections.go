@@ -1,0 +1,108 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/upgrade"
+)
+
+// EventNotificationRejected says, on the slice that keeps it, that an authentic notification could not be used.
+const EventNotificationRejected = "NotificationRejected"
+
+// rejectionDistance is how far apart Events about rejected notifications are at least.
+const rejectionDistance = time.Minute
+
+// rejections announces rejected notifications, at most one Event a minute. It is a manager.Runnable of the leader.
+type rejections struct {
+	client client.Client
+	clock  clock.Clock
+	// instance names this process in the Events.
+	instance string
+	wake     chan struct{}
+
+	mu    sync.Mutex
+	count int
+	last  *storedSlice
+}
+
+// note takes a slice that was added; only what it rejects matters.
+func (r *rejections) note(s *storedSlice) {
+	if s.rejected == 0 || s.sorted {
+		return
+	}
+	r.mu.Lock()
+	r.count, r.last = r.count+s.rejected, s
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Start announces until the context ends.
+func (r *rejections) Start(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.wake:
+		}
+		if err := r.announce(ctx); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Could not announce rejected notifications")
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-r.clock.After(rejectionDistance):
+		}
+	}
+}
+
+func (r *rejections) announce(ctx context.Context) error {
+	r.mu.Lock()
+	count, s := r.count, r.last
+	r.count, r.last = 0, nil
+	r.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	err := r.client.Create(ctx, newRejectionEvent(s, count, r.instance, r.clock.Now()))
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create event about slice %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+func newRejectionEvent(s *storedSlice, count int, instance string, now time.Time) *eventsv1.Event {
+	note := fmt.Sprintf("%d authentic notifications could not be used, the last one: %s. "+
+		"Their bodies: kubectl -n %s get fwslice %s -o jsonpath='{.spec.rejected}'", count, s.lastRejection, s.Namespace, s.Name)
+	return &eventsv1.Event{
+		ObjectMeta:          metav1.ObjectMeta{Namespace: s.Namespace, Name: string(s.UID) + ".rejected"},
+		EventTime:           metav1.NewMicroTime(now),
+		ReportingController: reportingController,
+		ReportingInstance:   instance,
+		Action:              "Receive",
+		Type:                corev1.EventTypeWarning,
+		Reason:              EventNotificationRejected,
+		Note:                upgrade.CutString(note, 1024),
+		Regarding: corev1.ObjectReference{
+			APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgradeResultSlice",
+			Namespace: s.Namespace, Name: s.Name, UID: s.UID,
+		},
+	}
+}

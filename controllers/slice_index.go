@@ -1,0 +1,219 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/upgrade"
+)
+
+// storedSlice is what the leader remembers of a slice: enough to choose slices for compaction and retention.
+type storedSlice struct {
+	// ObjectMeta holds name, UID and creation time, and makes the Reflector take it for an object.
+	metav1.ObjectMeta
+	// tasks are the tasks it has results of, each once.
+	tasks []upgrade.Task
+	// sorted says that it is the product of compaction and holds one task.
+	sorted bool
+	// results, rejected and released are how many of each it has.
+	results, rejected, released int
+	// lastRejection is why its last rejected notification could not be used.
+	lastRejection string
+	// releases are its released tasks.
+	releases []v1alpha1.ReleasedTask
+	// bytes is about how large it is.
+	bytes int
+}
+
+func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) *storedSlice {
+	info := &storedSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: s.Namespace, Name: s.Name, UID: s.UID,
+			ResourceVersion: s.ResourceVersion, CreationTimestamp: s.CreationTimestamp,
+		},
+		sorted:   s.Labels[v1alpha1.LabelTask] != "",
+		results:  upgrade.Count(&s.Spec),
+		rejected: len(s.Spec.Rejected), released: len(s.Spec.Released),
+		releases: s.Spec.Released,
+		bytes:    upgrade.Size(s.Spec.Tasks),
+	}
+	if n := len(s.Spec.Rejected); n > 0 {
+		info.lastRejection = s.Spec.Rejected[n-1].Reason
+	}
+	seen := make(map[upgrade.Task]struct{}, len(s.Spec.Tasks))
+	for i := range s.Spec.Tasks {
+		task := upgrade.Task{AppID: s.Spec.Tasks[i].AppID, OperationID: s.Spec.Tasks[i].OperationID}
+		if _, ok := seen[task]; !ok {
+			seen[task] = struct{}{}
+			info.tasks = append(info.tasks, task)
+		}
+	}
+	return info
+}
+
+// mixed says whether the slice holds results that compaction has not sorted yet.
+func (s *storedSlice) mixed() bool { return !s.sorted && len(s.tasks) > 0 }
+
+func (s *storedSlice) has(task upgrade.Task) bool { return slices.Contains(s.tasks, task) }
+
+// sliceIndex remembers which slices are stored. Safe for concurrent use.
+type sliceIndex struct {
+	mu       sync.Mutex
+	byName   map[string]*storedSlice
+	byTask   map[upgrade.Task]map[types.UID]*storedSlice
+	results  int
+	released map[upgrade.Task]time.Time
+	// added is called with every slice that was not known before; may be nil.
+	added func(*storedSlice)
+}
+
+func newSliceIndex() *sliceIndex {
+	x := &sliceIndex{}
+	x.reset()
+	return x
+}
+
+func (x *sliceIndex) reset() {
+	x.byName = map[string]*storedSlice{}
+	x.byTask = map[upgrade.Task]map[types.UID]*storedSlice{}
+	x.released = map[upgrade.Task]time.Time{}
+	x.results = 0
+}
+
+func (x *sliceIndex) add(s *storedSlice) {
+	x.mu.Lock()
+	_, known := x.byName[s.Name]
+	x.drop(s.Name)
+	x.put(s)
+	added := x.added
+	x.mu.Unlock()
+	if added != nil && !known {
+		added(s)
+	}
+}
+
+func (x *sliceIndex) remove(name string) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.drop(name)
+}
+
+func (x *sliceIndex) replace(all []*storedSlice) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.reset()
+	for _, s := range all {
+		x.put(s)
+	}
+}
+
+func (x *sliceIndex) put(s *storedSlice) {
+	x.byName[s.Name] = s
+	x.results += s.results
+	for _, t := range s.tasks {
+		of := x.byTask[t]
+		if of == nil {
+			of = map[types.UID]*storedSlice{}
+			x.byTask[t] = of
+		}
+		of[s.UID] = s
+	}
+	for _, r := range s.releases {
+		x.release(upgrade.Task{AppID: r.AppID, OperationID: r.OperationID}, r.ReleasedAt.Time)
+	}
+}
+
+func (x *sliceIndex) drop(name string) {
+	s, ok := x.byName[name]
+	if !ok {
+		return
+	}
+	delete(x.byName, name)
+	x.results -= s.results
+	for _, t := range s.tasks {
+		delete(x.byTask[t], s.UID)
+		if len(x.byTask[t]) == 0 {
+			delete(x.byTask, t)
+		}
+	}
+}
+
+func (x *sliceIndex) release(task upgrade.Task, at time.Time) {
+	if at.After(x.released[task]) {
+		x.released[task] = at
+	}
+}
+
+// noteRelease remembers a release before its slice is read back.
+func (x *sliceIndex) noteRelease(task upgrade.Task, at time.Time) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.release(task, at)
+}
+
+// releasedAt returns when the task's FirmwareUpgrade was deleted; zero if it was not.
+func (x *sliceIndex) releasedAt(task upgrade.Task) time.Time {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.released[task]
+}
+
+// storedResults returns how many results are stored, those of one device that are not merged yet counted each.
+func (x *sliceIndex) storedResults() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.results
+}
+
+// ofTask returns the slices with results of the task.
+func (x *sliceIndex) ofTask(task upgrade.Task) []*storedSlice {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := make([]*storedSlice, 0, len(x.byTask[task]))
+	for _, s := range x.byTask[task] {
+		out = append(out, s)
+	}
+	return out
+}
+
+// tasks returns every task with stored results.
+func (x *sliceIndex) tasks() []upgrade.Task {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	out := make([]upgrade.Task, 0, len(x.byTask))
+	for t := range x.byTask {
+		out = append(out, t)
+	}
+	return out
+}
+
+// filter returns the slices that the function picks, the oldest first.
+func (x *sliceIndex) filter(pick func(*storedSlice) bool) []*storedSlice {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	var out []*storedSlice
+	for _, s := range x.byName {
+		if pick(s) {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b *storedSlice) int {
+		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+	})
+	return out
+}
+
+// size returns how many slices are stored.
+func (x *sliceIndex) size() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.byName)
+}

@@ -1,0 +1,120 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/internal/upgrade"
+)
+
+// collectTimeout bounds a scrape.
+const collectTimeout = 5 * time.Second
+
+// upgradesCollector counts FirmwareUpgrades by phase, and tasks that none claims, when metrics are scraped.
+type upgradesCollector struct {
+	reader client.Reader
+	slices *SliceReader
+	tally  *upgrade.Tally
+	apps   *applications.Map
+
+	upgrades, devices, unclaimed, placeholders *prometheus.Desc
+}
+
+func newUpgradesCollector(reader client.Reader, slices *SliceReader, tally *upgrade.Tally, apps *applications.Map) *upgradesCollector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("fwupgrade_"+name, help, labels, nil)
+	}
+	return &upgradesCollector{
+		reader: reader, slices: slices, tally: tally, apps: apps,
+		upgrades:     desc("firmwareupgrades", "FirmwareUpgrades by phase and by what stalls them.", "phase", "stalled"),
+		devices:      desc("devices", "Devices of all FirmwareUpgrades by state.", "state"),
+		unclaimed:    desc("unclaimed_tasks", "Tasks with results that no FirmwareUpgrade claims."),
+		placeholders: desc("placeholders", "FirmwareUpgrades that the operator made for undeclared tasks."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *upgradesCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.upgrades, c.devices, c.unclaimed, c.placeholders} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector. Only a leader that has read all slices reports anything.
+func (c *upgradesCollector) Collect(ch chan<- prometheus.Metric) {
+	select {
+	case <-c.slices.synced:
+	default:
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
+	defer cancel()
+	list := &v1alpha1.FirmwareUpgradeList{}
+	if err := c.reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		return
+	}
+	type group struct{ phase, stalled string }
+	upgrades := map[group]int{}
+	byOperation := map[string][]v1alpha1.FirmwareUpgrade{}
+	var sum v1alpha1.DeviceCounts
+	placeholders := 0
+	for i := range list.Items {
+		f := &list.Items[i]
+		upgrades[group{phaseLabel(f), stalledLabel(f)}]++
+		byOperation[f.Spec.OperationID] = append(byOperation[f.Spec.OperationID], *f)
+		addCounts(&sum, f.Status.Devices)
+		if isPlaceholder(f) {
+			placeholders++
+		}
+	}
+	send := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	for g, n := range upgrades {
+		send(c.upgrades, int64(n), g.phase, g.stalled)
+	}
+	send(c.devices, sum.Succeeded, "succeeded")
+	send(c.devices, sum.Failed, "failed")
+	send(c.devices, sum.InProgress, "in_progress")
+	send(c.devices, sum.Pending, "pending")
+	send(c.devices, sum.Suspect, "suspect")
+	send(c.placeholders, int64(placeholders))
+	unclaimed := 0
+	for _, task := range c.tally.All() {
+		if holderOf(task, byOperation[task.OperationID], c.apps) == nil {
+			unclaimed++
+		}
+	}
+	send(c.unclaimed, int64(unclaimed))
+}
+
+func phaseLabel(f *v1alpha1.FirmwareUpgrade) string {
+	if f.Status.Phase == "" {
+		return string(v1alpha1.PhasePending)
+	}
+	return string(f.Status.Phase)
+}
+
+// stalledLabel is the reason of Stalled, from the bounded set of the API; empty where nothing is stalled.
+func stalledLabel(f *v1alpha1.FirmwareUpgrade) string {
+	if c := condition(f.Status, v1alpha1.ConditionStalled); c.Status == "True" {
+		return c.Reason
+	}
+	return ""
+}
+
+func addCounts(sum *v1alpha1.DeviceCounts, c v1alpha1.DeviceCounts) {
+	sum.Succeeded += c.Succeeded
+	sum.Failed += c.Failed
+	sum.InProgress += c.InProgress
+	sum.Pending += c.Pending
+	sum.Suspect += c.Suspect
+}
