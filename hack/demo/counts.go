@@ -1,0 +1,80 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/google/go-cmp/cmp"
+	eventsv1 "k8s.io/api/events/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/hack/simulator/platform"
+)
+
+const (
+	// topReasons is how many rows status.reasons has before Other.
+	topReasons = 10
+	// annotationFailures says on an Event how many failed devices it announces.
+	annotationFailures = "fwupgrade.io/failures"
+)
+
+// counts is everything in a status that can be counted.
+type counts struct {
+	Expected, Unexpected, Succeeded, Failed, InProgress, Pending, Recovered int64
+
+	Progress   string
+	Reasons    []platform.ReasonCount
+	ReasonsSum int64
+	// Announced is what the status says was announced, Outbox what is still to be, and InEvents what the Events say.
+	Announced int64
+	Outbox    int
+	InEvents  int64
+}
+
+// expectedOf returns what the plan adds up to.
+func expectedOf(plan *platform.Plan) counts {
+	c := plan.Counts(nil)[0]
+	return counts{
+		Expected: c.Devices, Succeeded: c.Succeeded, Failed: c.Failed, InProgress: c.InProgress, Pending: c.Pending,
+		Recovered:  c.Recovered,
+		Progress:   fmt.Sprintf("%d/%d", c.Succeeded+c.Failed, c.Devices),
+		Reasons:    c.TopReasons(topReasons),
+		ReasonsSum: c.Failed,
+		Announced:  c.Failures(),
+		InEvents:   c.Failures(),
+	}
+}
+
+// countsOf returns what the status and the Events about it say.
+func countsOf(fwu *v1alpha1.FirmwareUpgrade, events []eventsv1.Event) (counts, error) {
+	d := fwu.Status.Devices
+	c := counts{
+		Expected: d.Expected, Unexpected: d.Unexpected, Succeeded: d.Succeeded, Failed: d.Failed, InProgress: d.InProgress,
+		Pending: d.Pending, Recovered: d.Recovered,
+		Progress:  fwu.Status.Progress,
+		Announced: fwu.Status.Events.Announced,
+		Outbox:    len(fwu.Status.Events.Pending),
+	}
+	for _, r := range fwu.Status.Reasons {
+		c.Reasons = append(c.Reasons, platform.ReasonCount{Reason: r.Reason, Count: r.Count})
+		c.ReasonsSum += r.Count
+	}
+	for i := range events {
+		value := events[i].Annotations[annotationFailures]
+		if events[i].Regarding.UID != fwu.UID || value == "" {
+			continue
+		}
+		failures, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return counts{}, fmt.Errorf("the annotation %s of Event %s: %w", annotationFailures, events[i].Name, err)
+		}
+		c.InEvents += failures
+	}
+	return c, nil
+}
+
+// diff returns how other differs; empty if it does not.
+func (c counts) diff(other counts) string { return cmp.Diff(c, other) }

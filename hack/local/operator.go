@@ -1,0 +1,159 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	// OperatorNamespace is where the operator that StartOperator starts stores its slices.
+	OperatorNamespace = "fwupgrade-system"
+	// CallbackPath is the default of the manager's --callback-path.
+	CallbackPath = "/v1.0.0/messageReceiver"
+
+	operatorStopTimeout = 30 * time.Second
+	portProbeTimeout    = time.Second
+)
+
+// OperatorOptions says how StartOperator runs control plane and operator.
+type OperatorOptions struct {
+	// Dir is where kubeconfig, callback-secrets and the logs are written, by one operator at a time. Required.
+	Dir string
+	// CallbackPort is where notifications are received, on 127.0.0.1, plain HTTP; 0 for a free port.
+	CallbackPort int
+	// Args are further arguments of the manager.
+	Args []string
+}
+
+// Operator is a control plane with one manager that runs all components on it, acting as administrator.
+type Operator struct {
+	Cluster *Cluster
+	Manager *Manager
+	// Kubeconfig is the path of the administrator's kubeconfig.
+	Kubeconfig string
+	// CallbackURL is where to push notifications, with the secret. It is a secret itself.
+	CallbackURL string
+
+	lock, log io.Closer
+}
+
+// StartOperator starts a control plane and the operator and returns when both are ready. A path secret is made anew
+// each time. The caller has to Stop it.
+func StartOperator(ctx context.Context, o OperatorOptions) (_ *Operator, err error) {
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(o.CallbackPort))
+	if o.CallbackPort == 0 {
+		free, err := FreeAddresses(1)
+		if err != nil {
+			return nil, err
+		}
+		address = free[0]
+	} else if inUse(ctx, address) {
+		return nil, fmt.Errorf("somebody listens on %s already: set CALLBACK_PORT to another port", address)
+	}
+	held, err := lock(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	op := &Operator{Kubeconfig: filepath.Join(o.Dir, "kubeconfig"), lock: held}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, op.Stop())
+		}
+	}()
+	if op.Cluster, err = Start(ctx, Options{LogDir: o.Dir}); err != nil {
+		return nil, err
+	}
+	if err := op.Cluster.WriteKubeconfig(op.Kubeconfig); err != nil {
+		return nil, err
+	}
+	if err := op.Cluster.EnsureNamespace(ctx, OperatorNamespace); err != nil {
+		return nil, err
+	}
+	secret := rand.Text()
+	secrets := filepath.Join(o.Dir, "callback-secrets")
+	if err := os.WriteFile(secrets, []byte(secret+"\n"), 0o600); err != nil {
+		return nil, fmt.Errorf("write the callback secret: %w", err)
+	}
+	op.CallbackURL = "http://" + address + CallbackPath + "/" + secret
+	if err := op.startManager(ctx, o, address, secrets); err != nil {
+		return nil, err
+	}
+	return op, nil
+}
+
+func (op *Operator) startManager(ctx context.Context, o OperatorOptions, address, secrets string) error {
+	log, err := os.Create(filepath.Join(o.Dir, "manager.log"))
+	if err != nil {
+		return fmt.Errorf("make the log of the manager: %w", err)
+	}
+	op.log = log
+	op.Manager, err = StartManager(ctx, ManagerOptions{
+		Config:          op.Cluster.Config(),
+		Dir:             op.Cluster.guard.dir, // goes with the control plane, however that ends
+		CallbackAddress: address,
+		Output:          log,
+		Args: append([]string{
+			"--components=webhook,controllers",
+			"--callback-secrets-file=" + secrets,
+			"--operator-namespace=" + OperatorNamespace,
+			"--default-namespace=default",
+			"--leader-elect=false",
+			// There is no load balancer that has to notice first.
+			"--drain-duration=1s",
+		}, o.Args...),
+	})
+	return err
+}
+
+// Stop ends the manager, in order, and then the control plane. What was not started is left out.
+func (op *Operator) Stop() error {
+	var errs []error
+	if op.Manager != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), operatorStopTimeout)
+		defer cancel()
+		errs = append(errs, op.Manager.Stop(ctx))
+	}
+	if op.Cluster != nil {
+		errs = append(errs, op.Cluster.Stop())
+	}
+	if op.log != nil {
+		errs = append(errs, op.log.Close())
+	}
+	return errors.Join(append(errs, op.lock.Close())...)
+}
+
+// lock makes sure that nobody else uses the folder until the returned file is closed.
+func lock(dir string) (io.Closer, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder of the operator: %w", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another operator runs in %s: stop it first", dir), file.Close())
+	}
+	return file, nil
+}
+
+func inUse(ctx context.Context, address string) bool {
+	conn, err := (&net.Dialer{Timeout: portProbeTimeout}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
