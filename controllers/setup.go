@@ -72,6 +72,10 @@ func (o *Options) Validate() error {
 	return nil
 }
 
+// The leader's lease, and the Events about it.
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=system
+// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch,namespace=system
+
 // Setup adds everything the leader runs to the manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := o.Validate(); err != nil {

@@ -1,0 +1,84 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+)
+
+// writeResult is what the error of a write means for the entries.
+type writeResult int
+
+const (
+	// writeStored means that the slice is stored.
+	writeStored writeResult = iota
+	// writeRefused means that this slice will never be stored as it is: its content is refused.
+	writeRefused
+	// writeUnclear means that it is not stored yet, or that nobody knows: the same slice is to be sent again.
+	writeUnclear
+)
+
+// judge says what the error of a write means.
+func judge(err error) writeResult {
+	switch {
+	case err == nil:
+		return writeStored
+	// Nobody else takes a name of 128 random bits: an earlier attempt did, although its answer said otherwise.
+	case apierrors.IsAlreadyExists(err):
+		return writeStored
+	case apierrors.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err), apierrors.IsBadRequest(err):
+		return writeRefused
+	}
+	return writeUnclear
+}
+
+// errorReason names an error in a few words out of a fixed list, for metrics and logs.
+func errorReason(err error) string {
+	switch {
+	case judge(err) == writeRefused:
+		return "refused"
+	case errors.Is(err, context.DeadlineExceeded), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
+		return "timeout"
+	case apierrors.IsForbidden(err):
+		return "forbidden"
+	case apierrors.IsUnauthorized(err):
+		return "unauthorized"
+	case apierrors.IsNotFound(err):
+		return "not_found"
+	case apierrors.IsTooManyRequests(err):
+		return "too_many_requests"
+	}
+	var status apierrors.APIStatus
+	if errors.As(err, &status) && status.Status().Code < http.StatusInternalServerError {
+		return "other"
+	}
+	return "unavailable"
+}
+
+// errorReasons are all that errorReason returns.
+func errorReasons() []string {
+	return []string{"refused", "timeout", "forbidden", "unauthorized", "not_found", "too_many_requests", "other", "unavailable"}
+}
+
+// loggable is an error without what a sender pushed: refusals quote the content they refuse.
+func loggable(err error) error {
+	if judge(err) == writeRefused {
+		return errors.New(string(apierrors.ReasonForError(err)))
+	}
+	return err
+}
+
+// suggestedDelay is how long the API server asks to wait, within maxBackoff; 0 if it doesn't.
+func suggestedDelay(err error) time.Duration {
+	seconds, ok := apierrors.SuggestsClientDelay(err)
+	if !ok {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, maxBackoff)
+}

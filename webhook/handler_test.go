@@ -1,0 +1,300 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"k8s.io/utils/clock"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/internal/upgrade"
+)
+
+func wantResult(deviceID string) upgrade.Result {
+	return upgrade.Result{
+		Task: upgrade.Task{AppID: "app", OperationID: "op"}, DeviceID: deviceID, SubOperationID: "sub",
+		ResultFields: v1alpha1.ResultFields{
+			State: v1alpha1.StateSucceeded, TargetVersion: "1.6", SourceVersion: "1.3", CurVersion: "1.6",
+			StatusDesc: "fine", UpgradeTime: "12",
+		},
+	}
+}
+
+func TestAnswers(t *testing.T) {
+	const path = DefaultCallbackPath
+	const secretPath = path + "/" + testSecret
+	const recorded, ignored = `{"result":"recorded"}`, `{"result":"ignored","reason":"`
+	rejected := func(reason string) string { return `{"result":"rejected","reason":"` + reason }
+	const unauthorized = `{"error":"no valid credentials"}`
+	const notFound = `{"error":"no such path"}`
+	const notAllowed = `{"error":"only POST is served"}`
+
+	anonymous := func(o *Options) { o.SecretsFile, o.AllowAnonymous = "", true }
+	cases := map[string]struct {
+		options func(*Options)
+		method  string
+		path    string
+		body    string
+		status  int
+		// want is how the answer's body begins.
+		want string
+		// metric is how it is counted.
+		metric string
+		stored contents
+	}{
+		"result": {nil, "POST", secretPath, push("d"), 200, recorded, "recorded",
+			contents{results: []upgrade.Result{wantResult("d")}}},
+		"result with a query": {nil, "POST", secretPath + "?a=b", push("d"), 200, recorded, "recorded",
+			contents{results: []upgrade.Result{wantResult("d")}}},
+		"result, anonymous": {anonymous, "POST", path, push("d"), 200, recorded, "recorded",
+			contents{results: []upgrade.Result{wantResult("d")}}},
+		"result, own path": {func(o *Options) { o.CallbackPath = "/here" }, "POST", "/here/" + testSecret, push("d"), 200, recorded, "recorded",
+			contents{results: []upgrade.Result{wantResult("d")}}},
+		"other type": {nil, "POST", secretPath, `{"notifyType":"deviceAdded","deviceId":"d"}`, 200,
+			ignored + "not a firmware upgrade notification: deviceAdded", "ignored", contents{}},
+		"command status": {nil, "POST", secretPath, `{"deviceId":"d","commandId":"c","result":{}}`, 200,
+			ignored + "not a firmware upgrade notification: command status", "ignored", contents{}},
+		"below a valid secret": {nil, "POST", secretPath + "/more", push("d"), 200, ignored, "ignored", contents{}},
+		"slash after a secret": {nil, "POST", secretPath + "/", push("d"), 200, ignored, "ignored", contents{}},
+		"no JSON": {nil, "POST", secretPath, "hello", 200, rejected("the body is not JSON"), "rejected",
+			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is not JSON: invalid character 'h' looking for beginning of value", Body: "hello"}}}},
+		"nothing": {nil, "POST", secretPath, "", 200, rejected("the body is not JSON"), "rejected",
+			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is not JSON: unexpected end of JSON input"}}}},
+		"not UTF-8": {nil, "POST", secretPath, "{\"\xff\x00", 200, rejected("the body is not JSON"), "rejected",
+			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is not JSON: invalid character '\\x00' in string literal", Body: "{\"\ufffd\x00"}}}},
+		"no operation": {nil, "POST", secretPath, `{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`, 200,
+			rejected("operationId is missing"), "rejected",
+			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "operationId is missing",
+				Body: `{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`}}}},
+		"unknown status": {nil, "POST", secretPath, strings.Replace(push("d"), "SUCCESS", "DONE", 1), 200,
+			rejected(`status is \"DONE\", not SUCCESS or FAIL`), "rejected",
+			contents{rejected: []v1alpha1.RejectedNotification{{Reason: `status is "DONE", not SUCCESS or FAIL`,
+				Body: strings.Replace(push("d"), "SUCCESS", "DONE", 1)}}}},
+		"as large as may be": {nil, "POST", secretPath, push("d") + strings.Repeat(" ", maxBodyBytes-len(push("d"))), 200,
+			recorded, "recorded", contents{results: []upgrade.Result{wantResult("d")}}},
+		"too large": {nil, "POST", secretPath, push("d") + strings.Repeat(" ", maxBodyBytes+1-len(push("d"))), 200,
+			rejected("the body is larger than 65536 bytes"), "rejected",
+			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is larger than 65536 bytes",
+				Body: push("d") + strings.Repeat(" ", 4096-len(push("d")))}}}},
+		"two megabytes": {nil, "POST", secretPath, strings.Repeat("x", 2<<20), 200,
+			rejected("the body is larger than 65536 bytes"), "rejected",
+			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is larger than 65536 bytes",
+				Body: strings.Repeat("x", 4096)}}}},
+
+		"no secret":                   {nil, "POST", path, push("d"), 401, unauthorized, "unauthorized", contents{}},
+		"an empty secret":             {nil, "POST", path + "/", push("d"), 401, unauthorized, "unauthorized", contents{}},
+		"wrong secret":                {nil, "POST", secretPath + "x", push("d"), 401, unauthorized, "unauthorized", contents{}},
+		"secret spelt otherwise":      {nil, "POST", path + "/%63orrect-horse-battery", push("d"), 401, unauthorized, "unauthorized", contents{}},
+		"below a wrong secret":        {nil, "POST", path + "/wrong/" + testSecret, push("d"), 401, unauthorized, "unauthorized", contents{}},
+		"anonymous with a segment":    {anonymous, "POST", path + "/x", push("d"), 401, unauthorized, "unauthorized", contents{}},
+		"other method, no secret":     {nil, "GET", path, "", 401, unauthorized, "unauthorized", contents{}},
+		"other path":                  {nil, "POST", "/", push("d"), 404, notFound, "not_found", contents{}},
+		"longer word":                 {nil, "POST", path + "s", push("d"), 404, notFound, "not_found", contents{}},
+		"doubled slash":               {nil, "POST", "/v1.0.0//messageReceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
+		"dot segment":                 {nil, "POST", "/v1.0.0/./messageReceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
+		"parent segment":              {nil, "POST", "/x/.." + secretPath, push("d"), 404, notFound, "not_found", contents{}},
+		"escaped dot segment":         {nil, "POST", "/v1.0.0/%2e/messageReceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
+		"path spelt otherwise":        {nil, "POST", "/v1.0.0/%6dessageReceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
+		"path in another case":        {nil, "POST", "/v1.0.0/messagereceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
+		"GET":                         {nil, "GET", secretPath, "", 405, notAllowed, "method_not_allowed", contents{}},
+		"PUT":                         {nil, "PUT", secretPath, push("d"), 405, notAllowed, "method_not_allowed", contents{}},
+		"OPTIONS":                     {nil, "OPTIONS", secretPath, "", 405, notAllowed, "method_not_allowed", contents{}},
+		"GET, anonymous":              {anonymous, "GET", path, "", 405, notAllowed, "method_not_allowed", contents{}},
+		"GET below a valid secret":    {nil, "GET", secretPath + "/more", "", 405, notAllowed, "method_not_allowed", contents{}},
+		"GET of another path":         {nil, "GET", "/healthz", "", 404, notFound, "not_found", contents{}},
+		"POST to where metrics go":    {nil, "POST", "/metrics", "", 404, notFound, "not_found", contents{}},
+		"method of a stranger's make": {nil, "BREW", secretPath, "", 405, notAllowed, "method_not_allowed", contents{}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := startReceiver(t, tc.options)
+			got := r.send(tc.method, tc.path, tc.body)
+			if got.status != tc.status || !strings.HasPrefix(got.body, tc.want) {
+				t.Errorf("want %d %s…, got %d %s", tc.status, tc.want, got.status, got.body)
+			}
+			if contentType := got.header.Get("Content-Type"); contentType != "application/json" {
+				t.Errorf("content type %q", contentType)
+			}
+			if allow := got.header.Get("Allow"); (allow == "POST") != (tc.status == 405) {
+				t.Errorf("status %d with Allow: %q", got.status, allow)
+			}
+			ignoreTimes := cmp.Options{
+				cmpopts.IgnoreFields(upgrade.Result{}, "ReceivedAt"),
+				cmpopts.IgnoreFields(v1alpha1.RejectedNotification{}, "ReceivedAt"),
+				cmp.AllowUnexported(contents{}),
+			}
+			stored := storedIn(t, r.namespace)
+			if diff := cmp.Diff(tc.stored, stored, ignoreTimes); diff != "" {
+				t.Errorf("stored (-want +got):\n%s", diff)
+			}
+			for _, result := range stored.results {
+				if result.ReceivedAt == 0 {
+					t.Error("a result has no time")
+				}
+			}
+			if n := r.metric("fwupgrade_webhook_notifications_total", tc.metric); n != 1 {
+				t.Errorf("counted %v times as %s", n, tc.metric)
+			}
+			if n := r.metric("fwupgrade_webhook_notifications_total"); n != 1 {
+				t.Errorf("counted %v times in all", n)
+			}
+			for _, private := range []string{testSecret, "messageReceiver", "subOperationId", "/here"} {
+				if logs := r.logs.text(); strings.Contains(logs, private) {
+					t.Errorf("%q was logged:\n%s", private, logs)
+				}
+			}
+		})
+	}
+}
+
+func TestRepetitionIsRecorded(t *testing.T) {
+	r := startReceiver(t, nil)
+	for range 3 {
+		if got := r.send("POST", DefaultCallbackPath+"/"+testSecret, push("d")); got.status != 200 || got.body != `{"result":"recorded"}` {
+			t.Errorf("got %d %s", got.status, got.body)
+		}
+	}
+	if n := len(storedIn(t, r.namespace).results); n == 0 {
+		t.Error("nothing is stored")
+	}
+}
+
+func TestSecretOfAnApplication(t *testing.T) {
+	secret := writeFile(t, "of-app", otherSecret)
+	file := writeFile(t, "applications.yaml", "applications: [{appId: app, namespaces: [a], secretsFile: "+secret+"}]")
+	apps, err := applications.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const path = DefaultCallbackPath + "/" + otherSecret
+	const foreign = `{"result":"rejected","reason":"appId is not the application whose secret was used"}`
+	cases := map[string]struct {
+		path, body, want string
+		// appID is what the stored result has; empty: it is rejected.
+		appID string
+	}{
+		"its own":                  {path, push("d"), `{"result":"recorded"}`, "app"},
+		"another's":                {path, strings.Replace(push("d"), `"app"`, `"other"`, 1), foreign, ""},
+		"nobody's becomes its own": {path, strings.Replace(push("d"), `"app"`, `null`, 1), `{"result":"recorded"}`, "app"},
+		"the common secret":        {DefaultCallbackPath + "/" + testSecret, strings.Replace(push("d"), `"app"`, `"other"`, 1), `{"result":"recorded"}`, "other"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := startReceiver(t, func(o *Options) { o.Applications = apps })
+			if got := r.send("POST", tc.path, tc.body); got.status != 200 || got.body != tc.want {
+				t.Errorf("want 200 %s, got %d %s", tc.want, got.status, got.body)
+			}
+			stored := storedIn(t, r.namespace)
+			if tc.appID == "" {
+				if len(stored.results) != 0 || len(stored.rejected) != 1 || stored.rejected[0].Body != tc.body {
+					t.Errorf("stored %+v", stored)
+				}
+				return
+			}
+			if len(stored.results) != 1 || stored.results[0].AppID != tc.appID {
+				t.Errorf("want a result of %q, stored %+v", tc.appID, stored)
+			}
+		})
+	}
+}
+
+// dial sends raw bytes, ends the sending half and returns the status line of what comes back.
+func dial(t *testing.T, address net.Addr, request string) string {
+	t.Helper()
+	connection, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = connection.Close() }()
+	if _, err := connection.Write([]byte(request)); err != nil {
+		t.Fatal(err)
+	}
+	if tcp, ok := connection.(*net.TCPConn); ok {
+		if err := tcp.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	line, _ := bufio.NewReader(connection).ReadString('\n')
+	return strings.TrimSpace(line)
+}
+
+func TestBodyBreaksOff(t *testing.T) {
+	body := push("d")
+	head := "POST " + DefaultCallbackPath + "/" + testSecret + " HTTP/1.1\r\nHost: h\r\n"
+	cases := map[string]string{
+		"in the middle":       fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(body)+1, body),
+		"chunked":             fmt.Sprintf("%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", head, len(body), body),
+		"beyond what is read": fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, maxBodyBytes*3, strings.Repeat(" ", maxBodyBytes*2)),
+	}
+	for name, request := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := startReceiver(t, nil)
+			if got := dial(t, r.Addr(), request); got != "" && got != "HTTP/1.1 408 Request Timeout" {
+				t.Errorf("answered %q", got)
+			}
+			eventually(t, "the push was counted", func() bool {
+				return r.metric("fwupgrade_webhook_notifications_total", "incomplete") == 1
+			})
+			if stored := storedIn(t, r.namespace); len(stored.results)+len(stored.rejected) != 0 {
+				t.Errorf("stored %+v", stored)
+			}
+		})
+	}
+}
+
+func TestRawRequests(t *testing.T) {
+	r := startReceiver(t, nil)
+	secretPath := DefaultCallbackPath + "/" + testSecret
+	cases := map[string]struct{ request, want string }{
+		"asterisk":         {"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		"absolute form":    {"GET http://h" + secretPath + " HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 405 Method Not Allowed"},
+		"leading slashes":  {"POST /" + secretPath + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		"opaque":           {"POST http:" + secretPath[1:] + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		"connect":          {"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		"too many headers": {"GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n", "HTTP/1.1 431 Request Header Fields Too Large"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := dial(t, r.Addr(), tc.request); got != tc.want {
+				t.Errorf("want %q, got %q", tc.want, got)
+			}
+		})
+	}
+}
+
+// panicking is a body whose reading meets a defect.
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("body " + testSecret) }
+
+func TestPanicIsAnsweredNotStored(t *testing.T) {
+	logs := &logBook{}
+	h := &handler{
+		auth:     &authenticator{path: DefaultCallbackPath, anonymous: true},
+		clock:    clock.RealClock{},
+		log:      logs.logger(),
+		metrics:  testMetrics(t),
+		draining: &atomic.Bool{},
+	}
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, httptest.NewRequestWithContext(t.Context(), http.MethodPost, DefaultCallbackPath, panicking{}))
+	if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" {
+		t.Errorf("got %d %s", recorder.Code, recorder.Body)
+	}
+	if text := logs.text(); strings.Contains(text, testSecret) || !strings.Contains(text, "Recovered while handling a push") {
+		t.Errorf("logged:\n%s", text)
+	}
+}

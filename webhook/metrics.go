@@ -1,0 +1,76 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are what the receiver counts. No label holds anything that a sender chose.
+type metrics struct {
+	notifications [answerKinds]prometheus.Counter
+	answerSeconds prometheus.Histogram
+	queueEntries  prometheus.Gauge
+	batchEntries  prometheus.Histogram
+	commitSeconds prometheus.Histogram
+	commitErrors  *prometheus.CounterVec
+	reloadErrors  *prometheus.CounterVec
+	connections   prometheus.Gauge
+}
+
+// newMetrics registers the metrics; it fails if the registerer has them already.
+func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
+	const namespace, subsystem = "fwupgrade", "webhook"
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help}
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Subsystem: subsystem, Name: name, Help: help, Buckets: buckets,
+		})
+	}
+	seconds := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 15}
+	notifications := prometheus.NewCounterVec(prometheus.CounterOpts(opts("notifications_total",
+		"Requests answered, by answer.")), []string{"answer"})
+	m := &metrics{
+		answerSeconds: histogram("answer_duration_seconds", "Time from the arrival of a request to its answer.", seconds),
+		queueEntries: prometheus.NewGauge(prometheus.GaugeOpts(opts("queue_entries",
+			"Notifications that wait to be put into a slice."))),
+		batchEntries: histogram("batch_entries", "Notifications put into one slice.",
+			prometheus.ExponentialBuckets(1, 2, 12)),
+		commitSeconds: histogram("commit_duration_seconds", "Time to store a slice, all attempts together.", seconds),
+		commitErrors: prometheus.NewCounterVec(prometheus.CounterOpts(opts("commit_errors_total",
+			"Attempts to store a slice that failed, by reason.")), []string{"reason"}),
+		reloadErrors: prometheus.NewCounterVec(prometheus.CounterOpts(opts("reload_errors_total",
+			"Times that changed secrets or client CAs could not be used, by what was read.")), []string{"file"}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts(opts("connections", "Open connections."))),
+	}
+	// All series exist from the start, so that a rate over the first increase is right.
+	for a := range answerKinds {
+		m.notifications[a] = notifications.WithLabelValues(a.String())
+	}
+	for _, reason := range errorReasons() {
+		m.commitErrors.WithLabelValues(reason)
+	}
+	for _, file := range []string{reloadSecrets, reloadClientCA} {
+		m.reloadErrors.WithLabelValues(file)
+	}
+	for _, c := range []prometheus.Collector{
+		notifications, m.answerSeconds, m.queueEntries, m.batchEntries, m.commitSeconds, m.commitErrors, m.reloadErrors, m.connections,
+	} {
+		if err := registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// answered counts an answered request.
+func (m *metrics) answered(a answer, took time.Duration) {
+	m.notifications[a].Inc()
+	m.answerSeconds.Observe(took.Seconds())
+}

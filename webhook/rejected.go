@@ -1,0 +1,40 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"strings"
+	"time"
+	"unicode"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/upgrade"
+)
+
+// rejectedNotification is what is stored of an authentic push that can't be used.
+func rejectedNotification(arrived time.Time, reason string, body []byte) *v1alpha1.RejectedNotification {
+	return &v1alpha1.RejectedNotification{
+		ReceivedAt: metav1.NewMicroTime(arrived),
+		Reason:     printable(reason, v1alpha1.MaxRejectedReasonBytes),
+		Body:       upgrade.CutString(beginning(body), v1alpha1.MaxRejectedBodyBytes),
+	}
+}
+
+// beginning copies as much of a body as may be stored; the body itself is read into memory that is used again.
+func beginning(body []byte) string {
+	return string(body[:min(len(body), v1alpha1.MaxRejectedBodyBytes)])
+}
+
+// printable replaces what would garble a line of text, and cuts it.
+func printable(s string, maxBytes int) string {
+	clean := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, upgrade.CutString(s, maxBytes))
+	return upgrade.CutString(clean, maxBytes)
+}

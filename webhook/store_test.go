@@ -1,0 +1,218 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/upgrade"
+)
+
+// recordingTransport keeps the answers of the API server.
+type recordingTransport struct {
+	http.RoundTripper
+	mu       sync.Mutex
+	answers  []string
+	requests []string
+}
+
+func (r *recordingTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	response, err := r.RoundTripper.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	if err := response.Body.Close(); err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answers = append(r.answers, string(body))
+	r.requests = append(r.requests, request.Method+" "+request.URL.Path)
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return response, nil
+}
+
+// webhookUser is a user who may create slices in the namespace and nothing else.
+func webhookUser(t *testing.T, namespace string) *rest.Config {
+	t.Helper()
+	user, err := cluster.environment.AddUser(envtest.User{Name: "webhook-" + namespace}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "webhook"},
+		Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"firmwareupgraderesultslices"}, Verbs: []string{"create"},
+		}},
+	}
+	binding := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "webhook"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "webhook-" + namespace}},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "webhook"},
+	}
+	c := admin(t)
+	if err := c.Create(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Create(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	return user.Config()
+}
+
+func TestStoreOnTheAPIServer(t *testing.T) {
+	namespace := makeNamespace(t)
+	config := webhookUser(t, namespace)
+	recorder := &recordingTransport{}
+	config.Wrap(func(inner http.RoundTripper) http.RoundTripper {
+		recorder.RoundTripper = inner
+		return recorder
+	})
+	s, err := newStore(config, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := func(name string, change func(*v1alpha1.FirmwareUpgradeResultSliceSpec)) []byte {
+		results := make([]upgrade.Result, 100)
+		for i := range results {
+			results[i] = deviceEntry(i).result
+		}
+		spec := v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: upgrade.Pack(results)}
+		if change != nil {
+			change(&spec)
+		}
+		encoded, err := encodeSlice(name, &spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return encoded
+	}
+
+	// RBAC takes a moment to be seen.
+	eventually(t, "the user may create slices", func() bool { return s.create(t.Context(), body("r-first", nil)) == nil })
+	if got := len(storedIn(t, namespace).results); got != 100 {
+		t.Errorf("%d results are stored", got)
+	}
+	last := recorder.answers[len(recorder.answers)-1]
+	if !strings.Contains(last, `"kind":"PartialObjectMetadata"`) || strings.Contains(last, "device-001") {
+		t.Errorf("the API server answered with more than metadata:\n%s", last)
+	}
+
+	cases := map[string]struct {
+		store *store
+		body  []byte
+		want  writeResult
+		// reason is how the error is counted.
+		reason string
+	}{
+		"the same name":     {s, body("r-first", nil), writeStored, "other"},
+		"a poisonous entry": {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tasks[0].Results[3].DeviceID = "" }), writeRefused, "refused"},
+		"an unknown state":  {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tasks[0].State = "Odd" }), writeRefused, "refused"},
+		"a long text": {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) {
+			spec.Tasks[0].StatusDesc = strings.Repeat("x", 1025)
+		}), writeRefused, "refused"},
+		"no JSON":           {s, []byte("{"), writeRefused, "refused"},
+		"four megabytes":    {s, bytes.Repeat([]byte(" "), 4<<20), writeRefused, "refused"},
+		"another namespace": {&store{client: s.client, namespace: makeNamespace(t)}, body("r-other", nil), writeUnclear, "forbidden"},
+		"no namespace":      {&store{client: adminStore(t).client, namespace: "missing"}, body("r-other", nil), writeUnclear, "not_found"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			err := tc.store.create(t.Context(), tc.body)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if got := judge(err); got != tc.want {
+				t.Errorf("want %v, got %v for %v", tc.want, got, err)
+			}
+			if got := errorReason(err); got != tc.reason {
+				t.Errorf("want it counted as %s, got %s for %v", tc.reason, got, err)
+			}
+		})
+	}
+	for _, request := range recorder.requests {
+		if !strings.HasPrefix(request, "POST ") {
+			t.Errorf("asked for more than to create: %s", request)
+		}
+	}
+}
+
+func adminStore(t *testing.T) *store {
+	t.Helper()
+	s, err := newStore(cluster.config, "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestUnreachableAPIServer(t *testing.T) {
+	s, err := newStore(&rest.Config{Host: "http://127.0.0.1:1"}, "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.create(t.Context(), []byte("{}"))
+	if judge(err) != writeUnclear || errorReason(err) != "unavailable" {
+		t.Errorf("got %v, %s for %v", judge(err), errorReason(err), err)
+	}
+}
+
+func TestLoggableLeavesContentOut(t *testing.T) {
+	refused := apierrors.NewBadRequest("spec.tasks[0].results[0].deviceId: c7a9f0b2")
+	if got := loggable(refused).Error(); got != "BadRequest" {
+		t.Errorf("logged as %q", got)
+	}
+	forbidden := apierrors.NewForbidden(sliceResource, "r-0", errGone)
+	if got := loggable(forbidden).Error(); !strings.Contains(got, errGone.Error()) {
+		t.Errorf("logged as %q", got)
+	}
+}
+
+// TestPoisonOnTheAPIServer has the real API server refuse one entry among 500.
+func TestPoisonOnTheAPIServer(t *testing.T) {
+	namespace := makeNamespace(t)
+	s, err := newStore(cluster.config, namespace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := runCommitter(t, s)
+	outcomes := make([]outcome, 500)
+	var waiting sync.WaitGroup
+	for i := range outcomes {
+		e := deviceEntry(i)
+		if i == 250 {
+			e.result.OperationID = strings.Repeat("x", v1alpha1.MaxIDBytes+1)
+		}
+		waiting.Go(func() { outcomes[i] = c.submit(e) })
+	}
+	waiting.Wait()
+	for i, o := range outcomes {
+		if want := answerRecorded; i != 250 && o.answer != want {
+			t.Errorf("entry %d: %+v", i, o)
+		}
+	}
+	if o := outcomes[250]; o.answer != answerRejected || !strings.Contains(o.reason, "the API server refused it") {
+		t.Errorf("the poisonous one: %+v", o)
+	}
+	stored := storedIn(t, namespace)
+	if len(stored.results) != 499 || len(stored.rejected) != 1 || stored.rejected[0].Body != device(250) {
+		t.Errorf("stored %d results, rejected %+v", len(stored.results), stored.rejected)
+	}
+}

@@ -1,0 +1,327 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/upgrade"
+)
+
+// The documented samples with values as captured.
+const (
+	sampleSuccess = `{"notifyType":"fwUpgradeResultNotify","deviceId":"c7a9f0b2-2a4e-4c65-9b3a-0f9d3c1f6f11",` +
+		`"appId":"Xq2_RfV0wAbnT3yLk9PzQeJmHsIa","operationId":"op-1","subOperationId":"sub-1","curVersion":"1.6",` +
+		`"targetVersion":"1.6","sourceVersion":"1.3","status":"SUCCESS",` +
+		`"statusDesc":"The device upgrade is successful","upgradeTime":"120"}`
+	sampleFail = `{"notifyType":"fwUpgradeResultNotify","deviceId":"d","appId":"a","operationId":"o",` +
+		`"subOperationId":"s","curVersion":null,"targetVersion":"1.6","sourceVersion":"1.3","status":"FAIL",` +
+		`"statusDesc":"Invalid URI","upgradeTime":120}`
+	sampleState = `{"notifyType":"fwUpgradeStateChangeNotify","deviceId":"d","appId":"a","operationId":"o",` +
+		`"subOperationId":"s","step":"1","stepDesc":"downloading"}`
+	sampleSoftware = `{"notifyType":"swUpgradeResultNotify","deviceId":"d","appId":"a","operationId":"o",` +
+		`"swUpgradeResult":"SUCCESS","upgradeTime":"1","resultDesc":"x","errorCode":"0","description":null}`
+	sampleCommand = `{"deviceId":"d","commandId":"c","result":{"resultCode":"DELIVERED","resultDetail":null}}`
+	sampleTask    = `{"resource":"batchtask.status","event":"update","notify_data":{"app_id":"a","task_id":"t"}}`
+)
+
+// message of a result with one part replaced.
+func with(old, replacement string) string {
+	if !strings.Contains(sampleSuccess, old) {
+		panic("the sample has no " + old)
+	}
+	return strings.Replace(sampleSuccess, old, replacement, 1)
+}
+
+func success(change func(*Notification)) Notification {
+	n := Notification{
+		Kind:           KindResult,
+		AppID:          "Xq2_RfV0wAbnT3yLk9PzQeJmHsIa",
+		OperationID:    "op-1",
+		SubOperationID: "sub-1",
+		DeviceID:       "c7a9f0b2-2a4e-4c65-9b3a-0f9d3c1f6f11",
+		ResultFields: v1alpha1.ResultFields{
+			State: v1alpha1.StateSucceeded, TargetVersion: "1.6", SourceVersion: "1.3", CurVersion: "1.6",
+			StatusDesc: "The device upgrade is successful", UpgradeTime: "120",
+		},
+	}
+	if change != nil {
+		change(&n)
+	}
+	return n
+}
+
+func state(s v1alpha1.State) Notification {
+	return Notification{
+		Kind: KindStateChange, AppID: "a", OperationID: "o", SubOperationID: "s", DeviceID: "d",
+		ResultFields: v1alpha1.ResultFields{State: s, StatusDesc: "downloading"},
+	}
+}
+
+func other(name string) Notification { return Notification{Kind: KindOther, Type: name} }
+
+func TestDecode(t *testing.T) {
+	step := func(value string) string { return strings.Replace(sampleState, `"1"`, value, 1) }
+	cases := map[string]struct {
+		body string
+		want Notification
+	}{
+		"documented success": {sampleSuccess, success(nil)},
+		"documented failure": {sampleFail, Notification{
+			Kind: KindResult, AppID: "a", OperationID: "o", SubOperationID: "s", DeviceID: "d",
+			ResultFields: v1alpha1.ResultFields{
+				State: v1alpha1.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI", UpgradeTime: "120",
+			},
+		}},
+		"the least": {`{"operationId":"o","status":"FAIL","deviceId":"d","notifyType":"fwUpgradeResultNotify"}`, Notification{
+			Kind: KindResult, OperationID: "o", DeviceID: "d", ResultFields: v1alpha1.ResultFields{State: v1alpha1.StateFailed},
+		}},
+		"capitalised keys":       {with(`"status"`, `"Status"`), success(nil)},
+		"upper-case keys":        {with(`"deviceId"`, `"DEVICEID"`), success(nil)},
+		"status in another case": {with(`"SUCCESS"`, `"Success"`), success(nil)},
+		"type in another case":   {with(`"fwUpgradeResultNotify"`, `"FwUpgradeResultNotify"`), success(nil)},
+		"white space":            {" \n" + with(`:"SUCCESS",`, ` : "SUCCESS" , `) + "\r\n\t", success(nil)},
+		"unknown keys":           {with(`{`, `{"header":{"deviceId":"x"},"body":[1,{"status":"FAIL"}],"":0,`), success(nil)},
+		"duration as a number":   {with(`"120"`, `120`), success(nil)},
+		"duration as a fraction": {with(`"120"`, `1.50e2`), success(func(n *Notification) { n.UpgradeTime = "1.50e2" })},
+		"huge duration":          {with(`"120"`, `123456789012345678901234567890`), success(func(n *Notification) { n.UpgradeTime = "123456789012345678901234567890" })},
+		"duration of another kind": {with(`"120"`, `{"s":[120]}`), success(func(n *Notification) {
+			n.UpgradeTime = ""
+		})},
+		"version as a number": {with(`"curVersion":"1.6"`, `"curVersion":1.60`), success(func(n *Notification) { n.CurVersion = "1.60" })},
+		"null for optional": {with(`"appId":"Xq2_RfV0wAbnT3yLk9PzQeJmHsIa","operationId":"op-1","subOperationId":"sub-1"`,
+			`"appId":null,"operationId":"op-1","subOperationId":null`), success(func(n *Notification) { n.AppID, n.SubOperationID = "", "" })},
+		"escapes":                  {with(`op-1`, `\u006fp-\u0031`), success(nil)},
+		"text beyond ASCII":        {with(`The device upgrade is successful`, `升级成功 \"ok\"`), success(func(n *Notification) { n.StatusDesc = `升级成功 "ok"` })},
+		"text that is not UTF-8":   {with(`The device upgrade is successful`, "a\xff\xfeb"), success(func(n *Notification) { n.StatusDesc = "a\ufffd\ufffdb" })},
+		"the last of a key counts": {with(`"deviceId":`, `"DeviceID":"x","deviceId":`), success(nil)},
+		"null after a value":       {with(`"status":"SUCCESS"`, `"status":"SUCCESS","status":null`), success(nil)},
+		"id with any characters":   {with(`op-1`, `ü/.. :{}`), success(func(n *Notification) { n.OperationID = "ü/.. :{}" })},
+		"longest id":               {with(`op-1`, strings.Repeat("o", 256)), success(func(n *Notification) { n.OperationID = strings.Repeat("o", 256) })},
+		"long texts are cut": {with(`"statusDesc":"The device upgrade is successful","upgradeTime":"120"`,
+			`"statusDesc":"`+strings.Repeat("é", 600)+`","upgradeTime":"`+strings.Repeat("9", 65)+`"`),
+			success(func(n *Notification) {
+				n.StatusDesc, n.UpgradeTime = strings.Repeat("é", 512), strings.Repeat("9", 64)
+			})},
+		"long versions are cut": {with(`"sourceVersion":"1.3"`, `"sourceVersion":"`+strings.Repeat("1", 300)+`"`),
+			success(func(n *Notification) { n.SourceVersion = strings.Repeat("1", 256) })},
+
+		"step 0":           {step(`"0"`), state(v1alpha1.StateIdle)},
+		"step 1":           {step(`"1"`), state(v1alpha1.StateDownloading)},
+		"step 2":           {step(`"2"`), state(v1alpha1.StateDownloaded)},
+		"step 3":           {step(`"3"`), state(v1alpha1.StateUpdating)},
+		"step as a number": {step(`3`), state(v1alpha1.StateUpdating)},
+
+		"software":                    {sampleSoftware, other("swUpgradeResultNotify")},
+		"software state":              {`{"notifyType":"swUpgradeStateChangeNotify","deviceId":"d","swUpgradeState":"downloading"}`, other("swUpgradeStateChangeNotify")},
+		"device data":                 {`{"notifyType":"deviceDataChanged","deviceId":"d","service":{"data":{"status":1}}}`, other("deviceDataChanged")},
+		"header and body":             {`{"notifyType":"deviceEvent","header":{"deviceId":"d"},"body":{}}`, other("deviceEvent")},
+		"other with odd ids":          {`{"notifyType":"commandRsp","deviceId":{},"appId":7,"status":[],"step":true}`, other("commandRsp")},
+		"other with odd ids first":    {`{"deviceId":{},"notifyType":"commandRsp"}`, other("commandRsp")},
+		"command status":              {sampleCommand, other("command status")},
+		"the newer platform":          {sampleTask, other("resource batchtask.status")},
+		"a type that is not for eyes": {`{"notifyType":"\u001b[31m` + strings.Repeat("x", 100) + `"}`, other("?[31m" + strings.Repeat("x", 59))},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := Decode([]byte(tc.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("notification (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestDecodeUnusable(t *testing.T) {
+	long := strings.Repeat("x", 257)
+	cases := map[string]struct{ body, want string }{
+		"nothing":                {"", "the body is not JSON"},
+		"white space":            {" \n", "the body is not JSON"},
+		"text":                   {"hello", "the body is not JSON"},
+		"cut off":                {sampleSuccess[:len(sampleSuccess)-1], "the body is not JSON"},
+		"trailing data":          {sampleSuccess + "{}", "the body is not JSON"},
+		"a form":                 {"notifyType=fwUpgradeResultNotify", "the body is not JSON"},
+		"an array":               {"[" + sampleSuccess + "]", "the body is a JSON array, not an object"},
+		"a string":               {`"x"`, "the body is a JSON string, not an object"},
+		"a number":               {"1", "the body is a JSON number, not an object"},
+		"null":                   {"null", "notifyType is missing"},
+		"nothing in it":          {"{}", "notifyType is missing"},
+		"no type":                {with(`"notifyType":"fwUpgradeResultNotify",`, ""), "notifyType is missing"},
+		"type is a number":       {with(`"fwUpgradeResultNotify"`, "5"), "notifyType is a JSON number, not a string"},
+		"depth":                  {`{"a":` + strings.Repeat("[", 20000), "the body is not JSON"},
+		"closed depth":           {`{"a":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "}", "the body is not JSON"},
+		"no operation":           {with(`"operationId":"op-1",`, ""), "operationId is missing"},
+		"empty operation":        {with(`op-1`, ""), "operationId is missing"},
+		"null operation":         {with(`"op-1"`, "null"), "operationId is missing"},
+		"operation is a number":  {with(`"op-1"`, "12"), "operationId is a JSON number, not a string"},
+		"operation is an object": {with(`"op-1"`, "{}"), "operationId is a JSON object, not a string"},
+		"long operation":         {with(`op-1`, long), "operationId is longer than 256 bytes: \"" + long[:64] + "\"…"},
+		"no device":              {with(`"deviceId":"c7a9f0b2-2a4e-4c65-9b3a-0f9d3c1f6f11",`, ""), "deviceId is missing"},
+		"device with a newline":  {with(`c7a9`, `c\n7a9`), "deviceId holds control characters: \"c?7a9f0b2-"},
+		"device with a C1":       {with(`c7a9`, `c\u009b7a9`), "deviceId holds control characters"},
+		"device with a NUL":      {with(`c7a9`, `\u0000`), "deviceId holds control characters"},
+		"device is not UTF-8":    {with(`c7a9`, "\xff"), "deviceId holds bytes that are not UTF-8"},
+		"half a surrogate":       {with(`c7a9`, `\ud800`), "deviceId holds bytes that are not UTF-8"},
+		"long sub-task":          {with(`sub-1`, long), "subOperationId is longer than 256 bytes"},
+		"long application":       {with(`Xq2_`, long), "appId is longer than 256 bytes"},
+		"application is a list":  {with(`"Xq2_RfV0wAbnT3yLk9PzQeJmHsIa"`, `["a"]`), "appId is a JSON array, not a string"},
+		"no status":              {with(`"status":"SUCCESS",`, ""), "status is missing"},
+		"null status":            {with(`"SUCCESS"`, "null"), "status is missing"},
+		"unknown status":         {with(`SUCCESS`, "TIMEOUT"), `status is "TIMEOUT", not SUCCESS or FAIL`},
+		"long status":            {with(`SUCCESS`, long), `status is "` + long[:64] + `", not SUCCESS or FAIL`},
+		"no step":                {strings.Replace(sampleState, `"step":"1",`, "", 1), "step is missing"},
+		"unknown step":           {strings.Replace(sampleState, `"1"`, `"4"`, 1), `step is "4", not 0, 1, 2 or 3`},
+		"negative step":          {strings.Replace(sampleState, `"1"`, `-1`, 1), `step is "-1", not 0, 1, 2 or 3`},
+		"step in words":          {strings.Replace(sampleState, `"1"`, `"downloading"`, 1), `step is "downloading"`},
+		"step is true":           {strings.Replace(sampleState, `"1"`, `true`, 1), "step is missing"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := Decode([]byte(tc.body))
+			reason, ok := errors.AsType[*Unusable](err)
+			if !ok {
+				t.Fatalf("want an *Unusable, got %v and %+v", err, got)
+			}
+			if !strings.Contains(reason.Reason, tc.want) {
+				t.Errorf("want a reason with %q, got %q", tc.want, reason.Reason)
+			}
+			if len(reason.Reason) > v1alpha1.MaxRejectedReasonBytes {
+				t.Errorf("a reason of %d bytes", len(reason.Reason))
+			}
+			if diff := cmp.Diff(Notification{}, got); diff != "" {
+				t.Errorf("a notification came with the error:\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestResult(t *testing.T) {
+	n, err := Decode([]byte(sampleFail))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := upgrade.Result{
+		Task:     upgrade.Task{AppID: "a", OperationID: "o"},
+		DeviceID: "d", SubOperationID: "s",
+		ResultFields: v1alpha1.ResultFields{
+			State: v1alpha1.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI", UpgradeTime: "120",
+		},
+		ReceivedAt: 42, FailedAt: 42,
+	}
+	if diff := cmp.Diff(want, n.Result(42)); diff != "" {
+		t.Errorf("failure (-want +got):\n%s", diff)
+	}
+	if got := success(nil).Result(42); got.FailedAt != 0 {
+		t.Errorf("a success failed at %d", got.FailedAt)
+	}
+}
+
+// encode writes a notification of ours as the platform would.
+func encode(t *testing.T, n Notification) []byte {
+	t.Helper()
+	fields := map[string]string{
+		"appId": n.AppID, "operationId": n.OperationID, "subOperationId": n.SubOperationID, "deviceId": n.DeviceID,
+		"curVersion": n.CurVersion, "targetVersion": n.TargetVersion, "sourceVersion": n.SourceVersion,
+		"upgradeTime": n.UpgradeTime,
+	}
+	switch n.Kind {
+	case KindResult:
+		fields["notifyType"], fields["statusDesc"] = typeResult, n.StatusDesc
+		fields["status"] = map[v1alpha1.State]string{v1alpha1.StateSucceeded: "SUCCESS", v1alpha1.StateFailed: "FAIL"}[n.State]
+	case KindStateChange:
+		fields["notifyType"], fields["stepDesc"] = typeStateChange, n.StatusDesc
+		fields["step"] = map[v1alpha1.State]string{
+			v1alpha1.StateIdle: "0", v1alpha1.StateDownloading: "1", v1alpha1.StateDownloaded: "2", v1alpha1.StateUpdating: "3",
+		}[n.State]
+	default:
+		fields["notifyType"] = n.Type
+	}
+	body, err := json.Marshal(fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, sample := range []string{
+		sampleSuccess, sampleFail, sampleState, sampleSoftware, sampleCommand, sampleTask,
+		with(`"status"`, `"Status"`), with(`"120"`, `1e9`), with("1.3", "\xff\\ud800"), with("op-1", "\xff"),
+		`{"notifyType":"fwUpgradeResultNotify"}`, "[]", "null", "", "{", strings.Repeat("[", 200),
+	} {
+		f.Add([]byte(sample))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		before := bytes.Clone(body)
+		n, err := Decode(body)
+		if !bytes.Equal(before, body) {
+			t.Fatal("the body was changed")
+		}
+		if err != nil {
+			reason, ok := errors.AsType[*Unusable](err)
+			if !ok || reason.Reason == "" || len(reason.Reason) > v1alpha1.MaxRejectedReasonBytes || !utf8.ValidString(reason.Reason) {
+				t.Fatalf("bad error %q", err)
+			}
+			return
+		}
+		checkBounds(t, n)
+		if n.Kind == KindOther && (n.Type == "command status" || strings.HasPrefix(n.Type, "resource ")) {
+			return // has no notifyType to send again
+		}
+		again, err := Decode(encode(t, n))
+		if err != nil {
+			t.Fatalf("encoded again: %v", err)
+		}
+		if diff := cmp.Diff(n, again); diff != "" {
+			t.Fatalf("encoded and decoded again (-first +again):\n%s", diff)
+		}
+	})
+}
+
+func checkBounds(t *testing.T, n Notification) {
+	t.Helper()
+	bounds := map[string]struct {
+		value string
+		most  int
+	}{
+		"type": {n.Type, 64}, "appId": {n.AppID, v1alpha1.MaxIDBytes}, "operationId": {n.OperationID, v1alpha1.MaxIDBytes},
+		"subOperationId": {n.SubOperationID, v1alpha1.MaxIDBytes}, "deviceId": {n.DeviceID, v1alpha1.MaxIDBytes},
+		"targetVersion": {n.TargetVersion, v1alpha1.MaxVersionBytes}, "sourceVersion": {n.SourceVersion, v1alpha1.MaxVersionBytes},
+		"curVersion": {n.CurVersion, v1alpha1.MaxVersionBytes}, "statusDesc": {n.StatusDesc, v1alpha1.MaxStatusDescBytes},
+		"upgradeTime": {n.UpgradeTime, v1alpha1.MaxUpgradeTimeBytes},
+	}
+	for field, b := range bounds {
+		if len(b.value) > b.most || !utf8.ValidString(b.value) {
+			t.Errorf("%s is out of bounds: %q", field, b.value)
+		}
+	}
+	if ours := n.Kind != KindOther; ours && (n.OperationID == "" || n.DeviceID == "" || n.State == "") {
+		t.Errorf("an incomplete notification: %+v", n)
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	for name, body := range map[string]string{"result": sampleSuccess, "stateChange": sampleState, "other": sampleSoftware} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				if _, err := Decode([]byte(body)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
