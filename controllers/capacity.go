@@ -52,7 +52,7 @@ type capacity struct {
 // Start compares until the context ends.
 func (c *capacity) Start(ctx context.Context) error {
 	if err := c.reader.WaitForSync(ctx); err != nil {
-		return nil //nolint:nilerr // the context ended before there was anything to do
+		return nil // the context ended before there was anything to do
 	}
 	ticker := c.clock.NewTicker(capacityInterval)
 	defer ticker.Stop()

@@ -52,9 +52,11 @@ func (c *compaction) run(ctx context.Context) {
 		if slowest > slowWrite {
 			return
 		}
-		select {
-		case <-ctx.Done():
-		case <-c.clock.After(c.clock.Since(started)):
+		if took := c.clock.Since(started); took > 0 {
+			select {
+			case <-ctx.Done():
+			case <-c.clock.After(took):
+			}
 		}
 	}
 }

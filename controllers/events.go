@@ -124,8 +124,8 @@ func planTransitions(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1.FirmwareUpgrad
 		add(corev1.EventTypeWarning, EventDegraded, "The failure policy is broken: "+condition(next, v1alpha1.ConditionReady).Message)
 	}
 	if next.Devices.Suspect > 0 && prev.Devices.Suspect == 0 {
-		add(corev1.EventTypeWarning, EventVersionSuspect, fmt.Sprintf(
-			"%d devices succeeded with another version than the target: check what they run", next.Devices.Suspect))
+		add(corev1.EventTypeWarning, EventVersionSuspect,
+			devices(next.Devices.Suspect)+" succeeded with another version than the target: check what they run")
 	}
 	if became(prev, next, v1alpha1.ConditionFinished) {
 		planFinish(next, add)
@@ -138,8 +138,7 @@ func planTransitions(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1.FirmwareUpgrad
 
 func planFinish(next v1alpha1.FirmwareUpgradeStatus, add func(kind, reason, note string)) {
 	if next.Devices.Recovered > 0 {
-		add(corev1.EventTypeNormal, EventDevicesRecovered, fmt.Sprintf(
-			"%d devices failed first and succeeded in the end", next.Devices.Recovered))
+		add(corev1.EventTypeNormal, EventDevicesRecovered, devices(next.Devices.Recovered)+" failed first and succeeded in the end")
 	}
 	kind := corev1.EventTypeNormal
 	if condition(next, v1alpha1.ConditionReady).Status != metav1.ConditionTrue {
@@ -183,10 +182,17 @@ func singleFailure(f upgrade.Failure, now time.Time) v1alpha1.PendingEvent {
 }
 
 func digest(g upgrade.FailureGroup, now time.Time) v1alpha1.PendingEvent {
-	note := fmt.Sprintf("%d devices failed: %s; among them %s", g.Count, g.Reason, strings.Join(g.Devices, ", "))
+	note := fmt.Sprintf("%s failed: %s; for example %s", devices(g.Count), g.Reason, strings.Join(g.Devices, ", "))
 	e := pending(corev1.EventTypeWarning, EventDevicesFailed, note, now)
 	e.Failures, e.Devices, e.Cause = g.Count, g.Devices, g.Reason
 	return e
+}
+
+func devices(n int64) string {
+	if n == 1 {
+		return "1 device"
+	}
+	return fmt.Sprintf("%d devices", n)
 }
 
 // atMost adds the groups beyond the limit up to one, so that no failure goes uncounted.

@@ -81,7 +81,7 @@ func TestEventsOfASmallUpgrade(t *testing.T) {
 	want := []string{
 		"Normal Started: The first device has reported",
 		"Warning DeviceFailed: Device d000001 failed: Invalid URI",
-		"Normal DevicesRecovered: 1 devices failed first and succeeded in the end",
+		"Normal DevicesRecovered: 1 device failed first and succeeded in the end",
 		"Normal Finished: Succeeded: 3/3 devices done",
 	}
 	if diff := cmp.Diff(want, tellings(l.told)); diff != "" {

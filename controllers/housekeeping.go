@@ -31,7 +31,7 @@ type housekeeping struct {
 func (h *housekeeping) Start(ctx context.Context) error {
 	ctx = ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithName("housekeeping"))
 	if err := h.reader.WaitForSync(ctx); err != nil {
-		return nil //nolint:nilerr // the context ended before there was anything to do
+		return nil // the context ended before there was anything to do
 	}
 	ticker := h.clock.NewTicker(compactionInterval)
 	defer ticker.Stop()

@@ -62,8 +62,6 @@ func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) *storedSlice {
 // mixed says whether the slice holds results that compaction has not sorted yet.
 func (s *storedSlice) mixed() bool { return !s.sorted && len(s.tasks) > 0 }
 
-func (s *storedSlice) has(task upgrade.Task) bool { return slices.Contains(s.tasks, task) }
-
 // sliceIndex remembers which slices are stored. Safe for concurrent use.
 type sliceIndex struct {
 	mu       sync.Mutex
@@ -180,17 +178,6 @@ func (x *sliceIndex) ofTask(task upgrade.Task) []*storedSlice {
 	out := make([]*storedSlice, 0, len(x.byTask[task]))
 	for _, s := range x.byTask[task] {
 		out = append(out, s)
-	}
-	return out
-}
-
-// tasks returns every task with stored results.
-func (x *sliceIndex) tasks() []upgrade.Task {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	out := make([]upgrade.Task, 0, len(x.byTask))
-	for t := range x.byTask {
-		out = append(out, t)
 	}
 	return out
 }

@@ -186,7 +186,9 @@ func run(t *testing.T, receiver *Receiver, registry *prometheus.Registry, logs *
 	go func() { r.ended <- receiver.Start(ctx); close(r.ended) }()
 	t.Cleanup(func() {
 		stop()
-		<-r.ended
+		if err := <-r.ended; err != nil {
+			t.Errorf("ended with %v", err)
+		}
 		r.client.CloseIdleConnections()
 	})
 	select {

@@ -172,6 +172,9 @@ func (r *Receiver) untilStopped(ctx context.Context, failed <-chan error) error 
 	case <-ctx.Done():
 	}
 	r.draining.Store(true)
+	if r.options.DrainDuration == 0 {
+		return nil
+	}
 	r.log.Info("Draining", "duration", r.options.DrainDuration)
 	drain := r.clock.NewTimer(r.options.DrainDuration)
 	defer drain.Stop()

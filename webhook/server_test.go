@@ -152,8 +152,8 @@ func TestPushInFlightIsAnsweredWhenStopping(t *testing.T) {
 	select {
 	case <-got:
 		t.Fatal("was answered before it was stored")
-	case <-r.ended:
-		t.Fatal("ended before the push was answered")
+	case err := <-r.ended:
+		t.Fatalf("ended before the push was answered: %v", err)
 	default:
 	}
 	close(release)

@@ -1,7 +1,6 @@
 // Copyright The Firmware Upgrade Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-
 // Command manager runs the firmware upgrade operator: the webhook that receives the platform's notifications, the
 // controllers that turn them into status and Events, or both.
 package main

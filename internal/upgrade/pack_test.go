@@ -4,7 +4,6 @@
 package upgrade_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"testing"
@@ -56,6 +55,36 @@ func TestPackHoistsWhatResultsShare(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Unexpected entries (-want,+got):\n%s", diff)
+	}
+}
+
+// TestPackIgnoresTheOrder holds that results that differ in one field alone come out in one order.
+func TestPackIgnoresTheOrder(t *testing.T) {
+	change := map[string]func(*upgrade.Result){
+		"deviceId":       func(r *upgrade.Result) { r.DeviceID = "a" },
+		"subOperationId": func(r *upgrade.Result) { r.SubOperationID = "a" },
+		"targetVersion":  func(r *upgrade.Result) { r.TargetVersion = "a" },
+		"sourceVersion":  func(r *upgrade.Result) { r.SourceVersion = "a" },
+		"curVersion":     func(r *upgrade.Result) { r.CurVersion = "a" },
+		"statusDesc":     func(r *upgrade.Result) { r.StatusDesc = "a" },
+		"upgradeTime":    func(r *upgrade.Result) { r.UpgradeTime = "a" },
+		"receivedAt":     func(r *upgrade.Result) { r.ReceivedAt = 1 },
+		"failedAt":       func(r *upgrade.Result) { r.FailedAt = 1 },
+		"state":          func(r *upgrade.Result) { r.State = "Unheard" },
+		"another state":  func(r *upgrade.Result) { r.State = "" },
+		"operationId":    func(r *upgrade.Result) { r.OperationID = "a" },
+		"appId":          func(r *upgrade.Result) { r.AppID = "a" },
+	}
+	for name, change := range change {
+		t.Run(name, func(t *testing.T) {
+			one := succeeded("d", 5)
+			other := one
+			change(&other)
+			forth, back := []upgrade.Result{one, other}, []upgrade.Result{other, one}
+			if diff := cmp.Diff(upgrade.Pack(forth), upgrade.Pack(back)); diff != "" {
+				t.Errorf("Pack depends on the order of its input:\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -181,157 +210,20 @@ func TestMergeKeepsTheReceiveTimes(t *testing.T) {
 	}
 }
 
-// awkward generates strings with what JSON escapes, and with what is not UTF-8.
-func awkward() *rapid.Generator[string] {
-	special := rapid.SampledFrom([]string{
-		"\x00", "\b", "\f", "\n", "\x1f", "\x7f", "<", ">", "&", `"`, `\`, "/", "\u2028", "\u2029", "\u2027", "\xff",
-		"\xe2\x80", "é", "\U0001F600", "\ufffd", "a",
-	})
-	return rapid.OneOf(rapid.Just(""), rapid.String(), rapid.Custom(func(t *rapid.T) string {
-		text := ""
-		for _, part := range rapid.SliceOfN(special, 0, 10).Draw(t, "parts") {
-			text += part
-		}
-		return text
-	}))
-}
-
-func awkwardEntries() *rapid.Generator[[]v1alpha1.TaskResults] {
-	fields := rapid.Custom(func(t *rapid.T) v1alpha1.ResultFields {
-		text := awkward()
-		return v1alpha1.ResultFields{
-			State: v1alpha1.State(text.Draw(t, "state")), TargetVersion: text.Draw(t, "target"),
-			SourceVersion: text.Draw(t, "source"), CurVersion: text.Draw(t, "current"),
-			StatusDesc: text.Draw(t, "text"), UpgradeTime: text.Draw(t, "duration"),
-		}
-	})
-	result := rapid.Custom(func(t *rapid.T) v1alpha1.DeviceResult {
-		return v1alpha1.DeviceResult{
-			DeviceID: awkward().Draw(t, "device"), SubOperationID: awkward().Draw(t, "sub-task"),
-			ResultFields: fields.Draw(t, "fields"),
-			ReceivedAt:   rapid.Int64().Draw(t, "received"), FailedAt: rapid.Int64().Draw(t, "failed"),
-		}
-	})
-	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) v1alpha1.TaskResults {
-		return v1alpha1.TaskResults{
-			AppID: awkward().Draw(t, "app"), OperationID: awkward().Draw(t, "operation"),
-			ResultFields:    fields.Draw(t, "fields"),
-			FirstReceivedAt: rapid.Int64().Draw(t, "first"), LastReceivedAt: rapid.Int64().Draw(t, "last"),
-			Results: rapid.SliceOfN(result, 0, 5).Draw(t, "results"),
-		}
-	}), 0, 4)
-}
-
-func TestSizeIsAnUpperBound(t *testing.T) {
+// TestMergeIgnoresSlicesAndOrder holds that two compactors write the same.
+func TestMergeIgnoresSlicesAndOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		entries := awkwardEntries().Draw(t, "entries")
-		if len(entries) > 0 && rapid.Bool().Draw(t, "null") {
-			entries[0].Results = nil
+		seen := notifications().Draw(t, "results")
+		want := upgrade.Merge(slicesOf(t, seen))
+		got := upgrade.Merge(slicesOf(t, rapid.Permutation(seen).Draw(t, "shuffled")))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("Merge depends on the order or the slices of its input:\n%s", diff)
 		}
-		checkSize(t, entries)
-	})
-}
-
-func FuzzSize(f *testing.F) {
-	f.Add("<\x00&>\u2028\xff\"\\", int64(-1<<63))
-	f.Add("\b\f\n\r\t\x7f", int64(1<<63-1))
-	f.Fuzz(func(t *testing.T, text string, number int64) {
-		checkSize(t, []v1alpha1.TaskResults{{
-			OperationID: text, LastReceivedAt: number,
-			Results: []v1alpha1.DeviceResult{{DeviceID: text, ReceivedAt: number, FailedAt: -number / 10}},
-		}})
-	})
-}
-
-func checkSize(t interface{ Fatalf(string, ...any) }, entries []v1alpha1.TaskResults) {
-	encoded, err := json.Marshal(entries)
-	if err != nil {
-		t.Fatalf("Could not encode the entries: %v", err)
-	}
-	if size := upgrade.Size(entries); size < len(encoded) {
-		t.Fatalf("Size is %d, below the %d bytes of %q", size, len(encoded), encoded)
-	}
-}
-
-// TestSizeIsClose holds that the bound is not bought with space: plain entries cost at most three bytes too much, and
-// each result one.
-func TestSizeIsClose(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		entries := upgrade.Pack(notifications().Draw(t, "results"))
-		spec := sliceOf(entries)
-		encoded, err := json.Marshal(entries)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// Each object writes one comma less after its last field; an object's own comma is missing once in each list.
-		limit := len(encoded) + 6*len(entries) + 2*upgrade.Count(&spec)
-		if size := upgrade.Size(entries); size > max(limit, len("null")) {
-			t.Fatalf("Size is %d, far above the %d bytes of %s", size, len(encoded), encoded)
+		for _, merge := range got {
+			spec := sliceOf(merge.Entries)
+			if merge.Results != upgrade.Count(&spec) {
+				t.Fatalf("A merge says %d results and has %d", merge.Results, upgrade.Count(&spec))
+			}
 		}
 	})
-}
-
-func TestSplit(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		entries := awkwardEntries().Draw(t, "entries")
-		maxBytes := rapid.IntRange(0, 3000).Draw(t, "bytes")
-		var rejoined []v1alpha1.TaskResults
-		for _, chunk := range upgrade.Split(entries, maxBytes) {
-			count := 0
-			for _, entry := range chunk {
-				count += len(entry.Results)
-			}
-			if upgrade.Size(chunk) >= maxBytes && count != 1 {
-				t.Fatalf("A chunk of %d results takes %d bytes, limit %d", count, upgrade.Size(chunk), maxBytes)
-			}
-			if count == 0 {
-				t.Fatal("A chunk has no results")
-			}
-			rejoined = append(rejoined, chunk...)
-		}
-		checkRejoined(t, entries, rejoined)
-	})
-}
-
-// checkRejoined takes the parts of each entry from the front of parts and holds that they make up the entry.
-func checkRejoined(t *rapid.T, entries, parts []v1alpha1.TaskResults) {
-	for _, entry := range entries {
-		if len(entry.Results) == 0 {
-			continue
-		}
-		if len(parts) == 0 {
-			t.Fatal("An entry is lost")
-		}
-		joined := parts[0]
-		joined.Results = slices.Clone(joined.Results)
-		parts = parts[1:]
-		for len(joined.Results) < len(entry.Results) && len(parts) > 0 {
-			rest := parts[0]
-			if rest.ResultFields != entry.ResultFields || rest.OperationID != entry.OperationID || rest.AppID != entry.AppID {
-				t.Fatal("A part of an entry lost what its results share")
-			}
-			joined.Results = append(joined.Results, rest.Results...)
-			parts = parts[1:]
-		}
-		if diff := cmp.Diff(entry, joined); diff != "" {
-			t.Fatalf("An entry differs after Split (-want,+got):\n%s", diff)
-		}
-	}
-	if len(parts) > 0 {
-		t.Fatalf("%d parts belong to no entry", len(parts))
-	}
-}
-
-func TestSplitLimitsTheEntriesOfASlice(t *testing.T) {
-	many := make([]v1alpha1.TaskResults, v1alpha1.MaxSliceTasks+1)
-	for i := range many {
-		many[i] = v1alpha1.TaskResults{OperationID: fmt.Sprint(i), Results: make([]v1alpha1.DeviceResult, 1)}
-	}
-	got := []int{}
-	for _, chunk := range upgrade.Split(many, v1alpha1.MaxSliceBytes) {
-		got = append(got, len(chunk))
-	}
-	if diff := cmp.Diff([]int{v1alpha1.MaxSliceTasks, 1}, got); diff != "" {
-		t.Errorf("Unexpected entries per chunk (-want,+got):\n%s", diff)
-	}
 }

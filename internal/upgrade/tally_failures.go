@@ -100,7 +100,7 @@ func (f *failures) sharedReason(reason string) string {
 	if group, known := f.groups[reason]; known {
 		return group.reason
 	}
-	return strings.Clone(reason)
+	return strings.Clone(reason) // it may be the beginning of a longer text
 }
 
 func (f *failures) sharedVersion(version string) string {

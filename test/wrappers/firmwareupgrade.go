@@ -1,7 +1,6 @@
 // Copyright The Firmware Upgrade Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-
 // Package wrappers makes API objects for tests, in a line each.
 package wrappers
 
