@@ -32,12 +32,17 @@ const (
 // startWebhook runs the webhook component under its service account until the test ends.
 func startWebhook(t *testing.T, args ...string) *local.Manager {
 	t.Helper()
+	return start(t, "fwupgrade-webhook", append(webhookArgs(t), args...))
+}
+
+// webhookArgs are the arguments of every webhook.
+func webhookArgs(t *testing.T) []string {
+	t.Helper()
 	secrets := filepath.Join(t.TempDir(), "secrets")
 	if err := os.WriteFile(secrets, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, "fwupgrade-webhook",
-		append([]string{"--components=webhook", "--callback-secrets-file=" + secrets, "--drain-duration=1s"}, args...))
+	return []string{"--components=webhook", "--callback-secrets-file=" + secrets, "--drain-duration=1s"}
 }
 
 // startControllers runs the controllers component under its service account until the test ends.

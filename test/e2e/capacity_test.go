@@ -1,0 +1,59 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/hack/simulator/platform"
+)
+
+// At --max-stored-results the webhook answers 503 and what was stored stays; when room is made, by deleting a
+// FirmwareUpgrade with its results, it takes results again.
+func TestFullStoreRefusesAndReopens(t *testing.T) {
+	purgeAll(t)
+	webhook := startWebhook(t)
+	startControllers(t, "--max-stored-results=100")
+	plan := newPlan(t, platform.PlanOptions{Devices: 100, Tasks: 1, Seed: 13})
+	fwu := declare(t, newNamespace(t), "full", plan, 100)
+	push(t, plan, platform.PushOptions{URL: callbackURL(webhook), Concurrency: 4})
+	awaitCounts(t, fwu, pushed(plan.Counts(nil)[0]))
+
+	one := func() int {
+		code, _ := send(t, "POST", callbackURL(webhook), fmt.Sprintf(example, "one-more"))
+		return code
+	}
+	eventually(t, func() string {
+		if code := one(); code != http.StatusServiceUnavailable {
+			return fmt.Sprintf("want 503 from a full store, got %d", code)
+		}
+		return ""
+	})
+	get(t, fwu.Namespace, fwu.Name, fwu)
+	if fwu.Status.Devices.Succeeded != 100 {
+		t.Errorf("the counts moved: %+v", fwu.Status.Devices)
+	}
+	metav1.SetMetaDataAnnotation(&fwu.ObjectMeta, v1alpha1.AnnotationPurgeOnDelete, "true")
+	must(t, k8s.Update(t.Context(), fwu))
+	remove(t, fwu, metav1.DeletePropagationBackground)
+	eventually(t, func() string {
+		if code := one(); code != http.StatusOK {
+			return fmt.Sprintf("want 200 when there is room again, got %d", code)
+		}
+		return ""
+	})
+}
+
+// purgeAll empties the store, while no operator runs.
+func purgeAll(t *testing.T) {
+	t.Helper()
+	if out, err := kubectl(t.Context(), "-n", operatorNamespace, "delete", "fwslice", "--all"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+}
