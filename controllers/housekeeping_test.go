@@ -19,6 +19,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/test/harness"
 	"fwupgrade.io/operator/test/wrappers"
 )
 
@@ -90,7 +91,7 @@ func (s *store) stored() []v1alpha1.FirmwareUpgradeResultSlice {
 // awaitRead waits until the index has just what the API server has.
 func (s *store) awaitRead() {
 	s.t.Helper()
-	eventually(s.t, func() string {
+	harness.Eventually(s.t, func() string {
 		stored := s.stored()
 		for i := range stored {
 			if len(s.index.filter(func(x *storedSlice) bool { return x.UID == stored[i].UID })) == 0 {
@@ -141,7 +142,7 @@ func mixedSlice(n, tasks int) v1alpha1.FirmwareUpgradeResultSliceSpec {
 }
 
 func TestCompactionChangesNoSummary(t *testing.T) {
-	s := newStore(t, newNamespace(t), k8s)
+	s := newStore(t, harness.NewNamespace(t, k8s), k8s)
 	for n := range 20 {
 		spec := mixedSlice(n, 3)
 		if n == 4 {
@@ -192,7 +193,7 @@ func TestKilledCompactionLosesNothing(t *testing.T) {
 					return k.write(func() error { return c.Delete(ctx, obj, opts...) })
 				},
 			})
-			s := newStore(t, newNamespace(t), dying)
+			s := newStore(t, harness.NewNamespace(t, k8s), dying)
 			for n := range 4 {
 				s.create(fmt.Sprintf("r-%d", n), mixedSlice(n, 2))
 			}
@@ -226,7 +227,7 @@ func TestKilledCompactionLosesNothing(t *testing.T) {
 }
 
 func TestRetention(t *testing.T) {
-	s := newStore(t, newNamespace(t), k8s)
+	s := newStore(t, harness.NewNamespace(t, k8s), k8s)
 	s.create("r-mixed", mixedSlice(1, 3))
 	s.create("r-rejected", v1alpha1.FirmwareUpgradeResultSliceSpec{
 		Rejected: []v1alpha1.RejectedNotification{{ReceivedAt: metav1.NowMicro(), Reason: "no JSON"}},
@@ -285,7 +286,7 @@ func TestRetention(t *testing.T) {
 }
 
 func TestPurgeOnDemandAndByHand(t *testing.T) {
-	s := newStore(t, newNamespace(t), k8s)
+	s := newStore(t, harness.NewNamespace(t, k8s), k8s)
 	s.create("r-0", mixedSlice(0, 2))
 	s.create("r-1", mixedSlice(1, 1))
 	s.awaitRead()

@@ -23,6 +23,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/test/harness"
 	"fwupgrade.io/operator/test/wrappers"
 )
 
@@ -83,7 +84,7 @@ func newReconciler(t *testing.T, c client.Client, clock *clocktesting.FakeClock,
 
 // A leader killed before or after any of its writes: the next one announces every failure, once.
 func TestOutboxSurvivesAKilledLeader(t *testing.T) {
-	ns := newNamespace(t)
+	ns := harness.NewNamespace(t, k8s)
 	killedSomewhere := false
 	for _, afterward := range []bool{false, true} {
 		for writes := 0; ; writes++ {

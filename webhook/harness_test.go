@@ -21,14 +21,11 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/test/harness"
 )
 
 const (
@@ -58,13 +55,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // admin is a client that may do everything.
 func admin(t *testing.T) client.Client {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := client.New(cluster.config, client.Options{Scheme: scheme})
+	c, err := harness.NewClient(cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,11 +64,7 @@ func admin(t *testing.T) client.Client {
 
 func makeNamespace(t *testing.T) string {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "webhook-"}}
-	if err := admin(t).Create(t.Context(), namespace); err != nil {
-		t.Fatal(err)
-	}
-	return namespace.Name
+	return harness.NewNamespace(t, admin(t))
 }
 
 // contents is what is stored in a namespace.
@@ -156,7 +143,7 @@ func startReceiver(t *testing.T, change func(*Options)) *testReceiver {
 		BindAddress: "127.0.0.1:0",
 		SecretsFile: writeFile(t, "secrets", "# of the platform\n\n"+testSecret+"\n"),
 		Namespace:   makeNamespace(t),
-		Config:      cluster.config,
+		Config:      cluster.Config(),
 		Registerer:  registry,
 		Log:         logs.logger(),
 	}

@@ -68,7 +68,7 @@ func TestOrderOfStopping(t *testing.T) {
 	clk := testclock.NewFakeClock(startTime())
 	file := writeFile(t, "secrets", testSecret)
 	o := Options{
-		BindAddress: "127.0.0.1:0", SecretsFile: file, Namespace: makeNamespace(t), Config: cluster.config,
+		BindAddress: "127.0.0.1:0", SecretsFile: file, Namespace: makeNamespace(t), Config: cluster.Config(),
 		Clock: clk, DrainDuration: time.Minute, Registerer: prometheus.NewRegistry(),
 	}
 	receiver, err := New(o)
@@ -124,7 +124,7 @@ func TestPushInFlightIsAnsweredWhenStopping(t *testing.T) {
 	release := make(chan struct{})
 	api := &gate{release: release}
 	o := Options{
-		BindAddress: "127.0.0.1:0", AllowAnonymous: true, Namespace: "default", Config: cluster.config,
+		BindAddress: "127.0.0.1:0", AllowAnonymous: true, Namespace: "default", Config: cluster.Config(),
 	}
 	receiver, err := New(o)
 	if err != nil {
@@ -175,7 +175,7 @@ func TestStartFailsWhereAnotherListens(t *testing.T) {
 	}
 	defer func() { _ = listener.Close() }()
 	receiver, err := New(Options{
-		BindAddress: listener.Addr().String(), AllowAnonymous: true, Namespace: "default", Config: cluster.config,
+		BindAddress: listener.Addr().String(), AllowAnonymous: true, Namespace: "default", Config: cluster.Config(),
 	})
 	if err != nil {
 		t.Fatal(err)

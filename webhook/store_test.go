@@ -11,11 +11,12 @@ import (
 	"sync"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/upgrade"
@@ -49,13 +50,9 @@ func (r *recordingTransport) RoundTrip(request *http.Request) (*http.Response, e
 	return response, nil
 }
 
-// webhookUser is a user who may create slices in the namespace and nothing else.
+// webhookUser is a service account that may create slices in the namespace and nothing else.
 func webhookUser(t *testing.T, namespace string) *rest.Config {
 	t.Helper()
-	user, err := cluster.environment.AddUser(envtest.User{Name: "webhook-" + namespace}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	role := &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "webhook"},
 		Rules: []rbacv1.PolicyRule{{
@@ -64,17 +61,21 @@ func webhookUser(t *testing.T, namespace string) *rest.Config {
 	}
 	binding := &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "webhook"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "webhook-" + namespace}},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "webhook"}},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "webhook"},
 	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "webhook"}}
 	c := admin(t)
-	if err := c.Create(t.Context(), role); err != nil {
+	for _, object := range []client.Object{account, role, binding} {
+		if err := c.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	config, err := cluster.ServiceAccountConfig(t.Context(), namespace, account.Name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Create(t.Context(), binding); err != nil {
-		t.Fatal(err)
-	}
-	return user.Config()
+	return config
 }
 
 func TestStoreOnTheAPIServer(t *testing.T) {
@@ -156,7 +157,7 @@ func TestStoreOnTheAPIServer(t *testing.T) {
 
 func adminStore(t *testing.T) *store {
 	t.Helper()
-	s, err := newStore(cluster.config, "default")
+	s, err := newStore(cluster.Config(), "default")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +189,7 @@ func TestLoggableLeavesContentOut(t *testing.T) {
 // TestPoisonOnTheAPIServer has the real API server refuse one entry among 500.
 func TestPoisonOnTheAPIServer(t *testing.T) {
 	namespace := makeNamespace(t)
-	s, err := newStore(cluster.config, namespace)
+	s, err := newStore(cluster.Config(), namespace)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/test/harness"
 )
 
 const example = `{"notifyType":"fwUpgradeResultNotify","deviceId":"58f0a3ab-9b1c-4f3e-8f4a-6b0a3a2c9d10","appId":"%[1]s",` +
@@ -58,7 +59,7 @@ func TestCallback(t *testing.T) {
 		})
 	}
 	fwu := &v1alpha1.FirmwareUpgrade{}
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		list := &v1alpha1.FirmwareUpgradeList{}
 		err := k8s.List(t.Context(), list, client.MatchingFields{v1alpha1.FieldOperationID: "callback"})
 		if err != nil || len(list.Items) != 1 || list.Items[0].Status.Devices.Succeeded != 1 {
@@ -90,7 +91,7 @@ func checkRejected(t *testing.T) {
 	if len(bodies) != 4 {
 		t.Errorf("want 4 rejected notifications stored, got %d: %q", len(bodies), bodies)
 	}
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		events := &eventsv1.EventList{}
 		if err := k8s.List(t.Context(), events, client.InNamespace(operatorNamespace)); err != nil {
 			return err.Error()

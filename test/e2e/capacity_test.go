@@ -12,6 +12,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // At --max-stored-results the webhook answers 503 and what was stored stays; when room is made, by deleting a
@@ -21,7 +22,7 @@ func TestFullStoreRefusesAndReopens(t *testing.T) {
 	webhook := startWebhook(t)
 	startControllers(t, "--max-stored-results=100")
 	plan := newPlan(t, platform.PlanOptions{Devices: 100, Tasks: 1, Seed: 13})
-	fwu := declare(t, newNamespace(t), "full", plan, 100)
+	fwu := declare(t, harness.NewNamespace(t, k8s), "full", plan, 100)
 	push(t, plan, platform.PushOptions{URL: callbackURL(webhook), Concurrency: 4})
 	awaitCounts(t, fwu, pushed(plan.Counts(nil)[0]))
 
@@ -29,7 +30,7 @@ func TestFullStoreRefusesAndReopens(t *testing.T) {
 		code, _ := send(t, "POST", callbackURL(webhook), fmt.Sprintf(example, "one-more"))
 		return code
 	}
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		if code := one(); code != http.StatusServiceUnavailable {
 			return fmt.Sprintf("want 503 from a full store, got %d", code)
 		}
@@ -42,7 +43,7 @@ func TestFullStoreRefusesAndReopens(t *testing.T) {
 	metav1.SetMetaDataAnnotation(&fwu.ObjectMeta, v1alpha1.AnnotationPurgeOnDelete, "true")
 	must(t, k8s.Update(t.Context(), fwu))
 	remove(t, fwu, metav1.DeletePropagationBackground)
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		if code := one(); code != http.StatusOK {
 			return fmt.Sprintf("want 200 when there is room again, got %d", code)
 		}

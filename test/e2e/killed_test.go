@@ -10,6 +10,7 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // 200 means stored: whichever process is killed while pushes go on, every result that was answered 200 is counted, and
@@ -18,7 +19,7 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	webhook := startWebhook(t)
 	controllers := startControllers(t)
 	plan := newPlan(t, platform.PlanOptions{Devices: 2000, Tasks: 1, Fail: 0.05, Retries: 0.5, Duplicates: 0.02, Seed: 11})
-	fwu := declare(t, newNamespace(t), "killed", plan, 2000)
+	fwu := declare(t, harness.NewNamespace(t, k8s), "killed", plan, 2000)
 	type outcome struct {
 		report *platform.Report
 		err    error
@@ -61,7 +62,7 @@ func TestStoppingWebhookRefusesNothing(t *testing.T) {
 	first := startWebhook(t, "--drain-duration=3s")
 	startControllers(t)
 	plan := newPlan(t, platform.PlanOptions{Devices: 300, Tasks: 1, Seed: 12})
-	fwu := declare(t, newNamespace(t), "stopping", plan, 300)
+	fwu := declare(t, harness.NewNamespace(t, k8s), "stopping", plan, 300)
 	done := make(chan *platform.Report, 1)
 	go func() {
 		report, err := platform.Push(t.Context(), plan, platform.PushOptions{URL: callbackURL(first), Rate: 150, Concurrency: 8, Discard: true})
@@ -73,7 +74,7 @@ func TestStoppingWebhookRefusesNothing(t *testing.T) {
 	awaitSome(t, fwu)
 	stopped := make(chan error, 1)
 	go func() { stopped <- first.Stop(t.Context()) }()
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		if first.Ready(t.Context()) {
 			return "it is still ready"
 		}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // The main job, by two processes under their own service accounts.
@@ -21,7 +22,7 @@ func TestMainJob(t *testing.T) {
 	plan := newPlan(t, platform.PlanOptions{
 		Devices: 300, Tasks: 1, Fail: 0.1, Retries: 0.3, StateChanges: 0.2, Duplicates: 0.05, Reorder: 20, Seed: 1,
 	})
-	ns := newNamespace(t)
+	ns := harness.NewNamespace(t, k8s)
 	fwu := declare(t, ns, "main-job", plan, 300)
 	push(t, plan, platform.PushOptions{URL: callbackURL(webhook), Concurrency: 16})
 

@@ -15,6 +15,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // Whatever is done to FirmwareUpgrades while pushes go on, no result is lost.
@@ -22,7 +23,7 @@ func TestMovesLoseNothing(t *testing.T) {
 	webhook := startWebhook(t)
 	startControllers(t)
 	plan := newPlan(t, platform.PlanOptions{Devices: 1500, Tasks: 1, Fail: 0.05, Retries: 0.5, Duplicates: 0.02, Reorder: 50, Seed: 3})
-	here, there := newNamespace(t), newNamespace(t)
+	here, there := harness.NewNamespace(t, k8s), harness.NewNamespace(t, k8s)
 
 	pushes := make(chan error, 1)
 	go func() {
@@ -79,7 +80,7 @@ func awaitSome(t *testing.T, fwu *v1alpha1.FirmwareUpgrade) {
 // decides.
 func awaitOlder(t *testing.T, fwu *v1alpha1.FirmwareUpgrade) {
 	t.Helper()
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		if time.Since(fwu.CreationTimestamp.Time) < 2*time.Second {
 			return fwu.Name + " is not older yet"
 		}
@@ -98,7 +99,7 @@ func remove(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, propagation metav1.Dele
 
 func awaitGone(t *testing.T, fwu *v1alpha1.FirmwareUpgrade) {
 	t.Helper()
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		err := k8s.Get(t.Context(), client.ObjectKeyFromObject(fwu), &v1alpha1.FirmwareUpgrade{})
 		switch {
 		case apierrors.IsNotFound(err):
@@ -131,7 +132,7 @@ func get(t *testing.T, namespace, name string, into *v1alpha1.FirmwareUpgrade) {
 func placeholderOf(t *testing.T, plan *platform.Plan) *v1alpha1.FirmwareUpgrade {
 	t.Helper()
 	var found *v1alpha1.FirmwareUpgrade
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		found = findPlaceholder(t.Context(), plan)
 		if found == nil {
 			return "there is no placeholder"

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -21,6 +20,7 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/test/harness"
 )
 
 const (
@@ -134,15 +134,6 @@ func declare(t *testing.T, namespace, name string, plan *platform.Plan, expected
 	return fwu
 }
 
-func newNamespace(t *testing.T) string {
-	t.Helper()
-	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
-	if err := k8s.Create(t.Context(), ns); err != nil {
-		t.Fatal(err)
-	}
-	return ns.Name
-}
-
 // counts is what has to agree between what was pushed and what the status says.
 type counts struct {
 	Succeeded, Failed, InProgress, Recovered int64
@@ -176,7 +167,7 @@ func awaitCounts(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, want counts) v1alp
 // awaitStatus waits until the condition finds nothing wrong with the status.
 func awaitStatus(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, condition func(v1alpha1.FirmwareUpgradeStatus) string) {
 	t.Helper()
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(fwu), fwu); err != nil {
 			return err.Error()
 		}
@@ -211,22 +202,5 @@ func awaitAnnounced(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, want int64) {
 	}
 	if got != want {
 		t.Errorf("the Events announce %d failures, want %d", got, want)
-	}
-}
-
-// eventually waits until the condition returns nothing, and fails with what it returned last.
-func eventually(t *testing.T, condition func() string) {
-	t.Helper()
-	const patience, pause = 60 * time.Second, 100 * time.Millisecond
-	deadline := time.Now().Add(patience)
-	for {
-		problem := condition()
-		if problem == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s: %s", patience, problem)
-		}
-		time.Sleep(pause)
 	}
 }

@@ -11,12 +11,13 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // Two webhooks and two controllers, one of which is killed meanwhile, fed the same notifications in another order and
 // repeated by both, end in the same status as one.
 func TestReplicasEndInTheSameStatus(t *testing.T) {
-	ns := newNamespace(t)
+	ns := harness.NewNamespace(t, k8s)
 	options := platform.PlanOptions{Devices: 200, Tasks: 1, Fail: 0.15, Retries: 0.4, StateChanges: 0.3, Unfinished: 0.05, Duplicates: 0.1, Seed: 7}
 	passed := t.Run("one", func(t *testing.T) {
 		webhook := startWebhook(t)

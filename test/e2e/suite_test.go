@@ -7,19 +7,16 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // operatorNamespace is the one of config/default.
@@ -33,44 +30,30 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	code, err := run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
+	harness.Main(m, local.Options{}, func(c *local.Cluster, dir string) (err error) {
+		cluster, kubeconfig = c, filepath.Join(dir, "kubeconfig")
+		if k8s, err = harness.NewClient(c); err != nil {
+			return err
+		}
+		if err := c.WriteKubeconfig(kubeconfig); err != nil {
+			return err
+		}
+		return install()
+	})
 }
 
-func run(m *testing.M) (code int, err error) {
-	ctx := context.Background()
+// install applies config/default.
+func install() error {
 	root, err := local.ModuleRoot()
 	if err != nil {
-		return 1, err
+		return err
 	}
-	if cluster, err = local.Start(ctx, local.Options{}); err != nil {
-		return 1, fmt.Errorf("start a control plane (run make test): %w", err)
-	}
-	defer func() { err = errors.Join(err, cluster.Stop()) }()
-	dir, err := os.MkdirTemp("", "fwupgrade-e2e-")
+	config := filepath.Join(root, "config", "default")
+	out, err := kubectl(context.Background(), "apply", "--server-side", "-k", config)
 	if err != nil {
-		return 1, err
+		return fmt.Errorf("apply config/default: %w: %s", err, out)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	kubeconfig = filepath.Join(dir, "kubeconfig")
-	if err := cluster.WriteKubeconfig(kubeconfig); err != nil {
-		return 1, err
-	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return 1, err
-	}
-	if k8s, err = client.New(cluster.Config(), client.Options{Scheme: scheme}); err != nil {
-		return 1, err
-	}
-	if out, err := kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-k", filepath.Join(root, "config", "default")); err != nil {
-		return 1, fmt.Errorf("apply config/default: %w: %s", err, out)
-	}
-	return m.Run(), nil
+	return nil
 }
 
 // kubectl runs the real one as the administrator.

@@ -12,13 +12,14 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // With an applications file only the application's namespace may claim its tasks, and a secret of one application is
 // good for that application alone.
 func TestTenancy(t *testing.T) {
 	plan := newPlan(t, platform.PlanOptions{Devices: 20, Tasks: 1, Seed: 14})
-	ours, theirs := newNamespace(t), newNamespace(t)
+	ours, theirs := harness.NewNamespace(t, k8s), harness.NewNamespace(t, k8s)
 	dir := t.TempDir()
 	const appSecret = "a-secret-of-one-application"
 	must(t, os.WriteFile(filepath.Join(dir, "secrets"), []byte(appSecret+"\n"), 0o600))

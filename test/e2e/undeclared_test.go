@@ -13,6 +13,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // A task that nobody declared gets a placeholder; declared late, the declaration has every result and the placeholder
@@ -27,7 +28,7 @@ func TestUndeclaredTask(t *testing.T) {
 	placeholder := placeholderOf(t, plan)
 	awaitCounts(t, placeholder, want)
 
-	declared := declare(t, newNamespace(t), "late", plan, 50)
+	declared := declare(t, harness.NewNamespace(t, k8s), "late", plan, 50)
 	awaitCounts(t, declared, want)
 	awaitGone(t, placeholder)
 
@@ -59,7 +60,7 @@ func TestEditedPlaceholderIsDeclared(t *testing.T) {
 		return ""
 	})
 	awaitOlder(t, placeholder)
-	late := declare(t, newNamespace(t), "late", plan, 5)
+	late := declare(t, harness.NewNamespace(t, k8s), "late", plan, 5)
 	awaitStatus(t, late, func(st v1alpha1.FirmwareUpgradeStatus) string {
 		if stalled(st) != v1alpha1.ReasonDuplicateOperation {
 			return "not a duplicate: " + stalled(st)
@@ -71,7 +72,7 @@ func TestEditedPlaceholderIsDeclared(t *testing.T) {
 // awaitReleased waits until the deletion is on record.
 func awaitReleased(t *testing.T, plan *platform.Plan) {
 	t.Helper()
-	eventually(t, func() string {
+	harness.Eventually(t, func() string {
 		slices := &v1alpha1.FirmwareUpgradeResultSliceList{}
 		if err := k8s.List(t.Context(), slices, client.InNamespace(operatorNamespace)); err != nil {
 			return err.Error()
