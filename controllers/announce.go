@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,6 +31,10 @@ const (
 	annotationDevices  = "fwupgrade.io/devices"
 )
 
+// maxDelivered bounds what is remembered of delivered outboxes. To forget one costs requests that are answered
+// AlreadyExists.
+const maxDelivered = 4096
+
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
 // announcer creates Events itself: the usual recorders drop or merge what must not be lost.
@@ -37,11 +43,22 @@ type announcer struct {
 	metrics *metrics
 	// instance names this process in the Events.
 	instance string
+
+	mu sync.Mutex
+	// delivered are the outboxes this process knows to be delivered, until the status says so too.
+	delivered map[types.UID]int64
+}
+
+func newAnnouncer(c client.Client, m *metrics, instance string) *announcer {
+	return &announcer{client: c, metrics: m, instance: instance, delivered: map[types.UID]int64{}}
 }
 
 // deliver creates the Events of a stored outbox. Their names follow from the object and the sequence, so that a
 // repetition after a crash meets AlreadyExists and is done.
 func (a *announcer) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) error {
+	if a.done(fwu) {
+		return nil
+	}
 	first := fwu.Status.Events.Sequence - int64(len(fwu.Status.Events.Pending)) + 1
 	for i, p := range fwu.Status.Events.Pending {
 		event := newEvent(fwu, first+int64(i), p, a.instance)
@@ -57,7 +74,29 @@ func (a *announcer) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) 
 			return fmt.Errorf("create event %s: %w", event.Name, err)
 		}
 	}
+	a.note(fwu)
 	return nil
+}
+
+// done says whether the outbox is empty, or was delivered by this process before.
+func (a *announcer) done(fwu *v1alpha1.FirmwareUpgrade) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(fwu.Status.Events.Pending) == 0 {
+		delete(a.delivered, fwu.UID)
+		return true
+	}
+	return a.delivered[fwu.UID] >= fwu.Status.Events.Sequence
+}
+
+// note remembers that the outbox was delivered.
+func (a *announcer) note(fwu *v1alpha1.FirmwareUpgrade) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.delivered) >= maxDelivered { // of objects that were deleted before their outbox was empty
+		clear(a.delivered)
+	}
+	a.delivered[fwu.UID] = fwu.Status.Events.Sequence
 }
 
 func newEvent(fwu *v1alpha1.FirmwareUpgrade, sequence int64, p v1alpha1.PendingEvent, instance string) *eventsv1.Event {

@@ -88,7 +88,7 @@ func planEvents(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1.FirmwareUpgradeStat
 	due := planFailures(&box, ends, task, sum, log, now)
 	planTransitions(fwu, next, add)
 	box.Sequence += int64(len(box.Pending))
-	return box, due
+	return fitOutbox(box), due
 }
 
 // planFailures announces the failures beyond the position in the log, all of them at once when the upgrade ends.

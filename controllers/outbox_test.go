@@ -78,7 +78,7 @@ func newReconciler(t *testing.T, c client.Client, clock *clocktesting.FakeClock,
 	}
 	return &firmwareUpgradeReconciler{
 		client: c, tally: tally, budget: rate.NewLimiter(rate.Inf, 1), metrics: m, clock: clock,
-		announce: &announcer{client: c, metrics: m, instance: "test"},
+		announce: newAnnouncer(c, m, "test"),
 	}
 }
 

@@ -121,7 +121,7 @@ func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, tally *u
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), tally: tally, reader: reader, apps: o.Applications,
 			budget:   rate.NewLimiter(rate.Limit(o.MaxStatusWritesPerSecond), o.MaxStatusWritesPerSecond),
-			announce: &announcer{client: mgr.GetClient(), metrics: m, instance: o.Instance},
+			announce: newAnnouncer(mgr.GetClient(), m, o.Instance),
 			metrics:  m, clock: o.Clock,
 		},
 		&releaseReconciler{

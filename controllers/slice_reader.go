@@ -51,12 +51,17 @@ func (r *SliceReader) Start(ctx context.Context) error {
 	return nil
 }
 
-// Subscribe calls changed, from the reader's goroutine, with the tasks whose summary a slice changed, and once with all
-// tasks when the slices stored at the start have been read.
+// Subscribe calls changed with the tasks whose summary a slice changed, and at least once with all tasks when the slices
+// stored at the start have been read. Calls are one at a time.
 func (r *SliceReader) Subscribe(changed func([]upgrade.Task)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.subscribers = append(r.subscribers, changed)
+	select {
+	case <-r.synced: // its publication was missed
+		changed(r.tally.All())
+	default:
+	}
 }
 
 // WaitForSync returns when all slices that were stored at the start have been read.

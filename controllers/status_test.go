@@ -336,6 +336,26 @@ func drawResult(t *rapid.T) upgrade.Result {
 	return r
 }
 
+func TestFitOutbox(t *testing.T) {
+	long := strings.Repeat("é", 128)
+	var box v1alpha1.EventsStatus
+	var want int64
+	for i := range int64(20) {
+		box.Pending = append(box.Pending, digest(upgrade.FailureGroup{Reason: long, Count: i + 1, Devices: []string{long, long, long}}, created))
+		want += i + 1
+	}
+	got := fitOutbox(box)
+	if n := jsonBytes(got); n > maxOutboxBytes {
+		t.Errorf("still %d bytes", n)
+	}
+	for _, p := range got.Pending {
+		want -= p.Failures
+	}
+	if want != 0 {
+		t.Errorf("%d failures are not announced any more", want)
+	}
+}
+
 func TestFitShedsSamplesNeverCounts(t *testing.T) {
 	long := strings.Repeat("é", 128)
 	st := v1alpha1.FirmwareUpgradeStatus{Devices: v1alpha1.DeviceCounts{Expected: 9, Failed: 9}}

@@ -13,6 +13,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -36,7 +37,9 @@ const (
 
 // start runs the components until the context ends.
 func start(ctx context.Context, o *options) error {
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&o.log)))
+	logger := zap.New(zap.UseFlagOptions(&o.log))
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger) // client-go's own
 	cfg, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err
