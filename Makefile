@@ -93,9 +93,13 @@ build: ## Build the binaries: the manager, the simulator and what run and demo s
 test: $(CONTROLPLANE_BINARIES) build ## Run all tests, with the race detector, in random order, against a real API server.
 	go test -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
 
+# What is measured: see `bin/bench --help`. For example: make bench BENCH_ARGS="--connections=64 --json=bench.json".
+BENCH_ARGS ?=
+
 .PHONY: bench
-bench: $(CONTROLPLANE_BINARIES) build ## Measure stored results a second, next to one object per notification.
-	go test -run '^$$' -bench . -benchtime 1x -timeout $(TEST_TIMEOUT) ./test/load/...
+bench: $(CONTROLPLANE_BINARIES) build ## Measure stored results a second next to other ways of storing them (BENCH_ARGS=…).
+	go build -o $(BIN)/bench ./test/load
+	@exec $(BIN)/bench $(BENCH_ARGS)
 
 .PHONY: verify
 verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(CONTROLPLANE)/kubectl ## Check that what is committed is generated, formatted, linted and tidy.

@@ -1,0 +1,126 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/test/load/receiver"
+	"fwupgrade.io/operator/webhook/wire"
+)
+
+// pageSize is how many objects are read at a time.
+const pageSize = 250
+
+func watchFrom(resourceVersion string) *metav1.ListOptions {
+	return &metav1.ListOptions{ResourceVersion: resourceVersion}
+}
+
+// storedInSlices returns the results of all slices of the turn.
+func storedInSlices(ctx context.Context, turn *turn) ([]upgrade.Result, error) {
+	var results []upgrade.Result
+	list := &v1alpha1.FirmwareUpgradeResultSliceList{}
+	err := eachPage(ctx, turn, list, func() error {
+		for i := range list.Items {
+			results = slices.AppendSeq(results, upgrade.Unpack(&list.Items[i].Spec))
+		}
+		return nil
+	})
+	return results, err
+}
+
+// storedInConfigMaps returns the results of all slices that stand in ConfigMaps of the turn.
+func storedInConfigMaps(ctx context.Context, turn *turn) ([]upgrade.Result, error) {
+	var results []upgrade.Result
+	list := &corev1.ConfigMapList{}
+	err := eachPage(ctx, turn, list, func() error {
+		for i := range list.Items {
+			content, ok := list.Items[i].BinaryData[receiver.SliceKey]
+			if !ok {
+				continue
+			}
+			slice := &v1alpha1.FirmwareUpgradeResultSlice{}
+			if err := json.Unmarshal(content, slice); err != nil {
+				return fmt.Errorf("decode the slice of ConfigMap %s: %w", list.Items[i].Name, err)
+			}
+			results = slices.AppendSeq(results, upgrade.Unpack(&slice.Spec))
+		}
+		return nil
+	})
+	return results, err
+}
+
+// eachPage reads a list page by page, all of one moment, and calls do after each.
+func eachPage(ctx context.Context, turn *turn, list client.ObjectList, do func() error) error {
+	next := ""
+	for {
+		err := turn.api.List(ctx, list, client.InNamespace(turn.namespace), client.Limit(pageSize), client.Continue(next))
+		if err != nil {
+			return fmt.Errorf("list what is stored: %w", err)
+		}
+		if err := do(); err != nil {
+			return err
+		}
+		if next = list.GetContinue(); next == "" {
+			return nil
+		}
+	}
+}
+
+// pushedResults returns what the pushes of the plan have to be stored as.
+func pushedResults(plan *platform.Plan) ([]upgrade.Result, error) {
+	results := make([]upgrade.Result, plan.Len())
+	for i := range results {
+		body, err := plan.Body(i)
+		if err != nil {
+			return nil, err
+		}
+		n, err := wire.Decode(body)
+		if err != nil {
+			return nil, fmt.Errorf("decode notification %d: %w", i, err)
+		}
+		results[i] = n.Result(0)
+	}
+	return results, nil
+}
+
+// compareStored returns an error unless what is stored is what was pushed, field by field except for the time of
+// arrival. A result that stands in several slices counts once: compaction creates the merged slice before it deletes
+// what it was merged from.
+func compareStored(pushed, stored []upgrade.Result) error {
+	withoutTime := func(results []upgrade.Result) map[upgrade.Result]struct{} {
+		set := make(map[upgrade.Result]struct{}, len(results))
+		for _, r := range results {
+			r.ReceivedAt, r.FailedAt = 0, 0
+			set[r] = struct{}{}
+		}
+		return set
+	}
+	want, got := withoutTime(pushed), withoutTime(stored)
+	missing, unknown := 0, 0
+	for r := range want {
+		if _, ok := got[r]; !ok {
+			missing++
+		}
+	}
+	for r := range got {
+		if _, ok := want[r]; !ok {
+			unknown++
+		}
+	}
+	if missing > 0 || unknown > 0 {
+		return fmt.Errorf("of %d results that were answered 200, %d are not stored; %d are that were not pushed", len(want), missing, unknown)
+	}
+	return nil
+}
