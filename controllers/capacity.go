@@ -20,6 +20,8 @@ import (
 const (
 	// capacityInterval is how often the stored results are compared with the limit.
 	capacityInterval = 2 * time.Second
+	// publishEvery is after how many of those the ConfigMap is written again, in case somebody changed it.
+	publishEvery = 30
 	// capacityWarnPercent is from where on the log warns.
 	capacityWarnPercent = 80
 	// capacityReopenPercent is below what a full store takes results again.
@@ -33,7 +35,7 @@ const (
 )
 
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=create,namespace=system
-// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=fwupgrade-store,verbs=get;update,namespace=system
+// +kubebuilder:rbac:groups="",resources=configmaps,resourceNames=fwupgrade-store,verbs=update,namespace=system
 
 // capacity keeps the number of stored results below a limit: a full etcd would refuse everybody's writes, so the
 // operator stops before. It is a manager.Runnable of the leader.
@@ -46,6 +48,7 @@ type capacity struct {
 	clock     clock.WithTicker
 	// full is what was written last; nil before the first write.
 	full   *bool
+	checks int
 	warned bool
 }
 
@@ -69,10 +72,10 @@ func (c *capacity) Start(ctx context.Context) error {
 }
 
 func (c *capacity) check(ctx context.Context) error {
-	stored := c.index.storedResults()
+	stored := c.index.load()
 	full := stored >= c.limit || c.full != nil && *c.full && stored*100 >= c.limit*capacityReopenPercent
 	c.warn(ctx, stored, full)
-	if c.full != nil && *c.full == full {
+	if c.checks++; c.full != nil && *c.full == full && c.checks%publishEvery != 0 {
 		return nil
 	}
 	if err := c.publish(ctx, full); err != nil {

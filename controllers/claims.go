@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
@@ -28,15 +27,15 @@ func (c claim) holds() bool { return c.reason == "" }
 //  1. A placeholder yields to every declared one, the younger to the older, then the greater UID to the lower.
 //  2. A claim to an application that is not the namespace's is void.
 //  3. In that order, each gets what it claims unless one that got its task claims any of the same applications.
-func resolveClaim(fwu *v1alpha1.FirmwareUpgrade, sameOperation []v1alpha1.FirmwareUpgrade, apps *applications.Map) claim {
-	if !permitted(fwu, apps) {
+func resolveClaim(fwu *v1alpha1.FirmwareUpgrade, sameOperation []v1alpha1.FirmwareUpgrade, rules tenancy) claim {
+	if !rules.permitted(fwu) {
 		return claim{v1alpha1.ReasonNotPermitted, notPermittedMessage(fwu)}
 	}
-	for _, holder := range holders(sameOperation, apps) {
+	for _, holder := range holders(sameOperation, rules) {
 		if holder.UID == fwu.UID {
 			return claim{}
 		}
-		if overlap(holder, fwu, apps) {
+		if rules.overlap(holder, fwu) {
 			return claim{v1alpha1.ReasonDuplicateOperation,
 				"FirmwareUpgrade " + holder.Namespace + "/" + holder.Name + " has this task: delete one of the two"}
 		}
@@ -47,17 +46,17 @@ func resolveClaim(fwu *v1alpha1.FirmwareUpgrade, sameOperation []v1alpha1.Firmwa
 
 // holders returns those of the FirmwareUpgrades, all with one operationId, that have what they claim, in the order of
 // precedence.
-func holders(sameOperation []v1alpha1.FirmwareUpgrade, apps *applications.Map) []*v1alpha1.FirmwareUpgrade {
+func holders(sameOperation []v1alpha1.FirmwareUpgrade, rules tenancy) []*v1alpha1.FirmwareUpgrade {
 	byPrecedence := make([]*v1alpha1.FirmwareUpgrade, 0, len(sameOperation))
 	for i := range sameOperation {
-		if f := &sameOperation[i]; f.DeletionTimestamp.IsZero() && permitted(f, apps) {
+		if f := &sameOperation[i]; f.DeletionTimestamp.IsZero() && rules.permitted(f) {
 			byPrecedence = append(byPrecedence, f)
 		}
 	}
-	slices.SortFunc(byPrecedence, precedence)
+	slices.SortFunc(byPrecedence, rules.precedence)
 	var held []*v1alpha1.FirmwareUpgrade
 	for _, f := range byPrecedence {
-		if !slices.ContainsFunc(held, func(h *v1alpha1.FirmwareUpgrade) bool { return overlap(h, f, apps) }) {
+		if !slices.ContainsFunc(held, func(h *v1alpha1.FirmwareUpgrade) bool { return rules.overlap(h, f) }) {
 			held = append(held, f)
 		}
 	}
@@ -65,75 +64,21 @@ func holders(sameOperation []v1alpha1.FirmwareUpgrade, apps *applications.Map) [
 }
 
 // holderOf returns the FirmwareUpgrade that has the task, nil if none has. All must have the task's operationId.
-func holderOf(task upgrade.Task, sameOperation []v1alpha1.FirmwareUpgrade, apps *applications.Map) *v1alpha1.FirmwareUpgrade {
-	for _, h := range holders(sameOperation, apps) {
-		if covers(h, task.AppID, apps) {
+func holderOf(task upgrade.Task, sameOperation []v1alpha1.FirmwareUpgrade, rules tenancy) *v1alpha1.FirmwareUpgrade {
+	for _, h := range holders(sameOperation, rules) {
+		if rules.covers(h, task.AppID) {
 			return h
 		}
 	}
 	return nil
 }
 
-func precedence(a, b *v1alpha1.FirmwareUpgrade) int {
-	if pa, pb := isPlaceholder(a), isPlaceholder(b); pa != pb {
-		if pa {
-			return 1
-		}
-		return -1
-	}
-	if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
-		return c
-	}
-	return strings.Compare(string(a.UID), string(b.UID))
-}
-
-// isPlaceholder says whether the operator made the object and nobody edited its spec since.
-func isPlaceholder(f *v1alpha1.FirmwareUpgrade) bool {
-	return f.Labels[v1alpha1.LabelPlaceholder] == "true" && f.Generation <= 1
-}
-
-// permitted says whether the object's namespace may claim what the object claims. Placeholders are the operator's own.
-func permitted(f *v1alpha1.FirmwareUpgrade, apps *applications.Map) bool {
-	if apps == nil || isPlaceholder(f) {
-		return true
-	}
-	if f.Spec.AppID == "" {
-		return len(apps.Applications(f.Namespace)) > 0
-	}
-	return apps.Permitted(f.Spec.AppID, f.Namespace)
-}
-
-// covers says whether the object claims the task of this application.
-func covers(f *v1alpha1.FirmwareUpgrade, appID string, apps *applications.Map) bool {
-	if f.Spec.AppID != "" || isPlaceholder(f) {
-		return f.Spec.AppID == appID
-	}
-	return apps == nil || apps.Permitted(appID, f.Namespace)
-}
-
-// overlap says whether two objects with one operationId claim the task of a common application.
-func overlap(a, b *v1alpha1.FirmwareUpgrade, apps *applications.Map) bool {
-	aAny, bAny := a.Spec.AppID == "" && !isPlaceholder(a), b.Spec.AppID == "" && !isPlaceholder(b)
-	switch {
-	case !aAny:
-		return covers(b, a.Spec.AppID, apps)
-	case !bAny:
-		return covers(a, b.Spec.AppID, apps)
-	case apps == nil:
-		return true
-	default:
-		return slices.ContainsFunc(apps.Applications(a.Namespace), func(app string) bool {
-			return apps.Permitted(app, b.Namespace)
-		})
-	}
-}
-
 // claimedTask returns the one task that a FirmwareUpgrade which holds its claim counts, out of the tasks with results
 // under its operationId. Where there are no results yet, ok is false and the claim holds.
-func claimedTask(f *v1alpha1.FirmwareUpgrade, withResults []upgrade.Task, apps *applications.Map) (task upgrade.Task, ok bool, c claim) {
+func claimedTask(f *v1alpha1.FirmwareUpgrade, withResults []upgrade.Task, rules tenancy) (task upgrade.Task, ok bool, c claim) {
 	var found []upgrade.Task
 	for _, t := range withResults {
-		if covers(f, t.AppID, apps) {
+		if rules.covers(f, t.AppID) {
 			found = append(found, t)
 		}
 	}

@@ -37,25 +37,31 @@ func TestResolveClaim(t *testing.T) {
 		ns, _, _ := strings.Cut(name, "-")
 		return wrappers.MakeFirmwareUpgrade(name, ns).UID(name).Generation(1).Created(created.Add(-time.Duration(age) * time.Minute))
 	}
+	placeholder := func(app string, age int) *wrappers.FirmwareUpgrade {
+		name := placeholderName(upgrade.Task{AppID: app, OperationID: "op"})
+		return wrappers.MakeFirmwareUpgrade(name, "b").App(app).UID("p").Generation(1).Placeholder().Created(created.Add(-time.Duration(age) * time.Minute))
+	}
 	apps := applicationsMap(t)
 	cases := map[string]struct {
 		all  []*wrappers.FirmwareUpgrade
 		apps *applications.Map
 		want map[string]string
 	}{
-		"alone":                     {all: []*wrappers.FirmwareUpgrade{named("a-1", 1)}, want: map[string]string{"a-1": ""}},
-		"the older has it":          {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
-		"then the lower UID":        {all: []*wrappers.FirmwareUpgrade{named("b-2", 1), named("a-1", 1)}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
-		"a placeholder yields":      {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 9).Placeholder()}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
-		"unless it was edited":      {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 9).Placeholder().Generation(2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
-		"two applications":          {all: []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2).App("y")}, want: map[string]string{"a-1": "", "b-2": ""}},
-		"any takes all":             {all: []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
-		"a loser blocks nobody":     {all: []*wrappers.FirmwareUpgrade{named("a-1", 3).App("x"), named("b-2", 2), named("c-3", 1).App("y")}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation", "c-3": ""}},
-		"not permitted":             {apps: apps, all: []*wrappers.FirmwareUpgrade{named("b-1", 9).App("x"), named("a-2", 1).App("x")}, want: map[string]string{"b-1": "NotPermitted", "a-2": ""}},
-		"no application at all":     {apps: apps, all: []*wrappers.FirmwareUpgrade{named("c-1", 9)}, want: map[string]string{"c-1": "NotPermitted"}},
-		"any, of different tenants": {apps: apps, all: []*wrappers.FirmwareUpgrade{named("a-1", 9), named("b-2", 1)}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
+		"alone":                                {all: []*wrappers.FirmwareUpgrade{named("a-1", 1)}, want: map[string]string{"a-1": ""}},
+		"the older has it":                     {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
+		"then the lower UID":                   {all: []*wrappers.FirmwareUpgrade{named("b-2", 1), named("a-1", 1)}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
+		"a placeholder yields":                 {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), placeholder("", 9)}, want: map[string]string{"a-1": "", "p": "DuplicateOperation"}},
+		"unless it was edited":                 {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), placeholder("", 9).Generation(2)}, want: map[string]string{"a-1": "DuplicateOperation", "p": ""}},
+		"the label alone makes no placeholder": {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 9).Placeholder()}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
+		"nor does it permit anything":          {apps: apps, all: []*wrappers.FirmwareUpgrade{named("b-1", 9).App("x").Placeholder(), named("a-2", 1).App("x")}, want: map[string]string{"b-1": "NotPermitted", "a-2": ""}},
+		"two applications":                     {all: []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2).App("y")}, want: map[string]string{"a-1": "", "b-2": ""}},
+		"any takes all":                        {all: []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
+		"a loser blocks nobody":                {all: []*wrappers.FirmwareUpgrade{named("a-1", 3).App("x"), named("b-2", 2), named("c-3", 1).App("y")}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation", "c-3": ""}},
+		"not permitted":                        {apps: apps, all: []*wrappers.FirmwareUpgrade{named("b-1", 9).App("x"), named("a-2", 1).App("x")}, want: map[string]string{"b-1": "NotPermitted", "a-2": ""}},
+		"no application at all":                {apps: apps, all: []*wrappers.FirmwareUpgrade{named("c-1", 9)}, want: map[string]string{"c-1": "NotPermitted"}},
+		"any, of different tenants":            {apps: apps, all: []*wrappers.FirmwareUpgrade{named("a-1", 9), named("b-2", 1)}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
 		"a placeholder of the operator's may be anywhere": {
-			apps: apps, all: []*wrappers.FirmwareUpgrade{named("c-1", 9).App("x").Placeholder()}, want: map[string]string{"c-1": ""},
+			apps: apps, all: []*wrappers.FirmwareUpgrade{placeholder("x", 9)}, want: map[string]string{"p": ""},
 		},
 	}
 	for name, c := range cases {
@@ -66,7 +72,7 @@ func TestResolveClaim(t *testing.T) {
 			}
 			got := map[string]string{}
 			for i := range all {
-				got[all[i].Name] = resolveClaim(&all[i], all, c.apps).reason
+				got[string(all[i].UID)] = resolveClaim(&all[i], all, tenancy{apps: c.apps, placeholders: "b"}).reason
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
@@ -92,12 +98,12 @@ func TestClaimedTask(t *testing.T) {
 		"any of several":         {fwu: wrappers.MakeFirmwareUpgrade("n", "a"), tasks: tasks[1:], reason: "AmbiguousOperation"},
 		"any of the namespace's": {fwu: wrappers.MakeFirmwareUpgrade("n", "b"), tasks: tasks, apps: apps, want: "y", ok: true},
 		"a placeholder without application claims just that": {
-			fwu: wrappers.MakeFirmwareUpgrade("n", "b").Placeholder().Generation(1), tasks: tasks, want: "", ok: true,
+			fwu: wrappers.MakeFirmwareUpgrade(placeholderName(tasks[0]), "b").Placeholder().Generation(1), tasks: tasks, want: "", ok: true,
 		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			task, ok, problem := claimedTask(c.fwu.Obj(), c.tasks, c.apps)
+			task, ok, problem := claimedTask(c.fwu.Obj(), c.tasks, tenancy{apps: c.apps, placeholders: "b"})
 			if task.AppID != c.want || ok != c.ok || problem.reason != c.reason {
 				t.Errorf("want %q %v %q, got %q %v %q", c.want, c.ok, c.reason, task.AppID, ok, problem.reason)
 			}

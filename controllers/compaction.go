@@ -15,8 +15,11 @@ import (
 )
 
 const (
-	// sortAtSlices is how many mixed slices make it worth sorting them.
-	sortAtSlices = 200
+	// sortAtSlices is how many mixed slices make it worth sorting them, where that makes slices of at least
+	// sortAtResults results. Many small tasks at once are left until they are old, or until there are maxMixed slices.
+	sortAtSlices  = 200
+	sortAtResults = 64
+	maxMixed      = 2000
 	// sortAtAge is after which time mixed slices are sorted, however few.
 	sortAtAge = 10 * time.Minute
 	// mergeAtSlices is how many small slices of a task make it worth merging them.
@@ -24,6 +27,8 @@ const (
 	// maxInputs and maxInputBytes bound what one step reads, and so its memory.
 	maxInputs     = 256
 	maxInputBytes = 16 << 20
+	// maxSteps bounds a run, so that retention has its turn.
+	maxSteps = 4
 	// slowWrite is how long a write may take before compaction leaves the API server alone until the next look.
 	slowWrite = 500 * time.Millisecond
 )
@@ -36,9 +41,9 @@ type compaction struct {
 	clock    clock.WithTicker
 }
 
-// run takes steps while there is something to do and the API server keeps up; it works at most half of the time.
+// run takes some steps, while there is something to do and the API server keeps up; it works at most half of the time.
 func (c *compaction) run(ctx context.Context) {
-	for ctx.Err() == nil {
+	for range maxSteps {
 		inputs := planCompaction(c.index, c.clock.Now())
 		if len(inputs) == 0 {
 			return
@@ -63,11 +68,11 @@ func (c *compaction) run(ctx context.Context) {
 
 // planCompaction chooses the inputs of the next step, the oldest first; none if nothing is worth it.
 //
-//  1. Mixed slices are sorted by task, when there are many or they are old.
+//  1. Mixed slices are sorted by task, when that makes few large ones of many, or they are old, or there are too many.
 //  2. The small slices of a task are merged, when there are many.
 func planCompaction(index *sliceIndex, now time.Time) []*storedSlice {
 	mixed := index.filter((*storedSlice).mixed)
-	if len(mixed) >= sortAtSlices || len(mixed) > 0 && now.Sub(mixed[0].CreationTimestamp.Time) > sortAtAge {
+	if worthSorting(mixed, now) {
 		return withinBounds(mixed)
 	}
 	small := map[upgrade.Task][]*storedSlice{}
@@ -78,6 +83,26 @@ func planCompaction(index *sliceIndex, now time.Time) []*storedSlice {
 		}
 	}
 	return nil
+}
+
+func worthSorting(mixed []*storedSlice, now time.Time) bool {
+	if len(mixed) == 0 {
+		return false
+	}
+	if len(mixed) >= maxMixed || now.Sub(mixed[0].CreationTimestamp.Time) > sortAtAge {
+		return true
+	}
+	if len(mixed) < sortAtSlices {
+		return false
+	}
+	results, tasks := 0, map[upgrade.Task]struct{}{}
+	for _, s := range withinBounds(mixed) {
+		results += s.results
+		for _, t := range s.tasks {
+			tasks[t] = struct{}{}
+		}
+	}
+	return results >= sortAtResults*len(tasks)
 }
 
 func withinBounds(slices []*storedSlice) []*storedSlice {

@@ -49,24 +49,21 @@ func setConditions(st *v1alpha1.FirmwareUpgradeStatus, generation int64, v verdi
 	st.Phase = v.phase()
 }
 
-// setUncounted says that the FirmwareUpgrade can't be counted and why. Counts, phase and completion stand as they were.
+// setUncounted says that the FirmwareUpgrade can't be counted and why. Counts and phase stand as they were, and so does
+// the end, unless the spec changed.
 func setUncounted(st *v1alpha1.FirmwareUpgradeStatus, generation int64, reason, message string, now time.Time) {
 	set := conditionSetter(st, generation, now)
+	finished := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionFinished)
+	if finished == nil || finished.ObservedGeneration != generation {
+		st.CompletionTime = nil
+		set(v1alpha1.ConditionFinished, false, reason, "")
+		set(v1alpha1.ConditionDegraded, false, reason, "")
+	}
 	set(v1alpha1.ConditionReady, false, reason, message)
 	set(v1alpha1.ConditionReconciling, false, reason, "")
 	set(v1alpha1.ConditionStalled, true, reason, message)
-	if meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionFinished) == nil {
-		set(v1alpha1.ConditionFinished, false, reason, "")
-		set(v1alpha1.ConditionDegraded, false, reason, "")
+	if st.Phase == "" {
 		st.Phase = v1alpha1.PhasePending
-	}
-	observeConditions(st, generation)
-}
-
-// observeConditions notes that all conditions hold for this generation too.
-func observeConditions(st *v1alpha1.FirmwareUpgradeStatus, generation int64) {
-	for i := range st.Conditions {
-		st.Conditions[i].ObservedGeneration = generation
 	}
 }
 

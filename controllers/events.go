@@ -65,10 +65,8 @@ type failureLog interface {
 // planEvents returns the next outbox: what the previous one held has been delivered and is counted as announced; what
 // the step from the previous to the next status tells is put in. It also returns when failures that have to keep
 // their distance are due; zero if none are. It is pure but for reading the log.
-func planEvents(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1.FirmwareUpgradeStatus, task upgrade.Task, sum upgrade.Summary,
-	log failureLog, now time.Time,
-) (v1alpha1.EventsStatus, time.Time) {
-	prev := fwu.Status
+func planEvents(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1.FirmwareUpgradeStatus, seen observation, log failureLog) (v1alpha1.EventsStatus, time.Time) {
+	prev, now := fwu.Status, seen.now
 	box := prev.Events
 	for _, p := range box.Pending {
 		box.Announced += p.Failures
@@ -77,7 +75,7 @@ func planEvents(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1.FirmwareUpgradeStat
 	add := func(kind, reason, note string) {
 		box.Pending = append(box.Pending, pending(kind, reason, note, now))
 	}
-	if prev.Phase == "" && isPlaceholder(fwu) {
+	if prev.Phase == "" && seen.placeholder {
 		add(corev1.EventTypeNormal, EventPlaceholderCreated, "Nobody declared this task: apply a FirmwareUpgrade with operationId "+
 			fwu.Spec.OperationID+" to declare it, or edit this one's spec")
 	}
@@ -85,17 +83,16 @@ func planEvents(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1.FirmwareUpgradeStat
 		add(corev1.EventTypeNormal, EventStarted, "The first device has reported")
 	}
 	ends := became(prev, next, v1alpha1.ConditionFinished)
-	due := planFailures(&box, ends, task, sum, log, now)
+	due := planFailures(&box, ends, seen, log)
 	planTransitions(fwu, next, add)
 	box.Sequence += int64(len(box.Pending))
 	return fitOutbox(box), due
 }
 
 // planFailures announces the failures beyond the position in the log, all of them at once when the upgrade ends.
-func planFailures(box *v1alpha1.EventsStatus, ends bool, task upgrade.Task, sum upgrade.Summary,
-	log failureLog, now time.Time,
-) (due time.Time) {
-	fresh := sum.Failures - box.Announced
+func planFailures(box *v1alpha1.EventsStatus, ends bool, seen observation, log failureLog) (due time.Time) {
+	task, now := seen.task, seen.now
+	fresh := seen.summary.Failures - box.Announced
 	if fresh <= 0 {
 		return time.Time{}
 	}
@@ -156,7 +153,7 @@ func planFinish(next v1alpha1.FirmwareUpgradeStatus, add func(kind, reason, note
 func isConfiguration(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonDuplicateOperation, v1alpha1.ReasonAmbiguousOperation,
-		v1alpha1.ReasonNotPermitted, v1alpha1.ReasonResultsIncomplete:
+		v1alpha1.ReasonNotPermitted, v1alpha1.ReasonResultsIncomplete, v1alpha1.ReasonResultsArchived:
 		return true
 	}
 	return false

@@ -42,8 +42,9 @@ func (l *leader) receive(results ...upgrade.Result) {
 // reconcile writes one status and delivers what it put into the outbox.
 func (l *leader) reconcile(at time.Time) (due time.Time) {
 	sum := l.tally.Summary(testTask, upgrade.Query{})
-	next, _ := computeStatus(l.fwu, observation{summary: sum, now: at})
-	next.Events, due = planEvents(l.fwu, next, testTask, sum, l.tally, at)
+	seen := observation{task: testTask, summary: sum, now: at, placeholder: l.fwu.Labels[v1alpha1.LabelPlaceholder] == "true"}
+	next, _ := computeStatus(l.fwu, seen)
+	next.Events, due = planEvents(l.fwu, next, seen, l.tally)
 	l.fwu.Status = next
 	l.told = append(l.told, next.Events.Pending...)
 	return due
@@ -98,8 +99,9 @@ func TestEventsOfADegradedUpgrade(t *testing.T) {
 	suspect.CurVersion = "1"
 	l.receive(failure(1, first, "Invalid URI"), failure(2, first, "Task Conflict"), suspect)
 	sum := l.tally.Summary(testTask, upgrade.Query{TargetVersion: "2"})
-	next, _ := computeStatus(l.fwu, observation{summary: sum, now: first})
-	next.Events, _ = planEvents(l.fwu, next, testTask, sum, l.tally, first)
+	seen := observation{task: testTask, summary: sum, now: first}
+	next, _ := computeStatus(l.fwu, seen)
+	next.Events, _ = planEvents(l.fwu, next, seen, l.tally)
 	l.fwu.Status, l.told = next, next.Events.Pending
 	l.reconcile(first.Add(time.Hour))
 	var got []string
@@ -230,7 +232,7 @@ func TestConfigurationProblemsAreToldOnce(t *testing.T) {
 	for i := range 3 {
 		seen := observation{claim: claim{v1alpha1.ReasonNotPermitted, "ask"}, now: created.Add(time.Duration(i) * time.Second)}
 		next, _ := computeStatus(fwu, seen)
-		next.Events, _ = planEvents(fwu, next, testTask, seen.summary, upgrade.NewTally(), seen.now)
+		next.Events, _ = planEvents(fwu, next, seen, upgrade.NewTally())
 		got = append(got, tellings(next.Events.Pending)...)
 		fwu.Status = next
 	}
@@ -260,8 +262,9 @@ func TestWorthWriting(t *testing.T) {
 	prev, tally, fwu := base()
 	compute := func(at time.Time) v1alpha1.FirmwareUpgradeStatus {
 		sum := tally.Summary(testTask, upgrade.Query{})
-		next, _ := computeStatus(fwu, observation{summary: sum, now: at})
-		next.Events, _ = planEvents(fwu, next, testTask, sum, tally, at)
+		seen := observation{task: testTask, summary: sum, now: at}
+		next, _ := computeStatus(fwu, seen)
+		next.Events, _ = planEvents(fwu, next, seen, tally)
 		return next
 	}
 	if worthWriting(prev, compute(last)) {

@@ -95,9 +95,16 @@ func outcome(c v1alpha1.DeviceCounts, policy policyState) string {
 	}
 }
 
-// ready says whether a gate may open. It fails closed: without a policy any failure counts, missing devices always do.
+// ready says whether a gate may open. It fails closed: without a policy any failure counts; that devices are missing, or
+// that none succeeded, is within no policy.
 func (v verdict) ready() bool {
-	return v.finished && v.reason != v1alpha1.ReasonDeadlineExceeded && (v.counts.Failed == 0 || v.policy == policyKept)
+	switch v.reason {
+	case v1alpha1.ReasonSucceeded:
+		return v.finished
+	case v1alpha1.ReasonPartiallySucceeded:
+		return v.finished && v.policy == policyKept
+	}
+	return false
 }
 
 func wasFinished(st v1alpha1.FirmwareUpgradeStatus) bool {

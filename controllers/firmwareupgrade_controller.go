@@ -20,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
@@ -34,14 +33,14 @@ const (
 )
 
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=get;list;watch
-// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades/status,verbs=get;update
+// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades/status,verbs=update
 
 // firmwareUpgradeReconciler writes the status of FirmwareUpgrades and announces what it says. It is the only writer.
 type firmwareUpgradeReconciler struct {
 	client   client.Client
 	tally    *upgrade.Tally
 	reader   *SliceReader
-	apps     *applications.Map
+	rules    tenancy
 	budget   *rate.Limiter
 	announce *announcer
 	metrics  *metrics
@@ -49,7 +48,7 @@ type firmwareUpgradeReconciler struct {
 }
 
 // Reconcile delivers what the stored outbox still holds, computes the status, and writes it once if it changed; then
-// it delivers what that write put into the outbox.
+// it delivers what that write put into the outbox. Where Events can't be created, the status is written all the same.
 func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
@@ -58,19 +57,17 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	if !fwu.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	if err := r.announce.deliver(ctx, fwu); err != nil {
-		return ctrl.Result{}, err
-	}
-	wrote, again, err := r.updateStatus(ctx, fwu)
+	undelivered := r.announce.deliver(ctx, fwu)
+	wrote, again, err := r.updateStatus(ctx, fwu, undelivered == nil)
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: statusWindow}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
-	case wrote:
-		err = r.announce.deliver(ctx, fwu)
+	case wrote && undelivered == nil:
+		undelivered = r.announce.deliver(ctx, fwu)
 	}
-	return ctrl.Result{RequeueAfter: r.until(fwu, again)}, err
+	return ctrl.Result{RequeueAfter: r.until(fwu, again)}, undelivered
 }
 
 // SetupWithManager watches FirmwareUpgrades, their rivals for a task, and the tally.
@@ -90,15 +87,15 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // updateStatus computes the status and, if it tells anything new, writes it into the object and the API server. The
 // budget may make it wait: then it computes again, so that what is written is true now.
-func (r *firmwareUpgradeReconciler) updateStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (wrote bool, again time.Time, err error) {
-	next, again, err := r.nextStatus(ctx, fwu)
+func (r *firmwareUpgradeReconciler) updateStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, delivered bool) (wrote bool, again time.Time, err error) {
+	next, again, err := r.nextStatus(ctx, fwu, delivered)
 	if err != nil || !worthWriting(fwu.Status, next) {
 		return false, again, err
 	}
 	if err := r.budget.Wait(ctx); err != nil {
 		return false, again, fmt.Errorf("wait for the budget of status writes: %w", err)
 	}
-	next, again, err = r.nextStatus(ctx, fwu)
+	next, again, err = r.nextStatus(ctx, fwu, delivered)
 	if err != nil {
 		return false, again, err
 	}
@@ -111,33 +108,37 @@ func (r *firmwareUpgradeReconciler) updateStatus(ctx context.Context, fwu *v1alp
 	return true, again, nil
 }
 
-// nextStatus observes and computes, without writing.
-func (r *firmwareUpgradeReconciler) nextStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (v1alpha1.FirmwareUpgradeStatus, time.Time, error) {
-	seen, task, err := r.observe(ctx, fwu)
+// nextStatus observes and computes, without writing. Where the stored outbox could not be delivered it stands as it is.
+func (r *firmwareUpgradeReconciler) nextStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, delivered bool) (v1alpha1.FirmwareUpgradeStatus, time.Time, error) {
+	seen, err := r.observe(ctx, fwu)
 	if err != nil {
 		return fwu.Status, time.Time{}, err
 	}
 	next, again := computeStatus(fwu, seen)
-	events, due := planEvents(fwu, next, task, seen.summary, r.tally, seen.now)
+	if !delivered {
+		return next, again, nil
+	}
+	events, due := planEvents(fwu, next, seen, r.tally)
 	next.Events = events
 	return next, earliest(again, due), nil
 }
 
 // observe looks the claim and the results up.
-func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (observation, upgrade.Task, error) {
-	seen := observation{now: r.clock.Now()}
+func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (observation, error) {
+	seen := observation{now: r.clock.Now(), placeholder: r.rules.isPlaceholder(fwu)}
 	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
 	if err != nil {
-		return seen, upgrade.Task{}, err
+		return seen, err
 	}
-	if seen.claim = resolveClaim(fwu, same, r.apps); !seen.claim.holds() {
-		return seen, upgrade.Task{}, nil
+	if seen.claim = resolveClaim(fwu, same, r.rules); !seen.claim.holds() {
+		return seen, nil
 	}
-	task, ok, ambiguous := claimedTask(fwu, r.tally.Tasks(fwu.Spec.OperationID), r.apps)
-	if seen.claim = ambiguous; ok {
-		seen.summary = r.tally.Summary(task, upgrade.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices})
+	var ok bool
+	seen.task, ok, seen.claim = claimedTask(fwu, r.tally.Tasks(fwu.Spec.OperationID), r.rules)
+	if ok {
+		seen.summary = r.tally.Summary(seen.task, upgrade.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices})
 	}
-	return seen, task, nil
+	return seen, nil
 }
 
 // until returns how long to wait for the next reconcile; 0 for ever. An outbox is emptied in the next window.

@@ -45,7 +45,7 @@ func newStore(t *testing.T, namespace string, c client.WithWatch) *store {
 	s := &store{
 		t: t, namespace: namespace, tally: tally, index: index, clock: clocktesting.NewFakeClock(time.Now()),
 		reader:   NewSliceReader(k8s, namespace, tally, index),
-		rewriter: &rewriter{client: c, namespace: namespace, clock: clock.RealClock{}, metrics: m},
+		rewriter: &rewriter{client: c, namespace: namespace, index: index, clock: clock.RealClock{}, metrics: m},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -206,7 +206,7 @@ func TestKilledCompactionLosesNothing(t *testing.T) {
 				t.Fatalf("killed after %d writes (-want +got):\n%s", writes, diff)
 			}
 			s.awaitRead()
-			next := &rewriter{client: k8s, namespace: s.namespace, clock: clock.RealClock{}, metrics: s.rewriter.metrics}
+			next := &rewriter{client: k8s, namespace: s.namespace, index: s.index, clock: clock.RealClock{}, metrics: s.rewriter.metrics}
 			if _, err := next.rewrite(t.Context(), s.index.filter(func(*storedSlice) bool { return true }), nil); err != nil {
 				t.Fatal(err)
 			}
@@ -223,6 +223,72 @@ func TestKilledCompactionLosesNothing(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// Compaction that broke off, and then a rewrite of the same inputs without one of the tasks: the others keep theirs.
+func TestPurgeAfterKilledCompaction(t *testing.T) {
+	for writes := range 4 {
+		k := &killer{left: writes}
+		dying := interceptor.NewClient(k8s, interceptor.Funcs{
+			Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+				return k.write(func() error { return c.Create(ctx, obj, opts...) })
+			},
+		})
+		s := newStore(t, harness.NewNamespace(t, k8s), dying)
+		s.create("r-0", mixedSlice(0, 3))
+		s.create("r-1", mixedSlice(1, 3))
+		s.awaitRead()
+		want := s.summaries()
+		inputs := s.index.filter((*storedSlice).mixed)
+		if _, err := s.rewriter.rewrite(t.Context(), inputs, nil); (err != nil) != k.dead {
+			t.Fatal(err)
+		}
+		s.awaitRead()
+		s.rewriter.client = k8s
+		r := s.retention(time.Hour)
+		r.clock = clocktesting.NewFakeClock(first)
+		r.condemn(taskNumber(0))
+		if err := r.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.awaitRead()
+		delete(want, taskNumber(0))
+		if diff := cmp.Diff(want, s.summaries()); diff != "" {
+			t.Errorf("killed after %d writes (-want +got):\n%s", writes, diff)
+		}
+	}
+}
+
+// While a stream of all slices begins anew, no task seems to have lost its slices.
+func TestRelistIsNotTakenForALoss(t *testing.T) {
+	s := newStore(t, harness.NewNamespace(t, k8s), k8s)
+	s.clock.SetTime(first)
+	slice := v1alpha1.FirmwareUpgradeResultSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "r-new", UID: "u"}, Spec: mixedSlice(0, 1),
+	}
+	streamed, err := s.reader.Transformer()(&slice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.retention(time.Hour).run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.reader.Replace([]any{streamed}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.tally.Summary(taskNumber(0), upgrade.Query{}).Reported(); got != 5 {
+		t.Errorf("want 5 devices, got %d", got)
+	}
+}
+
+func TestRejectionsAreNotedOnce(t *testing.T) {
+	r := &rejections{wake: make(chan struct{}, 1)}
+	for _, name := range []string{"r-1", mergedPrefix + "1", "r-2"} {
+		r.note(&storedSlice{ObjectMeta: metav1.ObjectMeta{Name: name}, rejected: 3})
+	}
+	if r.count != 6 {
+		t.Errorf("want 6, got %d", r.count)
 	}
 }
 

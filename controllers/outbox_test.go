@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -35,9 +36,12 @@ type killer struct {
 	left      int
 	afterward bool
 	dead      bool
+	mu        sync.Mutex
 }
 
 func (k *killer) write(do func() error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if k.dead {
 		return errKilled
 	}

@@ -21,25 +21,27 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
-// maxPlaceholders bounds how many placeholders there are; tasks beyond it stay unclaimed and are counted in a metric.
-const maxPlaceholders = 1000
+const (
+	// maxPlaceholders bounds how many placeholders there are; tasks beyond it stay unclaimed and are counted in a metric.
+	maxPlaceholders = 1000
+	// placeholderRetry is when a task that found no room is looked at again.
+	placeholderRetry = 10 * time.Minute
+)
 
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=create;delete
 
 // placeholderReconciler sees to it that every task with results has a FirmwareUpgrade: it makes a placeholder for one
 // that nobody declared, and removes it once somebody did.
 type placeholderReconciler struct {
-	client    client.Client
-	tally     *upgrade.Tally
-	reader    *SliceReader
-	index     *sliceIndex
-	apps      *applications.Map
-	namespace string
-	clock     clock.PassiveClock
+	client client.Client
+	tally  *upgrade.Tally
+	reader *SliceReader
+	index  *sliceIndex
+	rules  tenancy
+	clock  clock.PassiveClock
 }
 
 // Reconcile looks at one task.
@@ -48,8 +50,8 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task upgrade.Task
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	holder := holderOf(task, same, r.apps)
-	if holder != nil && !isPlaceholder(holder) {
+	holder := holderOf(task, same, r.rules)
+	if holder != nil && !r.rules.isPlaceholder(holder) {
 		err := r.removePlaceholder(ctx, task, same)
 		if apierrors.IsConflict(err) {
 			return ctrl.Result{RequeueAfter: statusWindow}, nil
@@ -60,7 +62,7 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task upgrade.Task
 	if holder != nil || last == 0 || !time.UnixMicro(last).After(r.index.releasedAt(task)) {
 		return ctrl.Result{}, nil
 	}
-	return ctrl.Result{}, r.createPlaceholder(ctx, task)
+	return r.createPlaceholder(ctx, task)
 }
 
 // SetupWithManager watches the tally and the FirmwareUpgrades, mapped to tasks.
@@ -100,44 +102,54 @@ func (r *placeholderReconciler) enqueue(obj client.Object, q workqueue.TypedRate
 	}
 }
 
-func (r *placeholderReconciler) createPlaceholder(ctx context.Context, task upgrade.Task) error {
+func (r *placeholderReconciler) createPlaceholder(ctx context.Context, task upgrade.Task) (ctrl.Result, error) {
 	existing := &v1alpha1.FirmwareUpgradeList{}
 	err := r.client.List(ctx, existing, client.MatchingLabels{v1alpha1.LabelPlaceholder: "true"}, client.UnsafeDisableDeepCopy)
 	if err != nil {
-		return fmt.Errorf("list placeholders: %w", err)
+		return ctrl.Result{}, fmt.Errorf("list placeholders: %w", err)
 	}
 	if len(existing.Items) >= maxPlaceholders {
 		ctrl.LoggerFrom(ctx).V(1).Info("Left a task unclaimed, there are too many placeholders", "limit", maxPlaceholders)
-		return nil
+		return ctrl.Result{RequeueAfter: placeholderRetry}, nil
 	}
-	err = r.client.Create(ctx, newPlaceholder(task, r.namespace))
+	err = r.client.Create(ctx, newPlaceholder(task, r.rules.placeholders))
 	if err != nil && !apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("create placeholder: %w", err)
+		return ctrl.Result{}, fmt.Errorf("create placeholder: %w", err)
 	}
-	return nil
+	return ctrl.Result{}, nil
 }
 
 // removePlaceholder deletes the task's placeholder exactly as it was seen: one that was edited meanwhile is declared.
 func (r *placeholderReconciler) removePlaceholder(ctx context.Context, task upgrade.Task, same []v1alpha1.FirmwareUpgrade) error {
 	for i := range same {
 		p := &same[i]
-		if !isPlaceholder(p) || p.Spec.AppID != task.AppID || !p.DeletionTimestamp.IsZero() {
+		if !r.rules.isPlaceholder(p) || p.Spec.AppID != task.AppID || !p.DeletionTimestamp.IsZero() {
 			continue
 		}
-		err := r.client.Delete(ctx, p.DeepCopy(), client.Preconditions{UID: &p.UID, ResourceVersion: &p.ResourceVersion})
-		if err := client.IgnoreNotFound(err); err != nil {
-			return fmt.Errorf("delete placeholder %s: %w", p.Name, err)
+		if err := deletePlaceholder(ctx, r.client, p); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// newPlaceholder names the object by a hash: platform ids are no names.
+// deletePlaceholder deletes the object if it still is as it was seen.
+func deletePlaceholder(ctx context.Context, c client.Client, p *v1alpha1.FirmwareUpgrade) error {
+	err := c.Delete(ctx, p.DeepCopy(), client.Preconditions{UID: &p.UID, ResourceVersion: &p.ResourceVersion})
+	if err := client.IgnoreNotFound(err); err != nil {
+		return fmt.Errorf("delete placeholder %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+// placeholderName is a hash: platform ids are no names.
+func placeholderName(task upgrade.Task) string { return "undeclared-" + task.Hash()[:16] }
+
 func newPlaceholder(task upgrade.Task, namespace string) *v1alpha1.FirmwareUpgrade {
 	return &v1alpha1.FirmwareUpgrade{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace,
-			Name:      "undeclared-" + task.Hash()[:16],
+			Name:      placeholderName(task),
 			Labels: map[string]string{
 				v1alpha1.LabelPlaceholder:      "true",
 				"app.kubernetes.io/managed-by": "firmware-upgrade-operator",

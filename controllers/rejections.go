@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,7 +28,8 @@ const EventNotificationRejected = "NotificationRejected"
 // rejectionDistance is how far apart Events about rejected notifications are at least.
 const rejectionDistance = time.Minute
 
-// rejections announces rejected notifications, at most one Event a minute. It is a manager.Runnable of the leader.
+// rejections announces rejected notifications as they are stored, at most one Event a minute. What is stored while no
+// leader runs is not announced, but stays to be read. It is a manager.Runnable of the leader.
 type rejections struct {
 	client client.Client
 	clock  clock.Clock
@@ -40,9 +42,9 @@ type rejections struct {
 	last  *storedSlice
 }
 
-// note takes a slice that was added; only what it rejects matters.
+// note takes a slice that was added; only what it rejects matters, and not what compaction wrote anew.
 func (r *rejections) note(s *storedSlice) {
-	if s.rejected == 0 || s.sorted {
+	if s.rejected == 0 || strings.HasPrefix(s.Name, mergedPrefix) {
 		return
 	}
 	r.mu.Lock()
@@ -83,6 +85,9 @@ func (r *rejections) announce(ctx context.Context) error {
 	}
 	err := r.client.Create(ctx, newRejectionEvent(s, count, r.instance, r.clock.Now()))
 	if err != nil && !apierrors.IsAlreadyExists(err) {
+		r.mu.Lock()
+		r.count += count
+		r.mu.Unlock()
 		return fmt.Errorf("create event about slice %s: %w", s.Name, err)
 	}
 	return nil

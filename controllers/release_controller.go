@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
@@ -32,17 +31,17 @@ type releaseRequest struct {
 	uid types.UID
 	// at is when the deletion was seen.
 	at metav1.MicroTime
-	// purge says that the stored results are to go at once.
+	// purge says that the stored results are to go at once. A leader that dies first leaves them to retention.
 	purge bool
 }
 
 // releaseReconciler remembers in a slice that a task's FirmwareUpgrade was deleted, so that the results stored until
-// then bring no placeholder back. A deletion while no leader runs is not seen: then a placeholder appears.
+// then bring no placeholder back, and has them removed where that is asked for. A deletion while no leader runs is not seen: then a placeholder appears.
 type releaseReconciler struct {
 	client    client.Client
 	tally     *upgrade.Tally
 	index     *sliceIndex
-	apps      *applications.Map
+	rules     tenancy
 	retention *retention
 	namespace string
 	clock     clock.PassiveClock
@@ -55,21 +54,20 @@ func (r *releaseReconciler) Reconcile(ctx context.Context, req releaseRequest) (
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if holderOf(req.task, same, r.apps) != nil {
-		return ctrl.Result{}, nil
-	}
-	if req.purge {
-		r.retention.condemn(req.task)
+	if holderOf(req.task, same, r.rules) != nil {
 		return ctrl.Result{}, nil
 	}
 	record := &v1alpha1.FirmwareUpgradeResultSlice{
-		ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "released-" + string(req.uid)},
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "released-" + string(req.uid) + "-" + req.task.Hash()[:8]},
 		Spec: v1alpha1.FirmwareUpgradeResultSliceSpec{Released: []v1alpha1.ReleasedTask{{
 			AppID: req.task.AppID, OperationID: req.task.OperationID, ReleasedAt: req.at,
 		}}},
 	}
 	if err := r.client.Create(ctx, record); err != nil && !apierrors.IsAlreadyExists(err) {
 		return ctrl.Result{}, fmt.Errorf("record a released task: %w", err)
+	}
+	if req.purge {
+		r.retention.condemn(req.task)
 	}
 	return ctrl.Result{}, nil
 }
@@ -91,7 +89,7 @@ func (r *releaseReconciler) deleted(_ context.Context, e event.DeleteEvent, q wo
 	}
 	now := metav1.NewMicroTime(r.clock.Now().Truncate(time.Microsecond))
 	for _, task := range r.tally.Tasks(fwu.Spec.OperationID) {
-		if !permitted(fwu, r.apps) || !covers(fwu, task.AppID, r.apps) {
+		if !r.rules.permitted(fwu) || !r.rules.covers(fwu, task.AppID) {
 			continue
 		}
 		r.index.noteRelease(task, now.Time)

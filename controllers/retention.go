@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -14,7 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
@@ -27,7 +27,7 @@ type retention struct {
 	client   client.Client
 	tally    *upgrade.Tally
 	index    *sliceIndex
-	apps     *applications.Map
+	rules    tenancy
 	rewriter *rewriter
 	// unclaimed is how long results of a task that no FirmwareUpgrade claims are kept, from the last one on.
 	unclaimed time.Duration
@@ -56,7 +56,7 @@ func (r *retention) condemn(task upgrade.Task) {
 //  1. The tally forgets tasks of which no slice is stored any more: somebody deleted them by hand.
 //  2. Tasks whose time is over are condemned.
 //  3. Condemned tasks are forgotten, then their slices deleted. A crash in between brings them back to be condemned anew.
-//  4. So go rejected notifications and records of released tasks.
+//  4. So go placeholders without results, rejected notifications and records of released tasks.
 func (r *retention) run(ctx context.Context) error {
 	now := r.clock.Now()
 	for _, task := range r.tally.All() {
@@ -73,9 +73,12 @@ func (r *retention) run(ctx context.Context) error {
 		}
 	}
 	for _, task := range r.condemnedTasks() {
-		if err := r.purge(ctx, task); err != nil {
+		if err := r.execute(ctx, task); err != nil {
 			return err
 		}
+	}
+	if err := r.removePlaceholders(ctx); err != nil {
+		return err
 	}
 	return r.removeRest(ctx, now)
 }
@@ -83,18 +86,43 @@ func (r *retention) run(ctx context.Context) error {
 // due returns when the results of a task are to go; zero for not yet known.
 func (r *retention) due(ctx context.Context, task upgrade.Task) (time.Time, error) {
 	last := r.tally.Summary(task, upgrade.Query{}).LastReceivedAt
-	same, err := sameOperation(ctx, r.client, task.OperationID)
-	if err != nil {
+	holder, err := r.holder(ctx, task)
+	switch {
+	case err != nil:
 		return time.Time{}, err
-	}
-	holder := holderOf(task, same, r.apps)
-	if holder != nil && holder.Status.ArchivedAt == nil {
+	case holder != nil && holder.Status.ArchivedAt == nil:
 		return time.Time{}, nil
-	}
-	if holder != nil && !time.UnixMicro(last).After(holder.Status.ArchivedAt.Time) {
+	// The API keeps seconds.
+	case holder != nil && !time.UnixMicro(last).Truncate(time.Second).After(holder.Status.ArchivedAt.Time):
 		return holder.Status.ArchivedAt.Time, nil
 	}
 	return time.UnixMicro(last).Add(r.unclaimed), nil
+}
+
+// holder returns the FirmwareUpgrade that has the task, nil if none has.
+func (r *retention) holder(ctx context.Context, task upgrade.Task) (*v1alpha1.FirmwareUpgrade, error) {
+	same, err := sameOperation(ctx, r.client, task.OperationID)
+	if err != nil {
+		return nil, err
+	}
+	return holderOf(task, same, r.rules), nil
+}
+
+// execute purges a condemned task, unless a FirmwareUpgrade has come meanwhile that counts it: then it is pardoned.
+func (r *retention) execute(ctx context.Context, task upgrade.Task) error {
+	holder, err := r.holder(ctx, task)
+	if err != nil {
+		return err
+	}
+	if holder == nil || holder.Status.ArchivedAt != nil {
+		if err := r.purge(ctx, task); err != nil {
+			return err
+		}
+	}
+	r.mu.Lock()
+	delete(r.condemned, task)
+	r.mu.Unlock()
+	return nil
 }
 
 func (r *retention) condemnedTasks() []upgrade.Task {
@@ -124,9 +152,27 @@ func (r *retention) purge(ctx context.Context, task upgrade.Task) error {
 		}
 		shared = shared[len(batch):]
 	}
-	r.mu.Lock()
-	delete(r.condemned, task)
-	r.mu.Unlock()
+	return nil
+}
+
+// removePlaceholders deletes placeholders whose results retention has removed: Git never declared them, and there is
+// nothing left to declare.
+func (r *retention) removePlaceholders(ctx context.Context) error {
+	list := &v1alpha1.FirmwareUpgradeList{}
+	err := r.client.List(ctx, list, client.MatchingLabels{v1alpha1.LabelPlaceholder: "true"}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return fmt.Errorf("list placeholders: %w", err)
+	}
+	for i := range list.Items {
+		p := &list.Items[i]
+		task := upgrade.Task{AppID: p.Spec.AppID, OperationID: p.Spec.OperationID}
+		if !r.rules.isPlaceholder(p) || p.Status.ArchivedAt == nil || len(r.index.ofTask(task)) > 0 {
+			continue
+		}
+		if err := deletePlaceholder(ctx, r.client, p); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

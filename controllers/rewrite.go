@@ -7,11 +7,14 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -21,14 +24,21 @@ import (
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
-// sliceOverhead is what a slice has beside its results: metadata, managed fields, field names.
-const sliceOverhead = 4 << 10
+const (
+	// sliceOverhead is what a slice has beside its results: metadata, managed fields, field names.
+	sliceOverhead = 4 << 10
+	// rewriteParallel is how many reads or deletes of a rewrite are under way at once.
+	rewriteParallel = 4
+	// mergedPrefix begins the names of slices that were rewritten.
+	mergedPrefix = "c-"
+)
 
 // rewriter replaces slices by others with the same results. Compaction and retention share it.
 type rewriter struct {
 	// client reads past the cache: slices are not cached.
 	client    client.Client
 	namespace string
+	index     *sliceIndex
 	clock     clock.PassiveClock
 	metrics   *metrics
 }
@@ -38,7 +48,8 @@ type rewriter struct {
 //
 //  1. Read the inputs. One that is gone was rewritten by another leader, and is none of ours.
 //  2. Join their results by task.
-//  3. Create the outputs. Their names follow from the inputs, so that a repetition after a crash meets AlreadyExists.
+//  3. Create the outputs. Their names follow from the inputs and the content, so that a repetition after a crash meets
+//     AlreadyExists, and only the same content does.
 //  4. Delete the inputs, each only if it is still the object that was read.
 //
 // A crash in between leaves results twice, which the join does not notice.
@@ -47,32 +58,50 @@ func (w *rewriter) rewrite(ctx context.Context, inputs []*storedSlice, drop func
 	if err != nil {
 		return 0, err
 	}
-	for _, out := range merge(read, w.namespace, drop) {
-		started := w.clock.Now()
-		if err := w.client.Create(ctx, out); err != nil && !apierrors.IsAlreadyExists(err) {
-			return slowest, fmt.Errorf("create merged slice %s: %w", out.Name, err)
-		}
-		slowest = max(slowest, w.clock.Since(started))
-		w.metrics.slicesWritten.Inc()
+	outputs, err := merge(read, w.namespace, drop)
+	if err != nil {
+		return 0, err
 	}
-	for i := range read {
-		if err := w.remove(ctx, &read[i]); err != nil {
+	for _, out := range outputs {
+		took, err := w.create(ctx, out)
+		if err != nil {
 			return slowest, err
 		}
+		slowest = max(slowest, took)
 	}
-	return slowest, nil
+	return slowest, inParallel(len(read), func(i int) error { return w.remove(ctx, &read[i]) })
+}
+
+// create creates a merged slice and returns how long that took. The index learns of it at once, and not only when it is
+// read back: no task may seem to be without slices meanwhile.
+func (w *rewriter) create(ctx context.Context, out *v1alpha1.FirmwareUpgradeResultSlice) (time.Duration, error) {
+	started := w.clock.Now()
+	err := w.client.Create(ctx, out)
+	took := w.clock.Since(started)
+	if apierrors.IsAlreadyExists(err) {
+		err = w.client.Get(ctx, client.ObjectKeyFromObject(out), out)
+	}
+	if err != nil {
+		return took, fmt.Errorf("create merged slice %s: %w", out.Name, err)
+	}
+	w.index.add(newStoredSlice(out))
+	w.metrics.slicesWritten.Inc()
+	return took, nil
 }
 
 // remove deletes a slice, if it is still the same object.
 func (w *rewriter) remove(ctx context.Context, s *v1alpha1.FirmwareUpgradeResultSlice) error {
 	err := w.client.Delete(ctx, s, client.Preconditions{UID: &s.UID})
-	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsConflict(err): // another object by that name
 		return nil
-	}
-	if err != nil {
+	case apierrors.IsNotFound(err):
+	case err != nil:
 		return fmt.Errorf("delete slice %s: %w", s.Name, err)
+	default:
+		w.metrics.slicesDeleted.Inc()
 	}
-	w.metrics.slicesDeleted.Inc()
+	w.index.remove(s.Name)
 	return nil
 }
 
@@ -83,24 +112,36 @@ func (w *rewriter) removeStored(ctx context.Context, s *storedSlice) error {
 	})
 }
 
+// read reads the inputs. One that is gone, or is another object by now, was rewritten by another leader.
 func (w *rewriter) read(ctx context.Context, inputs []*storedSlice) ([]v1alpha1.FirmwareUpgradeResultSlice, error) {
-	read := make([]v1alpha1.FirmwareUpgradeResultSlice, 0, len(inputs))
-	for _, in := range inputs {
-		var s v1alpha1.FirmwareUpgradeResultSlice
-		err := w.client.Get(ctx, client.ObjectKey{Namespace: in.Namespace, Name: in.Name}, &s)
-		switch {
-		case apierrors.IsNotFound(err) || err == nil && s.UID != in.UID:
-		case err != nil:
-			return nil, fmt.Errorf("read slice %s: %w", in.Name, err)
-		default:
-			read = append(read, s)
+	read := make([]v1alpha1.FirmwareUpgradeResultSlice, len(inputs))
+	err := inParallel(len(inputs), func(i int) error {
+		key := client.ObjectKey{Namespace: inputs[i].Namespace, Name: inputs[i].Name}
+		if err := client.IgnoreNotFound(w.client.Get(ctx, key, &read[i])); err != nil {
+			return fmt.Errorf("read slice %s: %w", key.Name, err)
 		}
+		if read[i].UID != inputs[i].UID {
+			read[i] = v1alpha1.FirmwareUpgradeResultSlice{}
+			w.index.remove(key.Name)
+		}
+		return nil
+	})
+	gone := func(s v1alpha1.FirmwareUpgradeResultSlice) bool { return s.UID == "" }
+	return slices.DeleteFunc(read, gone), err
+}
+
+// inParallel calls do with 0 to n-1, a few at a time, and returns the first error.
+func inParallel(n int, do func(i int) error) error {
+	var group errgroup.Group
+	group.SetLimit(rewriteParallel)
+	for i := range n {
+		group.Go(func() error { return do(i) })
 	}
-	return read, nil
+	return group.Wait()
 }
 
 // merge returns the slices that take the place of the inputs.
-func merge(inputs []v1alpha1.FirmwareUpgradeResultSlice, namespace string, drop func(upgrade.Task) bool) []*v1alpha1.FirmwareUpgradeResultSlice {
+func merge(inputs []v1alpha1.FirmwareUpgradeResultSlice, namespace string, drop func(upgrade.Task) bool) ([]*v1alpha1.FirmwareUpgradeResultSlice, error) {
 	specs := make([]v1alpha1.FirmwareUpgradeResultSliceSpec, 0, len(inputs))
 	var rest v1alpha1.FirmwareUpgradeResultSliceSpec
 	for i := range inputs {
@@ -108,14 +149,13 @@ func merge(inputs []v1alpha1.FirmwareUpgradeResultSlice, namespace string, drop 
 		rest.Rejected = append(rest.Rejected, inputs[i].Spec.Rejected...)
 		rest.Released = append(rest.Released, inputs[i].Spec.Released...)
 	}
-	name := outputName(inputs)
 	var outputs []*v1alpha1.FirmwareUpgradeResultSlice
+	var errs []error
 	add := func(labels map[string]string, spec v1alpha1.FirmwareUpgradeResultSliceSpec) {
+		name, err := outputName(inputs, &spec)
+		errs = append(errs, err)
 		outputs = append(outputs, &v1alpha1.FirmwareUpgradeResultSlice{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: namespace, Name: fmt.Sprintf("%s-%d", name, len(outputs)), Labels: labels,
-			},
-			Spec: spec,
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels}, Spec: spec,
 		})
 	}
 	for _, merged := range upgrade.Merge(specs) {
@@ -129,7 +169,7 @@ func merge(inputs []v1alpha1.FirmwareUpgradeResultSlice, namespace string, drop 
 	for _, chunk := range splitRest(rest) {
 		add(nil, chunk)
 	}
-	return outputs
+	return outputs, errors.Join(errs...)
 }
 
 // splitRest cuts what is not results into slices: rejected notifications are up to 4 KiB each.
@@ -145,13 +185,17 @@ func splitRest(rest v1alpha1.FirmwareUpgradeResultSliceSpec) []v1alpha1.Firmware
 	return out
 }
 
-// outputName hashes the inputs' UIDs.
-func outputName(inputs []v1alpha1.FirmwareUpgradeResultSlice) string {
+// outputName hashes the inputs' UIDs and the content, so that what has the same name is the same.
+func outputName(inputs []v1alpha1.FirmwareUpgradeResultSlice, spec *v1alpha1.FirmwareUpgradeResultSliceSpec) (string, error) {
 	uids := make([]string, 0, len(inputs))
 	for i := range inputs {
 		uids = append(uids, string(inputs[i].UID))
 	}
 	slices.Sort(uids)
-	sum := sha256.Sum256([]byte(strings.Join(uids, ",")))
-	return "c-" + hex.EncodeToString(sum[:16])
+	content, err := json.Marshal(spec)
+	if err != nil {
+		return "", fmt.Errorf("encode merged slice: %w", err)
+	}
+	sum := sha256.Sum256(append([]byte(strings.Join(uids, ",")), content...))
+	return mergedPrefix + hex.EncodeToString(sum[:16]), nil
 }

@@ -88,18 +88,19 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return fmt.Errorf("make a client for slices: %w", err)
 	}
+	rules := tenancy{apps: o.Applications, placeholders: o.DefaultNamespace}
 	tally, index := upgrade.NewTally(), newSliceIndex()
 	m, err := newMetrics(o.Registerer, tally, index, o.MaxStoredResults)
 	if err != nil {
 		return err
 	}
 	reader := NewSliceReader(direct, o.Namespace, tally, index)
-	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), reader, tally, o.Applications)); err != nil {
+	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), reader, tally, rules)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	rewriter := &rewriter{client: direct, namespace: o.Namespace, clock: o.Clock, metrics: m}
+	rewriter := &rewriter{client: direct, namespace: o.Namespace, index: index, clock: o.Clock, metrics: m}
 	retention := &retention{
-		client: mgr.GetClient(), tally: tally, index: index, apps: o.Applications, rewriter: rewriter,
+		client: mgr.GetClient(), tally: tally, index: index, rules: rules, rewriter: rewriter,
 		unclaimed: o.RetainUnclaimed, clock: o.Clock, wake: make(chan struct{}, 1), condemned: map[upgrade.Task]struct{}{},
 	}
 	rejections := &rejections{client: direct, clock: o.Clock, instance: o.Instance, wake: make(chan struct{}, 1)}
@@ -113,26 +114,26 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			return fmt.Errorf("add %T: %w", runnable, err)
 		}
 	}
-	return setupControllers(mgr, o, reader, tally, index, retention, m)
+	return setupControllers(mgr, o, reader, retention, m)
 }
 
-func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, tally *upgrade.Tally, index *sliceIndex, retention *retention, m *metrics) error {
+func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retention *retention, m *metrics) error {
+	tally, index, rules := reader.tally, reader.index, retention.rules
 	controllers := []interface{ SetupWithManager(ctrl.Manager) error }{
 		&firmwareUpgradeReconciler{
-			client: mgr.GetClient(), tally: tally, reader: reader, apps: o.Applications,
+			client: mgr.GetClient(), tally: tally, reader: reader, rules: rules,
 			budget:   rate.NewLimiter(rate.Limit(o.MaxStatusWritesPerSecond), o.MaxStatusWritesPerSecond),
 			announce: newAnnouncer(mgr.GetClient(), m, o.Instance),
 			metrics:  m, clock: o.Clock,
 		},
 		&releaseReconciler{
-			client: mgr.GetClient(), tally: tally, index: index, apps: o.Applications, retention: retention,
+			client: mgr.GetClient(), tally: tally, index: index, rules: rules, retention: retention,
 			namespace: o.Namespace, clock: o.Clock,
 		},
 	}
 	if o.Undeclared == UndeclaredAdopt {
 		controllers = append(controllers, &placeholderReconciler{
-			client: mgr.GetClient(), tally: tally, reader: reader, index: index, apps: o.Applications,
-			namespace: o.DefaultNamespace, clock: o.Clock,
+			client: mgr.GetClient(), tally: tally, reader: reader, index: index, rules: rules, clock: o.Clock,
 		})
 	}
 	for _, c := range controllers {

@@ -62,14 +62,18 @@ func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) *storedSlice {
 // mixed says whether the slice holds results that compaction has not sorted yet.
 func (s *storedSlice) mixed() bool { return !s.sorted && len(s.tasks) > 0 }
 
+// resultBytes is about how large a stored result is.
+const resultBytes = 256
+
 // sliceIndex remembers which slices are stored. Safe for concurrent use.
 type sliceIndex struct {
 	mu       sync.Mutex
 	byName   map[string]*storedSlice
 	byTask   map[upgrade.Task]map[types.UID]*storedSlice
 	results  int
+	rejected int
 	released map[upgrade.Task]time.Time
-	// added is called with every slice that was not known before; may be nil.
+	// added is called with every new slice; may be nil. Set once, before anything is read.
 	added func(*storedSlice)
 }
 
@@ -83,19 +87,24 @@ func (x *sliceIndex) reset() {
 	x.byName = map[string]*storedSlice{}
 	x.byTask = map[upgrade.Task]map[types.UID]*storedSlice{}
 	x.released = map[upgrade.Task]time.Time{}
-	x.results = 0
+	x.results, x.rejected = 0, 0
 }
 
+// add remembers a slice and calls added if it is new.
 func (x *sliceIndex) add(s *storedSlice) {
-	x.mu.Lock()
-	_, known := x.byName[s.Name]
-	x.drop(s.Name)
-	x.put(s)
-	added := x.added
-	x.mu.Unlock()
-	if added != nil && !known {
-		added(s)
+	if known := x.put(s); !known && x.added != nil {
+		x.added(s)
 	}
+}
+
+// put remembers a slice and says whether it was known.
+func (x *sliceIndex) put(s *storedSlice) (known bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_, known = x.byName[s.Name]
+	x.drop(s.Name)
+	x.insert(s)
+	return known
 }
 
 func (x *sliceIndex) remove(name string) {
@@ -109,13 +118,14 @@ func (x *sliceIndex) replace(all []*storedSlice) {
 	defer x.mu.Unlock()
 	x.reset()
 	for _, s := range all {
-		x.put(s)
+		x.insert(s)
 	}
 }
 
-func (x *sliceIndex) put(s *storedSlice) {
+func (x *sliceIndex) insert(s *storedSlice) {
 	x.byName[s.Name] = s
 	x.results += s.results
+	x.rejected += s.rejected
 	for _, t := range s.tasks {
 		of := x.byTask[t]
 		if of == nil {
@@ -136,6 +146,7 @@ func (x *sliceIndex) drop(name string) {
 	}
 	delete(x.byName, name)
 	x.results -= s.results
+	x.rejected -= s.rejected
 	for _, t := range s.tasks {
 		delete(x.byTask[t], s.UID)
 		if len(x.byTask[t]) == 0 {
@@ -162,6 +173,13 @@ func (x *sliceIndex) releasedAt(task upgrade.Task) time.Time {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.released[task]
+}
+
+// load returns the stored results and, as so many results as they may be as large as, the rejected notifications.
+func (x *sliceIndex) load() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.results + x.rejected*v1alpha1.MaxRejectedBodyBytes/resultBytes
 }
 
 // storedResults returns how many results are stored, those of one device that are not merged yet counted each.

@@ -89,17 +89,15 @@ func (r *SliceReader) listWatch() *cache.ListWatch {
 	}
 }
 
-// Transformer makes the Reflector hand every slice of the initial stream over as it arrives, and keep only what the
-// index needs until the stream is complete. Joining twice changes nothing, so that a stream which breaks off may
-// begin anew.
+// Transformer makes the Reflector hand every slice of a stream over as it arrives, and keep only what the index needs
+// until the stream is complete. Joining twice changes nothing, so that a stream which breaks off may begin anew.
 func (r *SliceReader) Transformer() cache.TransformFunc {
 	return func(obj any) (any, error) {
 		slice, ok := obj.(*v1alpha1.FirmwareUpgradeResultSlice)
 		if !ok { // transformed before
 			return obj, nil
 		}
-		r.tally.Add(&slice.Spec)
-		return newStoredSlice(slice), nil
+		return r.take(slice), nil
 	}
 }
 
@@ -109,10 +107,22 @@ func (r *SliceReader) Add(obj any) error {
 	if !ok {
 		return fmt.Errorf("read a slice: unexpected %T", obj)
 	}
-	// The index first: a task that the tally knows and the index does not has lost its slices.
-	r.index.add(newStoredSlice(slice))
-	r.publish(r.tally.Add(&slice.Spec))
+	r.take(slice)
 	return nil
+}
+
+// take hands a slice over. The index goes first: a task that the tally knows and the index does not has lost its slices.
+func (r *SliceReader) take(slice *v1alpha1.FirmwareUpgradeResultSlice) *storedSlice {
+	stored := newStoredSlice(slice)
+	select {
+	case <-r.synced:
+		r.index.add(stored)
+		r.publish(r.tally.Add(&slice.Spec))
+	default: // what was stored before this process led is no news, and all tasks are published in the end
+		r.index.put(stored)
+		r.tally.Add(&slice.Spec)
+	}
+	return stored
 }
 
 // Update implements cache.ReflectorStore. Slices are immutable, but their labels are not.

@@ -17,8 +17,12 @@ import (
 type observation struct {
 	// claim says whether the FirmwareUpgrade has the task.
 	claim claim
+	// task is the task it has; zero where it has none.
+	task upgrade.Task
 	// summary is what the results of the task add up to; zero where there are none.
 	summary upgrade.Summary
+	// placeholder says whether the FirmwareUpgrade is the operator's own.
+	placeholder bool
 	// now is the time of the observation.
 	now time.Time
 }
@@ -27,15 +31,18 @@ type observation struct {
 // is to be computed again although nothing arrives; zero if never. It is pure. The outbox is not its job: see
 // planEvents.
 //
-//  1. An archived status stands for ever.
+//  1. An archived status stands for ever; a spec that changed after that can't be judged any more.
 //  2. Without the task, or with fewer results than were counted, the counts stand and the conditions say why.
 //  3. Otherwise the counts follow from the summary, the end from the counts and the conditions from both.
 func computeStatus(fwu *v1alpha1.FirmwareUpgrade, seen observation) (v1alpha1.FirmwareUpgradeStatus, time.Time) {
 	next := *fwu.Status.DeepCopy()
 	next.ObservedGeneration = fwu.Generation
+	specChanged := fwu.Status.ObservedGeneration != fwu.Generation
 	switch {
+	case next.ArchivedAt != nil && specChanged:
+		setUncounted(&next, fwu.Generation, v1alpha1.ReasonResultsArchived, archivedMessage, seen.now)
+		return next, time.Time{}
 	case next.ArchivedAt != nil:
-		observeConditions(&next, fwu.Generation)
 		return next, time.Time{}
 	case !seen.claim.holds():
 		setUncounted(&next, fwu.Generation, seen.claim.reason, seen.claim.message, seen.now)
@@ -45,7 +52,6 @@ func computeStatus(fwu *v1alpha1.FirmwareUpgrade, seen observation) (v1alpha1.Fi
 		return next, time.Time{}
 	}
 	setCounts(&next, fwu.Spec, seen.summary)
-	specChanged := fwu.Status.ObservedGeneration != fwu.Generation
 	verdict := judge(fwu, next, seen, specChanged)
 	switch {
 	case !verdict.finished:
@@ -133,6 +139,10 @@ func archiveDue(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeSt
 	}
 	return st.CompletionTime.Add(seconds(spec.RetainResultsSeconds, defaultRetainResults))
 }
+
+// archivedMessage says why a spec that was changed after retention is not judged.
+const archivedMessage = "the spec was changed after the results were removed by retention, so that it can't be judged any more: " +
+	"delete this FirmwareUpgrade"
 
 // microTime converts microseconds since 1970 to a time of the API; nil for 0.
 func microTime(micros int64) *metav1.Time {

@@ -100,6 +100,10 @@ func TestComputeStatus(t *testing.T) {
 			fwu: made().Expected(3), seen: summary(0, 3, 0), at: last,
 			want: "Failed 3/3 Stalled=Failed Finished=Failed", again: last.Add(30 * 24 * time.Hour),
 		},
+		"a rollout in which none succeeded is within no policy": {
+			fwu: made().Expected(3).MaxFailed("100%", 0), seen: summary(0, 3, 0), at: last,
+			want: "Failed 3/3 Stalled=Failed Finished=Failed", again: last.Add(30 * 24 * time.Hour),
+		},
 		"failures within the policy open it": {
 			fwu: made().Expected(100).MaxFailed("5%", 20), seen: summary(95, 5, 0), at: last,
 			want: "PartiallySucceeded 100/100 Ready=PartiallySucceeded Finished=PartiallySucceeded", again: last.Add(30 * 24 * time.Hour),
@@ -261,6 +265,27 @@ func TestArchivedStatusStands(t *testing.T) {
 	step(fwu, upgrade.Summary{}, last.Add(2*time.Hour))
 	if diff := cmp.Diff(*want, fwu.Status); diff != "" {
 		t.Errorf("the frozen status moved (-want +got):\n%s", diff)
+	}
+}
+
+func TestSpecChangedAfterArchiving(t *testing.T) {
+	fwu := made().Expected(3).Retain(0).Obj()
+	step(fwu, summary(3, 0, 0), last)
+	fwu.Generation, fwu.Spec.ExpectedDevices = 2, new(int64(20))
+	for range 2 { // and so it stays
+		if got, want := step(fwu, upgrade.Summary{}, last), "Succeeded 3/3 Stalled=ResultsArchived"; got != want {
+			t.Errorf("want %q, got %q", want, got)
+		}
+	}
+}
+
+func TestSpecChangedWhileUncounted(t *testing.T) {
+	fwu := made().Expected(3).Obj()
+	step(fwu, summary(3, 0, 0), last)
+	fwu.Generation, fwu.Spec.ExpectedDevices = 2, new(int64(10))
+	fwu.Status, _ = computeStatus(fwu, observation{claim: claim{v1alpha1.ReasonDuplicateOperation, "other has it"}, now: last})
+	if got, want := step(fwu, summary(3, 0, 0), last), "Running 3/10 Reconciling=Running"; got != want {
+		t.Errorf("want %q, got %q", want, got)
 	}
 }
 

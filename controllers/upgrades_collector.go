@@ -11,7 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
@@ -23,17 +22,17 @@ type upgradesCollector struct {
 	reader client.Reader
 	slices *SliceReader
 	tally  *upgrade.Tally
-	apps   *applications.Map
+	rules  tenancy
 
 	upgrades, devices, unclaimed, placeholders *prometheus.Desc
 }
 
-func newUpgradesCollector(reader client.Reader, slices *SliceReader, tally *upgrade.Tally, apps *applications.Map) *upgradesCollector {
+func newUpgradesCollector(reader client.Reader, slices *SliceReader, tally *upgrade.Tally, rules tenancy) *upgradesCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("fwupgrade_"+name, help, labels, nil)
 	}
 	return &upgradesCollector{
-		reader: reader, slices: slices, tally: tally, apps: apps,
+		reader: reader, slices: slices, tally: tally, rules: rules,
 		upgrades:     desc("firmwareupgrades", "FirmwareUpgrades by phase and by what stalls them.", "phase", "stalled"),
 		devices:      desc("devices", "Devices of all FirmwareUpgrades by state.", "state"),
 		unclaimed:    desc("unclaimed_tasks", "Tasks with results that no FirmwareUpgrade claims."),
@@ -71,7 +70,7 @@ func (c *upgradesCollector) Collect(ch chan<- prometheus.Metric) {
 		upgrades[group{phaseLabel(f), stalledLabel(f)}]++
 		byOperation[f.Spec.OperationID] = append(byOperation[f.Spec.OperationID], *f)
 		addCounts(&sum, f.Status.Devices)
-		if isPlaceholder(f) {
+		if c.rules.isPlaceholder(f) {
 			placeholders++
 		}
 	}
@@ -89,7 +88,7 @@ func (c *upgradesCollector) Collect(ch chan<- prometheus.Metric) {
 	send(c.placeholders, int64(placeholders))
 	unclaimed := 0
 	for _, task := range c.tally.All() {
-		if holderOf(task, byOperation[task.OperationID], c.apps) == nil {
+		if holderOf(task, byOperation[task.OperationID], c.rules) == nil {
 			unclaimed++
 		}
 	}

@@ -31,6 +31,8 @@ type answerRow struct {
 	status int
 	// sentence is the error in the body of what is not 200.
 	sentence string
+	// stranger says that the platform never causes it, so that the connection is not kept.
+	stranger bool
 }
 
 // answers is the one table from how a push ended to what follows. The platform takes everything but 200 for a failure
@@ -40,10 +42,10 @@ func answers() [answerKinds]answerRow {
 		answerRecorded:         {name: "recorded", status: http.StatusOK},
 		answerIgnored:          {name: "ignored", status: http.StatusOK},
 		answerRejected:         {name: "rejected", status: http.StatusOK},
-		answerUnauthorized:     {name: "unauthorized", status: http.StatusUnauthorized, sentence: "no valid credentials"},
-		answerNotFound:         {name: "not_found", status: http.StatusNotFound, sentence: "no such path"},
-		answerMethodNotAllowed: {name: "method_not_allowed", status: http.StatusMethodNotAllowed, sentence: "only POST is served"},
-		answerIncomplete:       {name: "incomplete", status: http.StatusRequestTimeout, sentence: "the body broke off"},
+		answerUnauthorized:     {name: "unauthorized", status: http.StatusUnauthorized, sentence: "no valid credentials", stranger: true},
+		answerNotFound:         {name: "not_found", status: http.StatusNotFound, sentence: "no such path", stranger: true},
+		answerMethodNotAllowed: {name: "method_not_allowed", status: http.StatusMethodNotAllowed, sentence: "only POST is served", stranger: true},
+		answerIncomplete:       {name: "incomplete", status: http.StatusRequestTimeout, sentence: "the body broke off", stranger: true},
 		answerNotStored:        {name: "not_stored", status: http.StatusServiceUnavailable, sentence: "could not be stored, push it again"},
 	}
 }
@@ -81,6 +83,9 @@ func respond(w http.ResponseWriter, o outcome) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
+	if row.stranger {
+		header.Set("Connection", "close") // one who pushes nothing holds no connection
+	}
 	switch o.answer {
 	case answerMethodNotAllowed:
 		header.Set("Allow", http.MethodPost)

@@ -44,6 +44,8 @@ const (
 	ReasonAmbiguousOperation = "AmbiguousOperation"
 	// ReasonNotPermitted means that the application is not one of this namespace's.
 	ReasonNotPermitted = "NotPermitted"
+	// ReasonResultsArchived means that the spec was changed after retention removed the results.
+	ReasonResultsArchived = "ResultsArchived"
 	// ReasonResultsIncomplete means that fewer results are stored than the status has already counted.
 	ReasonResultsIncomplete = "ResultsIncomplete"
 )

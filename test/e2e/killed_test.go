@@ -59,13 +59,13 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 
 // A webhook that is told to stop goes on answering 200 until nobody sends any more, and what it answered is stored.
 func TestStoppingWebhookRefusesNothing(t *testing.T) {
-	first := startWebhook(t, "--drain-duration=3s")
+	first := startWebhook(t, "--drain-duration=10s")
 	startControllers(t)
 	plan := newPlan(t, platform.PlanOptions{Devices: 300, Tasks: 1, Seed: 12})
 	fwu := declare(t, harness.NewNamespace(t, k8s), "stopping", plan, 300)
 	done := make(chan *platform.Report, 1)
 	go func() {
-		report, err := platform.Push(t.Context(), plan, platform.PushOptions{URL: callbackURL(first), Rate: 150, Concurrency: 8, Discard: true})
+		report, err := platform.Push(t.Context(), plan, platform.PushOptions{URL: callbackURL(first), Rate: 60, Concurrency: 8, Discard: true})
 		if err != nil {
 			t.Error(err)
 		}
@@ -80,6 +80,11 @@ func TestStoppingWebhookRefusesNothing(t *testing.T) {
 		}
 		return ""
 	})
+	select {
+	case <-done:
+		t.Fatal("everything was pushed before it stopped: the test tests nothing")
+	default:
+	}
 	report := <-done
 	must(t, <-stopped)
 	if report == nil || !report.Complete {
