@@ -4,8 +4,8 @@
 package controllers
 
 import (
+	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -103,8 +103,8 @@ func notPermittedMessage(f *v1alpha1.FirmwareUpgrade) string {
 func ambiguousMessage(tasks []upgrade.Task) string {
 	var names []string
 	for _, t := range tasks[:min(len(tasks), 3)] {
-		names = append(names, strconv.Quote(t.AppID))
+		names = append(names, cmp.Or(t.AppID, "none named"))
 	}
 	return "several applications report this operationId (" + strings.Join(names, ", ") +
-		"): create a FirmwareUpgrade with spec.appId for each of them"
+		"): delete this FirmwareUpgrade and create one with spec.appId for each of them; nothing is lost by that"
 }

@@ -62,6 +62,7 @@ func setUncounted(st *v1alpha1.FirmwareUpgradeStatus, generation int64, reason, 
 	set(v1alpha1.ConditionReady, false, reason, message)
 	set(v1alpha1.ConditionReconciling, false, reason, "")
 	set(v1alpha1.ConditionStalled, true, reason, message)
+	st.Reason = reason
 	if st.Phase == "" {
 		st.Phase = v1alpha1.PhasePending
 	}

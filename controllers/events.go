@@ -179,7 +179,11 @@ func singleFailure(f upgrade.Failure, now time.Time) v1alpha1.PendingEvent {
 }
 
 func digest(g upgrade.FailureGroup, now time.Time) v1alpha1.PendingEvent {
-	note := fmt.Sprintf("%s failed: %s; for example %s", devices(g.Count), g.Reason, strings.Join(g.Devices, ", "))
+	examples := "for example "
+	if g.Count == int64(len(g.Devices)) {
+		examples = "namely "
+	}
+	note := devices(g.Count) + " failed: " + g.Reason + "; " + examples + strings.Join(g.Devices, ", ")
 	e := pending(corev1.EventTypeWarning, EventDevicesFailed, note, now)
 	e.Failures, e.Devices, e.Cause = g.Count, g.Devices, g.Reason
 	return e

@@ -36,10 +36,7 @@ type verdict struct {
 //   - it is unknown: something was reported, nothing is in progress and no result came for quietSeconds;
 //   - the deadline passed.
 func judge(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus, seen observation, specChanged bool) verdict {
-	v := verdict{counts: st.Devices}
-	if len(st.Reasons) > 0 {
-		v.topReason = st.Reasons[0].Reason
-	}
+	v := verdict{counts: st.Devices, topReason: st.Reason}
 	complete, again := complete(fwu.Spec, st, seen)
 	deadline := deadline(fwu, seen)
 	overdue := !seen.now.Before(deadline)

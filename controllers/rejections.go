@@ -94,8 +94,8 @@ func (r *rejections) announce(ctx context.Context) error {
 }
 
 func newRejectionEvent(s *storedSlice, count int, instance string, now time.Time) *eventsv1.Event {
-	note := fmt.Sprintf("%d authentic notifications could not be used, the last one: %s. "+
-		"Their bodies: kubectl -n %s get fwslice %s -o jsonpath='{.spec.rejected}'", count, s.lastRejection, s.Namespace, s.Name)
+	note := fmt.Sprintf("%d authentic notification(s) could not be used, the last one: %s. "+
+		"Bodies: kubectl -n %s get fwslice %s -o jsonpath='{.spec.rejected}'", count, s.lastRejection, s.Namespace, s.Name)
 	return &eventsv1.Event{
 		ObjectMeta:          metav1.ObjectMeta{Namespace: s.Namespace, Name: string(s.UID) + ".rejected"},
 		EventTime:           metav1.NewMicroTime(now),

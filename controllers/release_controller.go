@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -88,13 +89,13 @@ func (r *releaseReconciler) deleted(_ context.Context, e event.DeleteEvent, q wo
 		return
 	}
 	now := metav1.NewMicroTime(r.clock.Now().Truncate(time.Microsecond))
-	for _, task := range r.tally.Tasks(fwu.Spec.OperationID) {
-		if !r.rules.permitted(fwu) || !r.rules.covers(fwu, task.AppID) {
-			continue
-		}
+	tasks := slices.DeleteFunc(r.tally.Tasks(fwu.Spec.OperationID), func(task upgrade.Task) bool {
+		return !r.rules.permitted(fwu) || !r.rules.covers(fwu, task.AppID)
+	})
+	// An ambiguous claim counted nothing, so that nothing is purged with it.
+	purge := fwu.Annotations[v1alpha1.AnnotationPurgeOnDelete] == "true" && len(tasks) == 1
+	for _, task := range tasks {
 		r.index.noteRelease(task, now.Time)
-		q.AddAfter(releaseRequest{
-			task: task, uid: fwu.UID, at: now, purge: fwu.Annotations[v1alpha1.AnnotationPurgeOnDelete] == "true",
-		}, statusWindow)
+		q.AddAfter(releaseRequest{task: task, uid: fwu.UID, at: now, purge: purge}, statusWindow)
 	}
 }

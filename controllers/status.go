@@ -75,6 +75,10 @@ func setCounts(next *v1alpha1.FirmwareUpgradeStatus, spec v1alpha1.FirmwareUpgra
 	next.StartTime, next.LastResultTime = microTime(sum.FirstReceivedAt), microTime(sum.LastReceivedAt)
 	next.Devices = deviceCounts(spec, sum)
 	next.Reasons, next.FailedDevices, next.MissingDevices = sum.Reasons, sum.FailedDevices, sum.Missing
+	next.Reason = ""
+	if len(next.Reasons) > 0 {
+		next.Reason = next.Reasons[0].Reason
+	}
 	of := "?"
 	if expected, known := expectedDevices(spec); known {
 		of = fmt.Sprint(expected)

@@ -73,21 +73,21 @@ func (o *Options) Validate() error {
 		}
 	}
 	if o.ClientCAFile != "" && o.CertDir == "" {
-		problems = append(problems, errors.New("client certificates need HTTPS: set the certificate directory too, "+
-			"or leave the client CA file out"))
+		problems = append(problems, errors.New("client certificates need HTTPS: set --callback-cert-dir too, "+
+			"or leave --callback-client-ca-file out"))
 	}
 	if o.SecretsFile == "" && o.ClientCAFile == "" && !o.AllowAnonymous && len(o.Applications.SecretFiles()) == 0 {
-		problems = append(problems, errors.New("anybody could push results: set a secrets file, a client CA file or "+
-			"secrets of applications, or allow anonymous pushes explicitly"))
+		problems = append(problems, errors.New("anybody could push results: set --callback-secrets-file, "+
+			"--callback-client-ca-file or secrets in --applications-file, or allow it with --allow-anonymous"))
 	}
 	if o.Namespace == "" {
-		problems = append(problems, errors.New("the operator's namespace is missing: set it, slices are stored there"))
+		problems = append(problems, errors.New("--operator-namespace is empty: set it, slices are stored there"))
 	} else if found := validation.IsDNS1123Label(o.Namespace); len(found) > 0 {
-		problems = append(problems, fmt.Errorf("the operator's namespace %q is no name of a namespace: %s",
+		problems = append(problems, fmt.Errorf("--operator-namespace=%q is no name of a namespace: %s",
 			o.Namespace, strings.Join(found, ", ")))
 	}
 	if o.DrainDuration < 0 || o.DrainDuration > maxDrainDuration {
-		problems = append(problems, fmt.Errorf("the drain duration %s is out of range: set it between 0s and %s",
+		problems = append(problems, fmt.Errorf("--drain-duration=%s is out of range: set it between 0s and %s",
 			o.DrainDuration, maxDrainDuration))
 	}
 	if o.Config == nil {
@@ -105,10 +105,10 @@ func (o *Options) StopTimeout() time.Duration {
 func checkBindAddress(address string) error {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return fmt.Errorf("the callback's bind address %q is no host:port: write it like :8443 or 127.0.0.1:8443", address)
+		return fmt.Errorf("--callback-bind-address=%q is no host:port: write it like :8443 or 127.0.0.1:8443", address)
 	}
 	if number, err := strconv.Atoi(port); err != nil || number < 0 || number > 65535 {
-		return fmt.Errorf("the callback's bind address %q has no valid port: use a number from 0 to 65535", address)
+		return fmt.Errorf("--callback-bind-address=%q has no valid port: use a number from 0 to 65535", address)
 	}
 	return nil
 }
@@ -116,17 +116,17 @@ func checkBindAddress(address string) error {
 // checkCallbackPath refuses what a proxy or a client could spell in two ways, as the receiver knows only one.
 func checkCallbackPath(path string) error {
 	if !strings.HasPrefix(path, "/") {
-		return fmt.Errorf("the callback path %q doesn't begin with a slash: write it like %s", path, DefaultCallbackPath)
+		return fmt.Errorf("--callback-path=%q doesn't begin with a slash: write it like %s", path, DefaultCallbackPath)
 	}
 	if path == "/" || strings.HasSuffix(path, "/") {
-		return fmt.Errorf("the callback path %q ends in a slash: leave it out, a secret follows after one", path)
+		return fmt.Errorf("--callback-path=%q ends in a slash: leave it out, a secret follows after one", path)
 	}
 	for segment := range strings.SplitSeq(path[1:], "/") {
 		if segment == "" || segment == "." || segment == ".." {
-			return fmt.Errorf("the callback path %q has an empty, . or .. segment: remove it", path)
+			return fmt.Errorf("--callback-path=%q has an empty, . or .. segment: remove it", path)
 		}
 		if strings.ContainsFunc(segment, func(r rune) bool { return !isUnreserved(r) }) {
-			return fmt.Errorf("the callback path %q may hold only letters, digits, '-', '.', '_', '~' and slashes", path)
+			return fmt.Errorf("--callback-path=%q may hold only letters, digits, '-', '.', '_', '~' and slashes", path)
 		}
 	}
 	return nil

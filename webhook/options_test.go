@@ -32,7 +32,7 @@ func TestOptionsAreRefused(t *testing.T) {
 		"a query":               {func(o *Options) { o.CallbackPath = "/a?b" }, "may hold only"},
 		"client CA without TLS": {func(o *Options) { o.ClientCAFile = "ca" }, "client certificates need HTTPS"},
 		"no authentication":     {func(o *Options) { o.AllowAnonymous = false }, "anybody could push results"},
-		"no namespace":          {func(o *Options) { o.Namespace = "" }, "namespace is missing"},
+		"no namespace":          {func(o *Options) { o.Namespace = "" }, "--operator-namespace is empty"},
 		"a wrong namespace":     {func(o *Options) { o.Namespace = "A_b" }, "is no name of a namespace"},
 		"a negative drain":      {func(o *Options) { o.DrainDuration = -1 }, "is out of range"},
 		"a long drain":          {func(o *Options) { o.DrainDuration = time.Hour }, "is out of range"},

@@ -21,7 +21,7 @@ import (
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=.status.phase
 // +kubebuilder:printcolumn:name="Progress",type=string,JSONPath=.status.progress
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=.status.devices.failed
-// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=.status.reasons[0].reason
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=.status.reason
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=.metadata.creationTimestamp
 // +kubebuilder:printcolumn:name="App",type=string,JSONPath=.spec.appId,priority=1
 // +kubebuilder:printcolumn:name="Succeeded",type=integer,JSONPath=.status.devices.succeeded,priority=1
@@ -68,7 +68,7 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="appId is immutable: create another FirmwareUpgrade for another application"
 	AppID string `json:"appId,omitempty"`
 
-	// targetVersion is the firmware version the devices are upgraded to. Succeeded devices whose result names another
+	// targetVersion is the firmware version the devices are upgraded to: a string, so quote it in YAML ("1.6"). Succeeded devices whose result names another
 	// target, or whose current version is another one, are counted as suspect. Without it the target that each result
 	// names is taken. At most 256 bytes.
 	// +optional
@@ -84,7 +84,7 @@ type FirmwareUpgradeSpec struct {
 	ExpectedDevices *int64 `json:"expectedDevices,omitempty"`
 
 	// devices are the ids of the task's devices, at most 1,000 of at most 256 bytes: then status.missingDevices names
-	// those that have not reported. For larger tasks use expectedDevices.
+	// those that have not reported. An id that stands twice counts once. For larger tasks use expectedDevices.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -180,11 +180,17 @@ type FirmwareUpgradeStatus struct {
 	// +optional
 	Phase Phase `json:"phase,omitempty"`
 
-	// progress is how many devices have succeeded or failed, of how many: "1163/1200", or "1163/?" where that is
-	// unknown.
+	// progress is how many devices have succeeded or failed, unexpected ones included, of how many that are expected:
+	// "1163/1200", or "1163/?" where that is unknown.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Progress string `json:"progress,omitempty"`
+
+	// reason is what to know first: why the FirmwareUpgrade can't be counted (a reason of the condition Stalled, such as
+	// DuplicateOperation), else the most frequent cause of failure; empty where nothing failed. At most 256 bytes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason,omitempty"`
 
 	// startTime is when the first notification of the task arrived.
 	// +optional

@@ -53,18 +53,24 @@ type options struct {
 	probeBindAddress   string
 	leaderElect        bool
 	log                zap.Options
+
+	// set are the flags that were given, of those that only one component heeds.
+	setWebhook, setControllers []string
 }
 
 // parse reads the flags; it checks no values.
 func parse(args []string) (*options, error) {
 	o := &options{}
-	fs := pflag.NewFlagSet("manager", pflag.ContinueOnError)
-	fs.SortFlags = false
+	fs := newFlagSet("manager")
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; without it KUBECONFIG, then the pod's service account")
 	fs.StringSliceVar(&o.components, "components", []string{componentWebhook, componentControllers},
 		"what this process runs: webhook, controllers or both")
-	o.addWebhookFlags(fs)
-	o.addControllerFlags(fs)
+	ofWebhook, ofControllers := o.webhookFlags(), o.controllerFlags()
+	fs.AddFlagSet(ofWebhook)
+	fs.AddFlagSet(ofControllers)
+	fs.StringVar(&o.applicationsFile, "applications-file", "",
+		"YAML that maps applications to namespaces and to secrets of their own; without it every namespace may claim every task")
+	fs.StringVar(&o.operatorNS, "operator-namespace", podNamespace(), "namespace of the slices and of the leader's lease; default the pod's")
 	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", ":8080", "address of /metrics (plain HTTP); 0 turns it off")
 	fs.StringVar(&o.probeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	o.log = zap.Options{}
@@ -77,31 +83,52 @@ func parse(args []string) (*options, error) {
 	if fs.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q: every option begins with --", fs.Arg(0))
 	}
+	o.setWebhook, o.setControllers = given(fs, ofWebhook), given(fs, ofControllers)
 	return o, nil
 }
 
-func (o *options) addWebhookFlags(fs *pflag.FlagSet) {
+// given returns those of a component's flags that were given.
+func given(all, component *pflag.FlagSet) []string {
+	var names []string
+	component.VisitAll(func(f *pflag.Flag) {
+		if all.Changed(f.Name) {
+			names = append(names, "--"+f.Name)
+		}
+	})
+	return names
+}
+
+// webhookFlags are the flags that only the webhook heeds.
+func (o *options) webhookFlags() *pflag.FlagSet {
+	fs := newFlagSet("webhook")
 	fs.StringVar(&o.callbackBindAddress, "callback-bind-address", ":8443", "address on which the platform's pushes are received")
 	fs.StringVar(&o.callbackPath, "callback-path", webhook.DefaultCallbackPath, "path of the callback; a secret may follow it")
 	fs.StringVar(&o.callbackCertDir, "callback-cert-dir", "", "folder with tls.crt and tls.key, reloaded; without it plain HTTP")
-	fs.StringVar(&o.callbackClientCA, "callback-client-ca-file", "", "CA of client certificates that authenticate a push, reloaded")
+	fs.StringVar(&o.callbackClientCA, "callback-client-ca-file", "", "CA of client certificates that authenticate a push, reloaded; needs --callback-cert-dir")
 	fs.StringVar(&o.callbackSecrets, "callback-secrets-file", "", "secrets that authenticate a push as the last path segment, one a line, reloaded")
 	fs.BoolVar(&o.allowAnonymous, "allow-anonymous", false, "accept pushes from anybody")
 	fs.DurationVar(&o.drainDuration, "drain-duration", webhook.DefaultDrainDuration,
-		"how long pushes are still answered after readiness failed, when shutting down")
+		"how long pushes are still answered after readiness failed, when shutting down; at most 5m")
+	return fs
 }
 
-func (o *options) addControllerFlags(fs *pflag.FlagSet) {
-	fs.StringVar(&o.applicationsFile, "applications-file", "",
-		"YAML that maps applications to namespaces and to secrets of their own; without it every namespace may claim every task")
+// controllerFlags are the flags that only the controllers heed.
+func (o *options) controllerFlags() *pflag.FlagSet {
+	fs := newFlagSet("controllers")
 	fs.StringVar(&o.undeclared, "undeclared", controllers.UndeclaredAdopt,
 		"what becomes of tasks that no FirmwareUpgrade declares: Adopt makes placeholders, Hold leaves them unclaimed")
 	fs.StringVar(&o.defaultNS, "default-namespace", "default", "namespace of placeholders")
-	fs.StringVar(&o.operatorNS, "operator-namespace", podNamespace(), "namespace of the slices and of the leader's lease")
 	fs.IntVar(&o.maxStored, "max-stored-results", 2_000_000, "results stored before new ones are refused with 503")
 	fs.IntVar(&o.maxStatusWrites, "max-status-writes-per-second", 150, "status writes a second over all FirmwareUpgrades")
-	fs.DurationVar(&o.retainUnclaimed, "retain-unclaimed", 7*24*time.Hour, "how long results are kept that no FirmwareUpgrade claims")
+	fs.DurationVar(&o.retainUnclaimed, "retain-unclaimed", 7*24*time.Hour, "how long results are kept that no FirmwareUpgrade claims, and rejected notifications; at least 1m")
 	fs.BoolVar(&o.leaderElect, "leader-elect", true, "run the controllers in one process at a time; turn it off only where there is one")
+	return fs
+}
+
+func newFlagSet(name string) *pflag.FlagSet {
+	fs := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	fs.SortFlags = false
+	return fs
 }
 
 // validate says what to change if a value or a combination can't work.
@@ -115,8 +142,11 @@ func (o *options) validate() error {
 	if len(o.components) == 0 {
 		problems = append(problems, errors.New("--components is empty: name webhook, controllers or both"))
 	}
-	if !o.runs(componentWebhook) && (o.callbackCertDir != "" || o.callbackClientCA != "" || o.callbackSecrets != "" || o.allowAnonymous) {
-		problems = append(problems, errors.New("--callback-* and --allow-anonymous need --components=webhook: add it, or remove them"))
+	if !o.runs(componentWebhook) && len(o.setWebhook) > 0 {
+		problems = append(problems, fmt.Errorf("without --components=webhook nothing heeds %s: add it, or remove them", strings.Join(o.setWebhook, ", ")))
+	}
+	if !o.runs(componentControllers) && len(o.setControllers) > 0 {
+		problems = append(problems, fmt.Errorf("without --components=controllers nothing heeds %s: add it, or remove them", strings.Join(o.setControllers, ", ")))
 	}
 	if o.metricsBindAddress != "0" && o.metricsBindAddress == o.probeBindAddress {
 		problems = append(problems, fmt.Errorf("--metrics-bind-address and --health-probe-bind-address are both %s: give each its own port", o.probeBindAddress))

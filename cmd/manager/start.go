@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -35,25 +36,30 @@ const (
 	stopMargin = 5 * time.Second
 )
 
-// start runs the components until the context ends.
+// start runs the components until the context ends. What is wrong with the options is said before anything is looked for.
 func start(ctx context.Context, o *options) error {
 	logger := zap.New(zap.UseFlagOptions(&o.log))
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger) // client-go's own
-	cfg, err := restConfig(o.kubeconfig)
-	if err != nil {
-		return err
-	}
 	var apps *applications.Map
 	if o.applicationsFile != "" {
+		var err error
 		if apps, err = applications.Load(o.applicationsFile); err != nil {
 			return fmt.Errorf("--applications-file: %w", err)
 		}
 	}
+	wo, co := webhookOptions(o, apps), controllerOptions(o, apps)
+	if err := validateComponents(o, wo, co); err != nil {
+		return err
+	}
+	cfg, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
 	stop := stopMargin
 	var receiver *webhook.Receiver
 	if o.runs(componentWebhook) {
-		wo := webhookOptions(o, cfg, apps)
+		wo.Config = cfg
 		if receiver, err = webhook.New(wo); err != nil {
 			return fmt.Errorf("webhook: %w", err)
 		}
@@ -63,13 +69,26 @@ func start(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	if err := addComponents(ctx, mgr, o, receiver, apps); err != nil {
+	if err := addComponents(ctx, mgr, o, receiver, co); err != nil {
 		return err
 	}
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("run: %w", err)
 	}
 	return nil
+}
+
+// validateComponents says what is wrong with the options of the components that run.
+func validateComponents(o *options, wo webhook.Options, co controllers.Options) error {
+	var problems []error
+	if o.runs(componentWebhook) {
+		wo.Config = &rest.Config{} // not known yet
+		problems = append(problems, wo.Validate())
+	}
+	if o.runs(componentControllers) {
+		problems = append(problems, co.Validate())
+	}
+	return errors.Join(problems...)
 }
 
 func newManager(o *options, cfg *rest.Config, stop time.Duration) (ctrl.Manager, error) {
@@ -97,7 +116,7 @@ func newManager(o *options, cfg *rest.Config, stop time.Duration) (ctrl.Manager,
 	return mgr, nil
 }
 
-func addComponents(ctx context.Context, mgr ctrl.Manager, o *options, receiver *webhook.Receiver, apps *applications.Map) error {
+func addComponents(ctx context.Context, mgr ctrl.Manager, o *options, receiver *webhook.Receiver, co controllers.Options) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add the health check: %w", err)
 	}
@@ -118,22 +137,26 @@ func addComponents(ctx context.Context, mgr ctrl.Manager, o *options, receiver *
 	if err != nil {
 		return fmt.Errorf("read the host name: %w", err)
 	}
-	err = controllers.Setup(ctx, mgr, controllers.Options{
-		Namespace: o.operatorNS, DefaultNamespace: o.defaultNS, Undeclared: o.undeclared, Applications: apps,
-		MaxStoredResults: o.maxStored, MaxStatusWritesPerSecond: o.maxStatusWrites, RetainUnclaimed: o.retainUnclaimed,
-		Instance: instance, Registerer: metrics.Registry, Clock: clock.RealClock{},
-	})
-	if err != nil {
+	co.Instance = instance
+	if err := controllers.Setup(ctx, mgr, co); err != nil {
 		return fmt.Errorf("controllers: %w", err)
 	}
 	return nil
 }
 
-func webhookOptions(o *options, cfg *rest.Config, apps *applications.Map) webhook.Options {
+func controllerOptions(o *options, apps *applications.Map) controllers.Options {
+	return controllers.Options{
+		Namespace: o.operatorNS, DefaultNamespace: o.defaultNS, Undeclared: o.undeclared, Applications: apps,
+		MaxStoredResults: o.maxStored, MaxStatusWritesPerSecond: o.maxStatusWrites, RetainUnclaimed: o.retainUnclaimed,
+		Registerer: metrics.Registry, Clock: clock.RealClock{},
+	}
+}
+
+func webhookOptions(o *options, apps *applications.Map) webhook.Options {
 	return webhook.Options{
 		BindAddress: o.callbackBindAddress, CallbackPath: o.callbackPath, CertDir: o.callbackCertDir,
 		ClientCAFile: o.callbackClientCA, SecretsFile: o.callbackSecrets, AllowAnonymous: o.allowAnonymous,
-		Applications: apps, Namespace: o.operatorNS, DrainDuration: o.drainDuration, Config: cfg,
+		Applications: apps, Namespace: o.operatorNS, DrainDuration: o.drainDuration,
 		Registerer: metrics.Registry, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("webhook"),
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -30,6 +31,8 @@ type ManagerOptions struct {
 	Dir string
 	// CallbackAddress, MetricsAddress and HealthAddress are where it listens; default a free port of 127.0.0.1 each.
 	CallbackAddress, MetricsAddress, HealthAddress string
+	// Components is what it runs: "webhook", "controllers" or, by default, both.
+	Components string
 	// Args are further arguments; they come last, so that they override.
 	Args []string
 	// Env are further variables (KEY=value) beside those of this process.
@@ -62,12 +65,16 @@ func StartManager(ctx context.Context, o ManagerOptions) (*Manager, error) {
 	if err := WriteKubeconfig(o.Config, kubeconfig); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	args := append([]string{
+	args := []string{
 		"--kubeconfig=" + kubeconfig,
-		"--callback-bind-address=" + o.CallbackAddress,
+		"--components=" + o.Components,
 		"--metrics-bind-address=" + o.MetricsAddress,
 		"--health-probe-bind-address=" + o.HealthAddress,
-	}, o.Args...)
+	}
+	if strings.Contains(o.Components, "webhook") {
+		args = append(args, "--callback-bind-address="+o.CallbackAddress)
+	}
+	args = append(args, o.Args...)
 	process, err := startProcess("manager", o.Binary, args, o.Env, o.Output,
 		func() { _ = os.RemoveAll(dir) })
 	if err != nil {
@@ -101,6 +108,9 @@ func (m *Manager) Ready(ctx context.Context) bool {
 }
 
 func (o *ManagerOptions) setDefaults() error {
+	if o.Components == "" {
+		o.Components = "webhook,controllers"
+	}
 	if o.Config == nil {
 		return errors.New("start the manager: a Config is required")
 	}

@@ -105,7 +105,6 @@ func (op *Operator) startManager(ctx context.Context, o OperatorOptions, address
 		CallbackAddress: address,
 		Output:          log,
 		Args: append([]string{
-			"--components=webhook,controllers",
 			"--callback-secrets-file=" + secrets,
 			"--operator-namespace=" + OperatorNamespace,
 			"--default-namespace=default",

@@ -6,9 +6,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
-	"strings"
 	"text/template"
 
 	"fwupgrade.io/operator/hack/local"
@@ -26,10 +24,13 @@ See what it became, in another terminal:
   export KUBECONFIG={{.Kubeconfig}}
   {{.Kubectl}} get firmwareupgrades
 
+Declare the task, and the placeholder that stands for it goes:
+  {{.Kubectl}} apply -f - <<< '{"apiVersion":"fwupgrade.io/v1alpha1","kind":"FirmwareUpgrade","metadata":{"name":"mine","namespace":"default"},"spec":{"operationId":"0c8e5b7a93d14f26a1b0c9d8e7f6a5b4","expectedDevices":1}}'
+
 Play a whole fleet:
   {{.Simulator}} --url '{{.URL}}' --devices 1000 --rate 200
 
-Logs are in {{.Logs}}. Interrupt (Ctrl-C) to stop; nothing is kept.
+Logs are in {{.Logs}}. Interrupt (Ctrl-C) to stop; but for the logs nothing is kept.
 `
 
 // printUsage tells how to use the operator that is up.
@@ -41,24 +42,12 @@ func printUsage(w io.Writer, root string, operator *local.Operator) error {
 	err = template.Must(template.New("usage").Parse(usageText)).Execute(w, map[string]string{
 		"URL":        operator.CallbackURL,
 		"Kubeconfig": operator.Kubeconfig,
-		"Kubectl":    short(kubectl),
-		"Simulator":  short(filepath.Join(root, "bin", "simulator")),
-		"Logs":       short(filepath.Dir(operator.Kubeconfig)),
+		"Kubectl":    kubectl,
+		"Simulator":  filepath.Join(root, "bin", "simulator"),
+		"Logs":       filepath.Dir(operator.Kubeconfig),
 	})
 	if err != nil {
 		return fmt.Errorf("print how to use it: %w", err)
 	}
 	return nil
-}
-
-// short returns the path from the working directory on where that is the shorter one.
-func short(path string) string {
-	dir, err := os.Getwd()
-	if err != nil {
-		return path
-	}
-	if relative, err := filepath.Rel(dir, path); err == nil && !strings.HasPrefix(relative, "..") {
-		return relative
-	}
-	return path
 }

@@ -41,7 +41,7 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	awaitMore(t, fwu)
 	kill(t, controllers)
 	kill(t, webhook)
-	start(t, "fwupgrade-webhook", webhookAgain(t, webhook))
+	start(t, "webhook", webhookAgain(t, webhook))
 	startControllers(t)
 
 	end := <-done

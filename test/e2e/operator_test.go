@@ -32,7 +32,7 @@ const (
 // startWebhook runs the webhook component under its service account until the test ends.
 func startWebhook(t *testing.T, args ...string) *local.Manager {
 	t.Helper()
-	return start(t, "fwupgrade-webhook", append(webhookArgs(t), args...))
+	return start(t, "webhook", append(webhookArgs(t), args...))
 }
 
 // webhookArgs are the arguments of every webhook.
@@ -42,23 +42,25 @@ func webhookArgs(t *testing.T) []string {
 	if err := os.WriteFile(secrets, []byte(secret+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return []string{"--components=webhook", "--callback-secrets-file=" + secrets, "--drain-duration=1s"}
+	return []string{"--callback-secrets-file=" + secrets, "--drain-duration=1s"}
 }
 
 // startControllers runs the controllers component under its service account until the test ends.
 func startControllers(t *testing.T, args ...string) *local.Manager {
 	t.Helper()
-	return start(t, "fwupgrade-controllers", append([]string{"--components=controllers"}, args...))
+	return start(t, "controllers", args)
 }
 
-func start(t *testing.T, serviceAccount string, args []string) *local.Manager {
+// start runs a component under its service account until the test ends.
+func start(t *testing.T, component string, args []string) *local.Manager {
 	t.Helper()
+	serviceAccount := "fwupgrade-" + component
 	config, err := cluster.ServiceAccountConfig(t.Context(), operatorNamespace, serviceAccount)
 	if err != nil {
 		t.Fatal(err)
 	}
 	m, err := local.StartManager(t.Context(), local.ManagerOptions{
-		Config: config, Dir: t.TempDir(), Args: append(args, "--operator-namespace="+operatorNamespace),
+		Config: config, Dir: t.TempDir(), Components: component, Args: append(args, "--operator-namespace="+operatorNamespace),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,48 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// Wrong values and combinations are refused with a sentence that names the flag, before an API server is looked for.
+func TestWrongFlagsAreRefused(t *testing.T) {
+	t.Setenv("KUBECONFIG", "/nowhere")
+	cases := map[string]struct {
+		args []string
+		want string
+	}{
+		"unknown flag":                {[]string{"--nonsense"}, "unknown flag: --nonsense"},
+		"argument":                    {[]string{"nonsense"}, "unexpected argument"},
+		"unknown component":           {[]string{"--components=x"}, "--components=x"},
+		"no component":                {[]string{"--components="}, "--components"},
+		"no authentication":           {nil, "--allow-anonymous"},
+		"client CA without HTTPS":     {[]string{"--callback-client-ca-file=ca"}, "--callback-cert-dir"},
+		"bad callback path":           {[]string{"--allow-anonymous", "--callback-path=foo"}, "--callback-path"},
+		"bad callback address":        {[]string{"--allow-anonymous", "--callback-bind-address=foo"}, "--callback-bind-address"},
+		"long drain":                  {[]string{"--allow-anonymous", "--drain-duration=10m"}, "--drain-duration"},
+		"unknown policy":              {[]string{"--components=controllers", "--undeclared=Foo"}, "--undeclared=Foo"},
+		"short retention":             {[]string{"--components=controllers", "--retain-unclaimed=1s"}, "--retain-unclaimed"},
+		"no results":                  {[]string{"--components=controllers", "--max-stored-results=0"}, "--max-stored-results"},
+		"no status writes":            {[]string{"--components=controllers", "--max-status-writes-per-second=0"}, "--max-status-writes-per-second"},
+		"no default namespace":        {[]string{"--components=controllers", "--default-namespace="}, "--default-namespace"},
+		"no namespace":                {[]string{"--components=controllers", "--operator-namespace="}, "--operator-namespace"},
+		"missing applications file":   {[]string{"--components=controllers", "--applications-file=/nowhere"}, "--applications-file"},
+		"webhook's flag elsewhere":    {[]string{"--components=controllers", "--callback-path=/x"}, "nothing heeds --callback-path"},
+		"controllers' flag elsewhere": {[]string{"--components=webhook", "--undeclared=Hold"}, "nothing heeds --undeclared"},
+		"one port twice":              {[]string{"--allow-anonymous", "--metrics-bind-address=:8081"}, "--metrics-bind-address"},
+		"the callback's port twice":   {[]string{"--allow-anonymous", "--callback-bind-address=:8080"}, "--callback-bind-address"},
+		"no API server":               {[]string{"--allow-anonymous", "--kubeconfig=/nowhere"}, "--kubeconfig"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			err := run(t.Context(), c.args)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("want a refusal with %q, got %v", c.want, err)
+			}
+		})
+	}
+}
