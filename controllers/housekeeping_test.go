@@ -283,10 +283,11 @@ func TestRelistIsNotTakenForALoss(t *testing.T) {
 }
 
 func TestRejectionsAreNotedOnce(t *testing.T) {
-	r := &rejections{wake: make(chan struct{}, 1)}
+	r := &rejections{wake: make(chan struct{}, 1), clock: clocktesting.NewFakeClock(first)}
 	for _, name := range []string{"r-1", mergedPrefix + "1", "r-2"} {
-		r.note(&storedSlice{ObjectMeta: metav1.ObjectMeta{Name: name}, rejected: 3})
+		r.note(&storedSlice{ObjectMeta: metav1.ObjectMeta{Name: name, CreationTimestamp: metav1.Time{Time: first}}, rejected: 3})
 	}
+	r.note(&storedSlice{ObjectMeta: metav1.ObjectMeta{Name: "r-3", CreationTimestamp: metav1.Time{Time: first.Add(-time.Hour)}}, rejected: 3})
 	if r.count != 6 {
 		t.Errorf("want 6, got %d", r.count)
 	}

@@ -25,11 +25,15 @@ import (
 // EventNotificationRejected says, on the slice that keeps it, that an authentic notification could not be used.
 const EventNotificationRejected = "NotificationRejected"
 
-// rejectionDistance is how far apart Events about rejected notifications are at least.
-const rejectionDistance = time.Minute
+const (
+	// rejectionDistance is how far apart Events about rejected notifications are at least.
+	rejectionDistance = time.Minute
+	// rejectionAge is how old a rejected notification may be to be announced by a new leader.
+	rejectionAge = 10 * time.Minute
+)
 
-// rejections announces rejected notifications as they are stored, at most one Event a minute. What is stored while no
-// leader runs is not announced, but stays to be read. It is a manager.Runnable of the leader.
+// rejections announces rejected notifications as they are stored, at most one Event a minute. A new leader announces
+// those of the last minutes, too, perhaps again. It is a manager.Runnable of the leader.
 type rejections struct {
 	client client.Client
 	clock  clock.Clock
@@ -42,9 +46,10 @@ type rejections struct {
 	last  *storedSlice
 }
 
-// note takes a slice that was added; only what it rejects matters, and not what compaction wrote anew.
+// note takes a slice that was added; only what it rejects matters, not what is old nor what compaction wrote anew.
 func (r *rejections) note(s *storedSlice) {
-	if s.rejected == 0 || strings.HasPrefix(s.Name, mergedPrefix) {
+	old := r.clock.Since(s.CreationTimestamp.Time) > rejectionAge
+	if s.rejected == 0 || old || strings.HasPrefix(s.Name, mergedPrefix) {
 		return
 	}
 	r.mu.Lock()

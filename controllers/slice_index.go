@@ -97,6 +97,16 @@ func (x *sliceIndex) add(s *storedSlice) {
 	}
 }
 
+// announce calls added with slices that were stored before this process led; it tells by their age what is news.
+func (x *sliceIndex) announce(stored []*storedSlice) {
+	if x.added == nil {
+		return
+	}
+	for _, s := range stored {
+		x.added(s)
+	}
+}
+
 // put remembers a slice and says whether it was known.
 func (x *sliceIndex) put(s *storedSlice) (known bool) {
 	x.mu.Lock()

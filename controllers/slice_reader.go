@@ -118,7 +118,7 @@ func (r *SliceReader) take(slice *v1alpha1.FirmwareUpgradeResultSlice) *storedSl
 	case <-r.synced:
 		r.index.add(stored)
 		r.publish(r.tally.Add(&slice.Spec))
-	default: // what was stored before this process led is no news, and all tasks are published in the end
+	default: // everything is published in the end
 		r.index.put(stored)
 		r.tally.Add(&slice.Spec)
 	}
@@ -161,6 +161,7 @@ func (r *SliceReader) Replace(list []any, _ string) error {
 	r.syncOnce.Do(func() {
 		r.tally.Seal()
 		close(r.synced)
+		r.index.announce(stored)
 	})
 	r.publish(r.tally.All())
 	return nil

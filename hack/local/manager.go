@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -67,11 +66,13 @@ func StartManager(ctx context.Context, o ManagerOptions) (*Manager, error) {
 	}
 	args := []string{
 		"--kubeconfig=" + kubeconfig,
-		"--components=" + o.Components,
 		"--metrics-bind-address=" + o.MetricsAddress,
 		"--health-probe-bind-address=" + o.HealthAddress,
 	}
-	if strings.Contains(o.Components, "webhook") {
+	if o.Components != "" {
+		args = append(args, "--components="+o.Components)
+	}
+	if o.Components != "controllers" {
 		args = append(args, "--callback-bind-address="+o.CallbackAddress)
 	}
 	args = append(args, o.Args...)
@@ -108,9 +109,6 @@ func (m *Manager) Ready(ctx context.Context) bool {
 }
 
 func (o *ManagerOptions) setDefaults() error {
-	if o.Components == "" {
-		o.Components = "webhook,controllers"
-	}
 	if o.Config == nil {
 		return errors.New("start the manager: a Config is required")
 	}

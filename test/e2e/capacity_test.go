@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
@@ -54,7 +55,5 @@ func TestFullStoreRefusesAndReopens(t *testing.T) {
 // purgeAll empties the store, while no operator runs.
 func purgeAll(t *testing.T) {
 	t.Helper()
-	if out, err := kubectl(t.Context(), "-n", operatorNamespace, "delete", "fwslice", "--all"); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	must(t, k8s.DeleteAllOf(t.Context(), &v1alpha1.FirmwareUpgradeResultSlice{}, client.InNamespace(operatorNamespace)))
 }
