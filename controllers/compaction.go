@@ -10,7 +10,6 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
@@ -76,7 +75,7 @@ func planCompaction(index *sliceIndex, now time.Time) []*storedSlice {
 		return withinBounds(mixed)
 	}
 	small := map[upgrade.Task][]*storedSlice{}
-	for _, s := range index.filter(func(s *storedSlice) bool { return s.sorted && s.bytes < v1alpha1.MaxSliceBytes/2 }) {
+	for _, s := range index.filter(func(s *storedSlice) bool { return s.small() }) {
 		task := s.tasks[0]
 		if small[task] = append(small[task], s); len(small[task]) >= mergeAtSlices {
 			return small[task]

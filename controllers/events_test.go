@@ -36,7 +36,7 @@ func (l *leader) receive(results ...upgrade.Result) {
 	for i := range results {
 		results[i].Normalize()
 	}
-	l.tally.Add(&v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: upgrade.Pack(results)})
+	l.tally.Add(results)
 }
 
 // reconcile writes one status and delivers what it put into the outbox.
@@ -194,21 +194,18 @@ func TestAnnouncedAddUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newLeader(made().Obj())
 		at := first
-		var stored []v1alpha1.FirmwareUpgradeResultSliceSpec
+		var stored []upgrade.Result
 		for range rapid.IntRange(1, 15).Draw(t, "steps") {
 			var batch []upgrade.Result
 			for range rapid.IntRange(0, 12).Draw(t, "results") {
 				batch = append(batch, drawResult(t))
 			}
-			spec := v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: upgrade.Pack(batch)}
-			stored = append(stored, spec)
-			l.tally.Add(&spec)
+			stored = append(stored, batch...)
+			l.tally.Add(batch)
 			at = at.Add(time.Duration(rapid.IntRange(1, 40).Draw(t, "seconds")) * time.Second)
 			if rapid.Bool().Draw(t, "leader changes") {
 				l.tally = upgrade.NewTally()
-				for i := range stored {
-					l.tally.Add(&stored[i])
-				}
+				l.tally.Add(stored)
 				l.tally.Seal()
 			}
 			l.reconcile(at)
@@ -272,11 +269,11 @@ func TestWorthWriting(t *testing.T) {
 	}
 	again := []upgrade.Result{failure(1, last, "x"), success(2, last)}
 	again[0].Normalize()
-	tally.Add(&v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: upgrade.Pack(again)})
+	tally.Add(again)
 	if next := compute(last); worthWriting(prev, next) {
 		t.Errorf("repetitions moved times only, but the status is written:\n%s", cmp.Diff(prev, next))
 	}
-	tally.Add(&v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: upgrade.Pack([]upgrade.Result{success(3, last)})})
+	tally.Add([]upgrade.Result{success(3, last)})
 	if !worthWriting(prev, compute(last)) {
 		t.Error("a device came, but the status is not written")
 	}

@@ -111,7 +111,11 @@ func (s *store) summaries() map[upgrade.Task]upgrade.Summary {
 	tally := upgrade.NewTally()
 	stored := s.stored()
 	for i := range stored {
-		tally.Add(&stored[i].Spec)
+		results, err := upgrade.Unpack(&stored[i].Spec)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		tally.Add(results)
 	}
 	out := map[upgrade.Task]upgrade.Summary{}
 	for _, task := range tally.All() {
@@ -138,7 +142,7 @@ func mixedSlice(n, tasks int) v1alpha1.FirmwareUpgradeResultSliceSpec {
 			results = append(results, r)
 		}
 	}
-	return v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: upgrade.Pack(results)}
+	return v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: upgrade.Pack(results)}
 }
 
 func TestCompactionChangesNoSummary(t *testing.T) {

@@ -43,6 +43,8 @@ func newMetrics(reg prometheus.Registerer, tally *upgrade.Tally, index *sliceInd
 		gauge("stored_results", "Results in the stored slices.", func() float64 { return float64(index.storedResults()) }),
 		gauge("stored_results_limit", "The limit of stored results, --max-stored-results.", func() float64 { return float64(limit) }),
 		gauge("stored_slices", "Stored slices.", func() float64 { return float64(index.size()) }),
+		gauge("unreadable_slices", "Stored slices that this version can't read completely; they are left as they are.",
+			func() float64 { return float64(index.unreadable()) }),
 		gauge("devices", "Devices in the tally, over all tasks.", func() float64 { return float64(tally.Results()) }),
 		gauge("tasks", "Tasks in the tally.", func() float64 { return float64(len(tally.All())) }),
 	} {

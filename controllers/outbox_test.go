@@ -68,13 +68,11 @@ func (k *killer) client() client.Client {
 	})
 }
 
-// newReconciler makes a leader that has read the slices.
-func newReconciler(t *testing.T, c client.Client, clock *clocktesting.FakeClock, stored []v1alpha1.FirmwareUpgradeResultSliceSpec) *firmwareUpgradeReconciler {
+// newReconciler makes a leader that has read what is stored.
+func newReconciler(t *testing.T, c client.Client, clock *clocktesting.FakeClock, stored []upgrade.Result) *firmwareUpgradeReconciler {
 	t.Helper()
 	tally := upgrade.NewTally()
-	for i := range stored {
-		tally.Add(&stored[i])
-	}
+	tally.Add(stored)
 	tally.Seal()
 	m, err := newMetrics(prometheus.NewRegistry(), tally, newSliceIndex(), 1)
 	if err != nil {
@@ -117,7 +115,7 @@ func TestOutboxSurvivesAKilledLeader(t *testing.T) {
 // runOutbox feeds 3 failures, then 27 more, to a leader; where it dies, another one takes over.
 func runOutbox(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, k *killer) {
 	t.Helper()
-	var stored []v1alpha1.FirmwareUpgradeResultSliceSpec
+	var stored []upgrade.Result
 	clock := clocktesting.NewFakeClock(fwu.CreationTimestamp.Time)
 	leader := newReconciler(t, k.client(), clock, nil)
 	req := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}
@@ -129,8 +127,8 @@ func runOutbox(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, k *killer) {
 			r.Normalize()
 			batch = append(batch, r)
 		}
-		stored = append(stored, v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: upgrade.Pack(batch)})
-		leader.tally.Add(&stored[len(stored)-1])
+		stored = append(stored, batch...)
+		leader.tally.Add(batch)
 		for range 4 {
 			if _, err := leader.Reconcile(t.Context(), req); err != nil {
 				if !errors.Is(err, errKilled) {

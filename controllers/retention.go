@@ -131,12 +131,16 @@ func (r *retention) condemnedTasks() []upgrade.Task {
 	return slices.Collect(maps.Keys(r.condemned))
 }
 
-// purge makes the tally forget the task and deletes its slices; what they hold of other tasks is rewritten first.
+// purge makes the tally forget the task and deletes its slices; what they hold of other tasks is rewritten first. A slice
+// that can't be read completely stays.
 func (r *retention) purge(ctx context.Context, task upgrade.Task) error {
 	stored := r.index.ofTask(task)
 	r.tally.Forget(task)
 	var shared []*storedSlice
 	for _, s := range stored {
+		if s.unreadable != nil {
+			continue
+		}
 		if len(s.tasks) > 1 || s.rejected > 0 {
 			shared = append(shared, s)
 			continue
@@ -179,7 +183,9 @@ func (r *retention) removePlaceholders(ctx context.Context) error {
 // removeRest removes rejected notifications that are old or too many, and records of released tasks that have no
 // results any more.
 func (r *retention) removeRest(ctx context.Context, now time.Time) error {
-	rejected := r.index.filter(func(s *storedSlice) bool { return s.rejected > 0 && len(s.tasks) == 0 && s.released == 0 })
+	rejected := r.index.filter(func(s *storedSlice) bool {
+		return s.rejected > 0 && len(s.tasks) == 0 && s.released == 0 && s.unreadable == nil
+	})
 	kept := 0
 	for _, s := range slices.Backward(rejected) {
 		kept += s.rejected
@@ -190,7 +196,9 @@ func (r *retention) removeRest(ctx context.Context, now time.Time) error {
 			return err
 		}
 	}
-	released := r.index.filter(func(s *storedSlice) bool { return s.released > 0 && len(s.tasks) == 0 && s.rejected == 0 })
+	released := r.index.filter(func(s *storedSlice) bool {
+		return s.released > 0 && len(s.tasks) == 0 && s.rejected == 0 && s.unreadable == nil
+	})
 	for _, s := range released {
 		if slices.ContainsFunc(s.releases, r.stored) {
 			continue

@@ -84,7 +84,8 @@ func (w *rewriter) create(ctx context.Context, out *v1alpha1.FirmwareUpgradeResu
 	if err != nil {
 		return took, fmt.Errorf("create merged slice %s: %w", out.Name, err)
 	}
-	w.index.add(newStoredSlice(out))
+	stored, _ := newStoredSlice(out)
+	w.index.add(stored)
 	w.metrics.slicesWritten.Inc()
 	return took, nil
 }
@@ -142,10 +143,14 @@ func inParallel(n int, do func(i int) error) error {
 
 // merge returns the slices that take the place of the inputs.
 func merge(inputs []v1alpha1.FirmwareUpgradeResultSlice, namespace string, drop func(upgrade.Task) bool) ([]*v1alpha1.FirmwareUpgradeResultSlice, error) {
-	specs := make([]v1alpha1.FirmwareUpgradeResultSliceSpec, 0, len(inputs))
+	var results []upgrade.Result
 	var rest v1alpha1.FirmwareUpgradeResultSliceSpec
 	for i := range inputs {
-		specs = append(specs, inputs[i].Spec)
+		unpacked, err := upgrade.Unpack(&inputs[i].Spec)
+		if err != nil { // what can't be read would be lost
+			return nil, fmt.Errorf("read slice %s: %w", inputs[i].Name, err)
+		}
+		results = append(results, unpacked...)
 		rest.Rejected = append(rest.Rejected, inputs[i].Spec.Rejected...)
 		rest.Released = append(rest.Released, inputs[i].Spec.Released...)
 	}
@@ -158,12 +163,12 @@ func merge(inputs []v1alpha1.FirmwareUpgradeResultSlice, namespace string, drop 
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels}, Spec: spec,
 		})
 	}
-	for _, merged := range upgrade.Merge(specs) {
+	for _, merged := range upgrade.Merge(results) {
 		if drop != nil && drop(merged.Task) {
 			continue
 		}
-		for _, chunk := range upgrade.Split(merged.Entries, v1alpha1.MaxSliceBytes-sliceOverhead) {
-			add(map[string]string{v1alpha1.LabelTask: merged.Task.Hash()}, v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: chunk})
+		for _, tables := range upgrade.Split(merged.Results, v1alpha1.MaxSliceBytes-sliceOverhead) {
+			add(map[string]string{v1alpha1.LabelTask: merged.Task.Hash()}, v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: tables})
 		}
 	}
 	for _, chunk := range splitRest(rest) {

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,39 +32,51 @@ type storedSlice struct {
 	releases []v1alpha1.ReleasedTask
 	// bytes is about how large it is.
 	bytes int
+	// unreadable says what of it can't be read, nil if all can. Another version may: it is neither compacted nor removed.
+	unreadable error
 }
 
-func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) *storedSlice {
-	info := &storedSlice{
+// newStoredSlice returns what is to be remembered of a slice, and its results.
+func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) (info *storedSlice, results []upgrade.Result) {
+	results, err := upgrade.Unpack(&s.Spec)
+	info = &storedSlice{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: s.Namespace, Name: s.Name, UID: s.UID,
 			ResourceVersion: s.ResourceVersion, CreationTimestamp: s.CreationTimestamp,
 		},
 		sorted:   s.Labels[v1alpha1.LabelTask] != "",
-		results:  upgrade.Count(&s.Spec),
+		results:  len(results),
 		rejected: len(s.Spec.Rejected), released: len(s.Spec.Released),
-		releases: s.Spec.Released,
-		bytes:    upgrade.Size(s.Spec.Tasks),
+		releases:   s.Spec.Released,
+		bytes:      upgrade.Size(s.Spec.Tables),
+		unreadable: err,
 	}
 	if n := len(s.Spec.Rejected); n > 0 {
 		info.lastRejection = s.Spec.Rejected[n-1].Reason
 	}
-	seen := make(map[upgrade.Task]struct{}, len(s.Spec.Tasks))
-	for i := range s.Spec.Tasks {
-		task := upgrade.Task{AppID: s.Spec.Tasks[i].AppID, OperationID: s.Spec.Tasks[i].OperationID}
-		if _, ok := seen[task]; !ok {
-			seen[task] = struct{}{}
-			info.tasks = append(info.tasks, task)
+	seen := map[upgrade.Task]struct{}{}
+	for i := range results {
+		if task := results[i].Task; i == 0 || task != results[i-1].Task {
+			if _, ok := seen[task]; !ok {
+				task = upgrade.Task{AppID: strings.Clone(task.AppID), OperationID: strings.Clone(task.OperationID)}
+				seen[task] = struct{}{}
+				info.tasks = append(info.tasks, task)
+			}
 		}
 	}
-	return info
+	return info, results
 }
 
 // mixed says whether the slice holds results that compaction has not sorted yet.
-func (s *storedSlice) mixed() bool { return !s.sorted && len(s.tasks) > 0 }
+func (s *storedSlice) mixed() bool { return !s.sorted && len(s.tasks) > 0 && s.unreadable == nil }
+
+// small says whether the slice is a product of compaction that may be merged with others.
+func (s *storedSlice) small() bool {
+	return s.sorted && s.bytes < v1alpha1.MaxSliceBytes/2 && len(s.tasks) == 1 && s.unreadable == nil
+}
 
 // resultBytes is about how large a stored result is.
-const resultBytes = 256
+const resultBytes = 128
 
 // sliceIndex remembers which slices are stored. Safe for concurrent use.
 type sliceIndex struct {
@@ -224,6 +237,11 @@ func (x *sliceIndex) filter(pick func(*storedSlice) bool) []*storedSlice {
 		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
 	})
 	return out
+}
+
+// unreadable returns how many slices hold what this version can't read.
+func (x *sliceIndex) unreadable() int {
+	return len(x.filter(func(s *storedSlice) bool { return s.unreadable != nil }))
 }
 
 // size returns how many slices are stored.

@@ -113,14 +113,17 @@ func (r *SliceReader) Add(obj any) error {
 
 // take hands a slice over. The index goes first: a task that the tally knows and the index does not has lost its slices.
 func (r *SliceReader) take(slice *v1alpha1.FirmwareUpgradeResultSlice) *storedSlice {
-	stored := newStoredSlice(slice)
+	stored, results := newStoredSlice(slice)
+	if stored.unreadable != nil {
+		ctrl.Log.WithName("slice-reader").Error(stored.unreadable, "Could not read all of a slice, its other results count", "slice", slice.Name)
+	}
 	select {
 	case <-r.synced:
 		r.index.add(stored)
-		r.publish(r.tally.Add(&slice.Spec))
+		r.publish(r.tally.Add(results))
 	default: // everything is published in the end
 		r.index.put(stored)
-		r.tally.Add(&slice.Spec)
+		r.tally.Add(results)
 	}
 	return stored
 }

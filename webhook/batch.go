@@ -40,7 +40,7 @@ func pack(entries []*entry) v1alpha1.FirmwareUpgradeResultSliceSpec {
 		}
 	}
 	if len(results) > 0 {
-		spec.Tasks = upgrade.Pack(results)
+		spec.Tables = upgrade.Pack(results)
 	}
 	return spec
 }
@@ -49,7 +49,7 @@ func pack(entries []*entry) v1alpha1.FirmwareUpgradeResultSliceSpec {
 func specSize(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) int {
 	// A byte of a string takes up to six in JSON, as \u00XX; what isn't the body of a binary takes about one.
 	const perByte, perRejected = 6, 100
-	size := upgrade.Size(spec.Tasks)
+	size := upgrade.Size(spec.Tables)
 	for i := range spec.Rejected {
 		size += perRejected + perByte*(len(spec.Rejected[i].Reason)+len(spec.Rejected[i].Body))
 	}

@@ -55,7 +55,7 @@ func TestFitStaysWithinASlice(t *testing.T) {
 		if fitting < 1 || fitting > len(entries) {
 			rt.Fatalf("%d of %d entries fit", fitting, len(entries))
 		}
-		if got := upgrade.Count(&spec) + len(spec.Rejected); got != fitting {
+		if got := len(unpack(&spec)) + len(spec.Rejected); got != fitting {
 			rt.Fatalf("the slice holds %d entries, not %d", got, fitting)
 		}
 		body, err := encodeSlice(sliceName(), &spec)
@@ -65,8 +65,8 @@ func TestFitStaysWithinASlice(t *testing.T) {
 		if len(body) > v1alpha1.MaxSliceBytes {
 			rt.Fatalf("%d entries make a slice of %d bytes", fitting, len(body))
 		}
-		if len(spec.Tasks) > v1alpha1.MaxSliceTasks || len(spec.Rejected) > 1024 {
-			rt.Fatalf("%d tasks and %d rejected notifications", len(spec.Tasks), len(spec.Rejected))
+		if len(spec.Tables) > v1alpha1.MaxSliceTables || len(spec.Rejected) > 1024 {
+			rt.Fatalf("%d tables and %d rejected notifications", len(spec.Tables), len(spec.Rejected))
 		}
 	})
 }

@@ -100,7 +100,7 @@ func (s *scriptedAPI) attempt(body []byte) (fault, error) {
 	case faultTooLarge:
 		return f, apierrors.NewRequestEntityTooLargeError("limit is 3145728")
 	}
-	for r := range upgrade.Unpack(&slice.Spec) {
+	for _, r := range unpack(&slice.Spec) {
 		if s.poison[r.DeviceID] {
 			return f, apierrors.NewInvalid(sliceKind, slice.Name, nil)
 		}
@@ -127,7 +127,7 @@ func (s *scriptedAPI) stored() (results, rejected map[string]int) {
 	defer s.mu.Unlock()
 	results, rejected = map[string]int{}, map[string]int{}
 	for _, spec := range s.slices {
-		for r := range upgrade.Unpack(&spec) {
+		for _, r := range unpack(&spec) {
 			results[r.DeviceID]++
 		}
 		for _, r := range spec.Rejected {
@@ -311,7 +311,7 @@ func (s *sizeLimit) create(ctx context.Context, body []byte) error {
 	if err := json.Unmarshal(body, &slice); err != nil {
 		return err
 	}
-	if upgrade.Count(&slice.Spec) > s.most {
+	if len(unpack(&slice.Spec)) > s.most {
 		return apierrors.NewRequestEntityTooLargeError("limit is 10 results")
 	}
 	return s.scriptedAPI.create(ctx, body)

@@ -81,7 +81,7 @@ func storedIn(t *testing.T, namespace string) contents {
 	}
 	var c contents
 	for i := range list.Items {
-		c.results = slices.AppendSeq(c.results, upgrade.Unpack(&list.Items[i].Spec))
+		c.results = append(c.results, unpack(&list.Items[i].Spec)...)
 		c.rejected = append(c.rejected, list.Items[i].Spec.Rejected...)
 	}
 	return c
@@ -256,4 +256,13 @@ func (r *testReceiver) metric(name string, labels ...string) float64 {
 func push(deviceID string) string {
 	return `{"notifyType":"fwUpgradeResultNotify","deviceId":"` + deviceID + `","appId":"app","operationId":"op","subOperationId":"sub",` +
 		`"curVersion":"1.6","targetVersion":"1.6","sourceVersion":"1.3","status":"SUCCESS","statusDesc":"fine","upgradeTime":"12"}`
+}
+
+// unpack returns the results of a slice, all of which have to be readable.
+func unpack(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) []upgrade.Result {
+	results, err := upgrade.Unpack(spec)
+	if err != nil {
+		panic(err) // the webhook wrote it
+	}
+	return results
 }

@@ -95,7 +95,7 @@ func TestStoreOnTheAPIServer(t *testing.T) {
 		for i := range results {
 			results[i] = deviceEntry(i).result
 		}
-		spec := v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: upgrade.Pack(results)}
+		spec := v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: upgrade.Pack(results)}
 		if change != nil {
 			change(&spec)
 		}
@@ -124,10 +124,10 @@ func TestStoreOnTheAPIServer(t *testing.T) {
 		reason string
 	}{
 		"the same name":     {s, body("r-first", nil), writeStored, "other"},
-		"a poisonous entry": {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tasks[0].Results[3].DeviceID = "" }), writeRefused, "refused"},
-		"an unknown state":  {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tasks[0].State = "Odd" }), writeRefused, "refused"},
+		"no rows":           {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tables[0].Rows = "" }), writeRefused, "refused"},
+		"an unknown state":  {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tables[0].State = "Odd" }), writeRefused, "refused"},
 		"a long text": {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) {
-			spec.Tasks[0].StatusDesc = strings.Repeat("x", 1025)
+			spec.Tables[0].StatusDesc = strings.Repeat("x", 1025)
 		}), writeRefused, "refused"},
 		"no JSON":           {s, []byte("{"), writeRefused, "refused"},
 		"four megabytes":    {s, bytes.Repeat([]byte(" "), 4<<20), writeRefused, "refused"},
@@ -176,7 +176,7 @@ func TestUnreachableAPIServer(t *testing.T) {
 }
 
 func TestLoggableLeavesContentOut(t *testing.T) {
-	refused := apierrors.NewBadRequest("spec.tasks[0].results[0].deviceId: c7a9f0b2")
+	refused := apierrors.NewBadRequest("spec.tables[0].rows: c7a9f0b2")
 	if got := loggable(refused).Error(); got != "BadRequest" {
 		t.Errorf("logged as %q", got)
 	}
@@ -199,7 +199,7 @@ func TestPoisonOnTheAPIServer(t *testing.T) {
 	for i := range outcomes {
 		e := deviceEntry(i)
 		if i == 250 {
-			e.result.OperationID = strings.Repeat("x", v1alpha1.MaxIDBytes+1)
+			e.result.State = "Odd"
 		}
 		waiting.Go(func() { outcomes[i] = c.submit(e) })
 	}

@@ -9,10 +9,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 const (
 	// MaxSliceBytes is how large a slice may be, encoded as JSON.
 	MaxSliceBytes = 256 << 10
-	// MaxSliceTasks is how many entries spec.tasks may have.
-	MaxSliceTasks = 2048
-	// MaxTaskResults is how many results an entry of spec.tasks may have.
-	MaxTaskResults = 4096
+	// MaxSliceTables is how many tables a slice may have: there are fewer states, and a table for each will do.
+	MaxSliceTables = 16
 	// MaxIDBytes is how long a platform id may be. Longer ones can't be used: cutting them could make two devices one.
 	MaxIDBytes = 256
 	// MaxVersionBytes is what firmware versions are cut to.
@@ -34,7 +32,7 @@ const (
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:path=firmwareupgraderesultslices,shortName=fwslice,categories=fwupgrade
 // +kubebuilder:printcolumn:name="Task",type=string,JSONPath=.metadata.labels.fwupgrade\.io/task-hash
-// +kubebuilder:printcolumn:name="Operation",type=string,JSONPath=.spec.tasks[0].operationId
+// +kubebuilder:printcolumn:name="Operation",type=string,JSONPath=.spec.tables[0].operationId
 // +kubebuilder:printcolumn:name="Rejected",type=string,JSONPath=.spec.rejected[0].reason
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=.metadata.creationTimestamp
 type FirmwareUpgradeResultSlice struct {
@@ -49,11 +47,11 @@ type FirmwareUpgradeResultSlice struct {
 
 // FirmwareUpgradeResultSliceSpec is a batch of results, rejected notifications and released tasks.
 type FirmwareUpgradeResultSliceSpec struct {
-	// tasks are the results, by task. A task may have several entries.
+	// tables are the results.
 	// +optional
 	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=2048
-	Tasks []TaskResults `json:"tasks,omitempty"`
+	// +kubebuilder:validation:MaxItems=16
+	Tables []ResultTable `json:"tables,omitempty"`
 
 	// rejected are authentic notifications that could not be used.
 	// +optional
@@ -68,12 +66,39 @@ type FirmwareUpgradeResultSliceSpec struct {
 	Released []ReleasedTask `json:"released,omitempty"`
 }
 
-// ResultFields are the fields of a result that the results of an entry often share. A field stands either in the entry,
-// where it holds for all its results, or in each result.
+// ResultTable is results as a table. What all of them share stands once, as a field; the rest stands in the rows. A
+// field that is neither here nor a column is empty in all of them.
+type ResultTable struct {
+	// appId is the application of the task; empty where the notifications named none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	AppID string `json:"appId,omitempty"`
+	// operationId is the task, where all results are of one.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	OperationID string `json:"operationId,omitempty"`
+
+	ResultFields `json:",inline"`
+
+	// rows are the results as CSV (RFC 4180, with line feeds), a line each. The first line names the columns, which are
+	// deviceId and receivedAt and, where they are not empty in all rows, operationId, appId, subOperationId, failedAt,
+	// firstReceivedAt, lastReceivedAt, targetVersion, sourceVersion, curVersion, upgradeTime and statusDesc. Times are in
+	// microseconds since 1970-01-01 UTC:
+	//
+	//   - receivedAt is when the notification arrived.
+	//   - failedAt is when the device's earliest failure arrived, where that is another notification than this one.
+	//   - firstReceivedAt and lastReceivedAt are when the device's first and last notification arrived, where these are
+	//     others: compaction keeps one result a device.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=262144
+	Rows string `json:"rows"`
+}
+
+// ResultFields describe a result.
 type ResultFields struct {
 	// state is how far the device got.
-	// +optional
-	State State `json:"state,omitempty"`
+	State State `json:"state"`
 	// targetVersion is the version the device was to be upgraded to.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
@@ -94,55 +119,6 @@ type ResultFields struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	UpgradeTime string `json:"upgradeTime,omitempty"`
-}
-
-// TaskResults are results of one task, with what they share.
-type TaskResults struct {
-	// appId is the application of the task; empty where the notification named none.
-	// +optional
-	// +kubebuilder:validation:MaxLength=256
-	AppID string `json:"appId,omitempty"`
-	// operationId is the task.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=256
-	OperationID string `json:"operationId"`
-
-	ResultFields `json:",inline"`
-
-	// firstReceivedAt is when the first notification that went into this entry arrived, in microseconds since
-	// 1970-01-01 UTC, where that is before every result's receivedAt: compaction keeps one result a device.
-	// +optional
-	FirstReceivedAt int64 `json:"firstReceivedAt,omitempty"`
-	// lastReceivedAt is when the last one arrived, where that is after every result's receivedAt.
-	// +optional
-	LastReceivedAt int64 `json:"lastReceivedAt,omitempty"`
-
-	// results are the results, one a device or several.
-	// +listType=atomic
-	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=4096
-	Results []DeviceResult `json:"results"`
-}
-
-// DeviceResult is what one device reported.
-type DeviceResult struct {
-	// deviceId is the device.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=256
-	DeviceID string `json:"deviceId"`
-	// subOperationId is the platform's sub-task.
-	// +optional
-	// +kubebuilder:validation:MaxLength=256
-	SubOperationID string `json:"subOperationId,omitempty"`
-
-	ResultFields `json:",inline"`
-
-	// receivedAt is when the notification arrived, in microseconds since 1970-01-01 UTC.
-	ReceivedAt int64 `json:"receivedAt"`
-	// failedAt is when the device's earliest failure arrived, in microseconds since 1970-01-01 UTC, where that is another
-	// notification than this one.
-	// +optional
-	FailedAt int64 `json:"failedAt,omitempty"`
 }
 
 // RejectedNotification is an authentic notification that could not be used.

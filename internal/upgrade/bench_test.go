@@ -12,8 +12,8 @@ import (
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
-// specOf is a slice of results of one task, of devices whose ids have the 36 characters of a UUID.
-func specOf(first, count int, state v1alpha1.State) *v1alpha1.FirmwareUpgradeResultSliceSpec {
+// resultsOf are results of one task, of devices whose ids have the 36 characters of a UUID.
+func resultsOf(first, count int, state v1alpha1.State) []upgrade.Result {
 	results := make([]upgrade.Result, count)
 	for i := range results {
 		n := first + i
@@ -28,8 +28,7 @@ func specOf(first, count int, state v1alpha1.State) *v1alpha1.FirmwareUpgradeRes
 			ReceivedAt: int64(1_700_000_000_000_000 + n),
 		}
 	}
-	spec := sliceOf(upgrade.Pack(results))
-	return &spec
+	return results
 }
 
 func filled(devices int, failedEvery int) *upgrade.Tally {
@@ -40,7 +39,7 @@ func filled(devices int, failedEvery int) *upgrade.Tally {
 		if failedEvery > 0 && first/step%failedEvery == 0 {
 			state = v1alpha1.StateFailed
 		}
-		tally.Add(specOf(first, step, state))
+		tally.Add(resultsOf(first, step, state))
 	}
 	return tally
 }
@@ -73,9 +72,9 @@ func BenchmarkTallyAdd(b *testing.B) {
 	for _, state := range []v1alpha1.State{v1alpha1.StateSucceeded, v1alpha1.StateFailed} {
 		b.Run(string(state), func(b *testing.B) {
 			const step, count = 500, 400
-			specs := make([]*v1alpha1.FirmwareUpgradeResultSliceSpec, count)
-			for i := range specs {
-				specs[i] = specOf(i*step, step, state)
+			batches := make([][]upgrade.Result, count)
+			for i := range batches {
+				batches[i] = resultsOf(i*step, step, state)
 			}
 			tally := upgrade.NewTally()
 			b.ReportAllocs()
@@ -84,7 +83,7 @@ func BenchmarkTallyAdd(b *testing.B) {
 				if i/step%count == 0 {
 					tally = upgrade.NewTally()
 				}
-				tally.Add(specs[i/step%count])
+				tally.Add(batches[i/step%count])
 			}
 		})
 	}
@@ -112,14 +111,20 @@ func BenchmarkDigestFailures(b *testing.B) {
 }
 
 func BenchmarkPack(b *testing.B) {
-	spec := specOf(0, 1000, v1alpha1.StateSucceeded)
-	var results []upgrade.Result
-	for result := range upgrade.Unpack(spec) {
-		results = append(results, result)
-	}
+	results := resultsOf(0, 1000, v1alpha1.StateSucceeded)
 	b.ReportAllocs()
 	for b.Loop() {
 		upgrade.Pack(results)
+	}
+}
+
+func BenchmarkUnpack(b *testing.B) {
+	spec := sliceOf(upgrade.Pack(resultsOf(0, 1000, v1alpha1.StateSucceeded)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := upgrade.Unpack(&spec); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

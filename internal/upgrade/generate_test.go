@@ -25,7 +25,7 @@ var tasks = []upgrade.Task{
 // results generates results over alphabets so small that devices, times and texts meet often.
 func results(devices int) *rapid.Generator[upgrade.Result] {
 	ids := make([]string, devices)
-	texts := []string{"", "Other", "Recovered", "Code 17", "Code  18", "Connection lost"}
+	texts := []string{"", "Other", "Recovered", "Code 17", "Code  18", "Connection lost", "a \"b\", c", "Two\r\nlines"}
 	for i := range ids {
 		ids[i] = fmt.Sprintf("d%d", i)
 		texts = append(texts, fmt.Sprintf("Cause %c", 'a'+rune(i%20)))
@@ -46,6 +46,9 @@ func results(devices int) *rapid.Generator[upgrade.Result] {
 			},
 			ReceivedAt: rapid.Int64Range(-1, 6).Draw(t, "received"),
 			FailedAt:   max(0, rapid.Int64Range(-6, 6).Draw(t, "failed")),
+
+			FirstReceivedAt: max(0, rapid.Int64Range(-6, 6).Draw(t, "first received")),
+			LastReceivedAt:  max(0, rapid.Int64Range(-6, 6).Draw(t, "last received")),
 		}
 	})
 }
@@ -66,8 +69,21 @@ func slicesOf(t *rapid.T, results []upgrade.Result) []v1alpha1.FirmwareUpgradeRe
 	return specs
 }
 
-func sliceOf(entries []v1alpha1.TaskResults) v1alpha1.FirmwareUpgradeResultSliceSpec {
-	return v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: entries}
+func sliceOf(tables []v1alpha1.ResultTable) v1alpha1.FirmwareUpgradeResultSliceSpec {
+	return v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: tables}
+}
+
+// unpack returns what slices hold, which has to be readable.
+func unpack(t interface{ Fatalf(string, ...any) }, specs ...v1alpha1.FirmwareUpgradeResultSliceSpec) []upgrade.Result {
+	var results []upgrade.Result
+	for i := range specs {
+		unpacked, err := upgrade.Unpack(&specs[i])
+		if err != nil {
+			t.Fatalf("Could not unpack: %v", err)
+		}
+		results = append(results, unpacked...)
+	}
+	return results
 }
 
 // compact merges some of the slices and cuts the merge into slices again. The inputs go or, as after a crash, stay.
@@ -82,9 +98,9 @@ func compact(
 			kept = append(kept, spec)
 		}
 	}
-	for _, merge := range upgrade.Merge(inputs) {
-		for _, chunk := range upgrade.Split(merge.Entries, rapid.IntRange(1, 2000).Draw(t, "bytes")) {
-			kept = append(kept, sliceOf(chunk))
+	for _, merged := range upgrade.Merge(unpack(t, inputs...)) {
+		for _, tables := range upgrade.Split(merged.Results, rapid.IntRange(1, 2000).Draw(t, "bytes")) {
+			kept = append(kept, sliceOf(tables))
 		}
 	}
 	if rapid.Bool().Draw(t, "crash") {

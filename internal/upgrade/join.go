@@ -6,6 +6,7 @@ package upgrade
 import (
 	"cmp"
 	"encoding/binary"
+	"strings"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -49,11 +50,19 @@ func rankOf(state v1alpha1.State) rank {
 // Normalize brings the times of a result into the form that everything else relies on. A time before the epoch, and a
 // receive time that is not set, becomes 1 µs, because 0 stands for none. A failed result gets as FailedAt the earlier
 // of its FailedAt, if it has one, and its ReceivedAt. A result in progress loses its FailedAt: a failure outranks it,
-// so that a device with a failure can't be in progress, and the sums need it to be so.
+// so that a device with a failure can't be in progress, and the sums need it to be so. A FirstReceivedAt that is not
+// before ReceivedAt and a LastReceivedAt that is not after it become 0. The ends of lines in texts become line feeds, as
+// CSV keeps no others.
 func (r *Result) Normalize() {
 	r.ReceivedAt = max(r.ReceivedAt, 1)
 	if r.FailedAt != 0 {
 		r.FailedAt = max(r.FailedAt, 1)
+	}
+	r.setReceived(r.received())
+	for _, text := range []*string{&r.TargetVersion, &r.SourceVersion, &r.CurVersion, &r.StatusDesc, &r.UpgradeTime} {
+		if strings.Contains(*text, "\r") {
+			*text = lineFeeds.Replace(*text)
+		}
 	}
 	switch rankOf(r.State) {
 	case rankSucceeded:
@@ -61,6 +70,27 @@ func (r *Result) Normalize() {
 		r.FailedAt = earliest(r.FailedAt, r.ReceivedAt)
 	default:
 		r.FailedAt = 0
+	}
+}
+
+var lineFeeds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+// received is the span of all of the device's notifications that went into the result.
+func (r *Result) received() span {
+	s := span{first: r.ReceivedAt, last: r.ReceivedAt}
+	s.include(r.FirstReceivedAt)
+	s.include(r.LastReceivedAt)
+	return s
+}
+
+// setReceived takes over a span that includes ReceivedAt.
+func (r *Result) setReceived(s span) {
+	r.FirstReceivedAt, r.LastReceivedAt = 0, 0
+	if s.first < r.ReceivedAt {
+		r.FirstReceivedAt = s.first
+	}
+	if s.last > r.ReceivedAt {
+		r.LastReceivedAt = s.last
 	}
 }
 
@@ -91,15 +121,20 @@ func Compare(a, b *Result) int {
 }
 
 // Join is what two results of one device in one task amount to: the greater of them by Compare, with the earliest
-// failure of either. It is commutative, associative and, for a normalized result, idempotent. The result is normalized.
+// failure and the first and last notification of either. It is commutative, associative and, for a normalized result, idempotent. The result is normalized.
 func Join(a, b Result) Result {
 	a.Normalize()
 	b.Normalize()
 	failedAt := earliest(a.FailedAt, b.FailedAt)
+	received := a.received()
+	other := b.received()
+	received.include(other.first)
+	received.include(other.last)
 	if Compare(&a, &b) < 0 {
 		a = b
 	}
 	a.FailedAt = failedAt
+	a.setReceived(received)
 	return a
 }
 

@@ -45,6 +45,17 @@ func TestNormalize(t *testing.T) {
 	}
 }
 
+func TestNormalizeReceiveTimesAndTexts(t *testing.T) {
+	got := upgrade.Result{ReceivedAt: 5, FirstReceivedAt: 5, LastReceivedAt: 3}
+	got.StatusDesc, got.CurVersion = "a\r\nb\rc", "\r\r\n"
+	want := upgrade.Result{ReceivedAt: 5, FirstReceivedAt: 3}
+	want.StatusDesc, want.CurVersion = "a\nb\nc", "\n\n"
+	got.Normalize()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Unexpected result (-want,+got):\n%s", diff)
+	}
+}
+
 func TestCompareOrdersByStateThenTimeThenDigest(t *testing.T) {
 	result := func(state v1alpha1.State, receivedAt int64, subOperation string) *upgrade.Result {
 		r := &upgrade.Result{
@@ -76,7 +87,7 @@ func TestDigestIsFixed(t *testing.T) {
 			State: v1alpha1.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", CurVersion: "1.3",
 			StatusDesc: "Invalid URI", UpgradeTime: "30",
 		},
-		ReceivedAt: 5, FailedAt: 5,
+		ReceivedAt: 5, FailedAt: 5, FirstReceivedAt: 4, LastReceivedAt: 6,
 	}
 	const want = uint64(0x03970c4d8781c503)
 	if got := r.Digest(); got != want {
@@ -84,6 +95,7 @@ func TestDigestIsFixed(t *testing.T) {
 	}
 	other := r
 	other.AppID, other.OperationID, other.DeviceID, other.ReceivedAt, other.FailedAt = "", "", "", 1, 1
+	other.FirstReceivedAt, other.LastReceivedAt = 0, 0
 	if other.Digest() != r.Digest() {
 		t.Error("Digest depends on the task, the device or a time")
 	}

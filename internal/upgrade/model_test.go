@@ -6,6 +6,7 @@ package upgrade_test
 import (
 	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +22,7 @@ func modelOf(results []upgrade.Result) model {
 	m := model{}
 	for _, r := range results {
 		r.ReceivedAt = max(r.ReceivedAt, 1)
+		r.StatusDesc = strings.ReplaceAll(r.StatusDesc, "\r\n", "\n")
 		if m[r.Task] == nil {
 			m[r.Task] = map[string][]upgrade.Result{}
 		}
@@ -92,10 +94,12 @@ func (m model) summary(task upgrade.Task, q upgrade.Query) upgrade.Summary {
 	}
 	for _, results := range m[task] {
 		for _, r := range results {
-			if s.FirstReceivedAt == 0 || r.ReceivedAt < s.FirstReceivedAt {
-				s.FirstReceivedAt = r.ReceivedAt
+			for _, at := range []int64{r.ReceivedAt, r.FirstReceivedAt, r.LastReceivedAt} {
+				if at != 0 && (s.FirstReceivedAt == 0 || at < s.FirstReceivedAt) {
+					s.FirstReceivedAt = at
+				}
+				s.LastReceivedAt = max(s.LastReceivedAt, at)
 			}
-			s.LastReceivedAt = max(s.LastReceivedAt, r.ReceivedAt)
 		}
 	}
 	slices.SortFunc(failed, func(a, b upgrade.Result) int {

@@ -5,17 +5,59 @@ package upgrade
 
 import (
 	"cmp"
-	"iter"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-// Pack makes the entries of a slice from results: one for each task and state, with what its results share in the
-// entry instead of in each of them, and of at most v1alpha1.MaxTaskResults results. The same results in any order make
-// the same entries: sorted by task and state, and within an entry by receive time and device.
-func Pack(results []Result) []v1alpha1.TaskResults {
+// Pack makes the tables of a slice from results: one for each state. The same results in any order make the same
+// tables: sorted by state, and within a table by task, receive time and device.
+func Pack(results []Result) []v1alpha1.ResultTable {
+	return packSorted(sortForPacking(results))
+}
+
+// Split packs results into as few slices as it can, in order, each of a Size of at most maxBytes. One that holds a
+// single result may exceed that.
+func Split(results []Result, maxBytes int) [][]v1alpha1.ResultTable {
+	var slices [][]v1alpha1.ResultTable
+	sorted := sortForPacking(results)
+	for count := maxBytes / minRowBytes; len(sorted) > 0; {
+		count = max(1, min(count, len(sorted)))
+		tables := packSorted(sorted[:count])
+		if size := Size(tables); size > maxBytes && count > 1 {
+			// In proportion, and a little less, so that the second try does it unless the results differ much in size.
+			count = min(count-1, count*maxBytes/size*31/32)
+			continue
+		}
+		slices = append(slices, tables)
+		sorted = sorted[count:]
+		count += count / 8 // the results of the next may be smaller
+	}
+	return slices
+}
+
+// minRowBytes is what a result takes at least in a table, about.
+const minRowBytes = 24
+
+// Unpack returns the results of a slice, normalized: the inverse of Pack. The error says what can't be read; everything
+// else is returned all the same. The strings share the memory of the spec at most.
+func Unpack(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) ([]Result, error) {
+	var results []Result
+	var errs []error
+	for i := range spec.Tables {
+		var err error
+		if results, err = appendTable(results, &spec.Tables[i]); err != nil {
+			errs = append(errs, fmt.Errorf("table %d: %w", i, err))
+		}
+	}
+	return results, errors.Join(errs...)
+}
+
+// sortForPacking returns the results normalized and in the order of Pack.
+func sortForPacking(results []Result) []*Result {
 	normalized := slices.Clone(results)
 	sorted := make([]*Result, len(normalized))
 	for i := range normalized {
@@ -23,161 +65,49 @@ func Pack(results []Result) []v1alpha1.TaskResults {
 		sorted[i] = &normalized[i]
 	}
 	slices.SortFunc(sorted, compareForPacking)
+	return sorted
+}
 
-	var entries []v1alpha1.TaskResults
+func packSorted(sorted []*Result) []v1alpha1.ResultTable {
+	var tables []v1alpha1.ResultTable
 	for start := 0; start < len(sorted); {
 		end := start + 1
-		for end < len(sorted) && end-start < v1alpha1.MaxTaskResults && shareEntry(sorted[start], sorted[end]) {
+		for end < len(sorted) && sorted[start].State == sorted[end].State {
 			end++
 		}
-		entries = append(entries, packEntry(sorted[start:end]))
+		tables = append(tables, newTable(sorted[start:end]))
 		start = end
 	}
-	return entries
-}
-
-// Unpack yields the results of a slice, normalized: the inverse of Pack. A field that the entry has holds for all its
-// results, whatever they have. The strings share the memory of the spec.
-func Unpack(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) iter.Seq[Result] {
-	return func(yield func(Result) bool) {
-		for i := range spec.Tasks {
-			entry := &spec.Tasks[i]
-			for j := range entry.Results {
-				if !yield(unpackResult(entry, &entry.Results[j])) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// Count is how many results a slice has.
-func Count(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) int {
-	count := 0
-	for i := range spec.Tasks {
-		count += len(spec.Tasks[i].Results)
-	}
-	return count
+	return tables
 }
 
 func compareTasks(a, b Task) int {
 	return cmp.Or(strings.Compare(a.OperationID, b.OperationID), strings.Compare(a.AppID, b.AppID))
 }
 
-// compareForPacking orders results by entry, then by arrival. It goes through every field, so that the order of the
+// compareForPacking orders results by table, task and arrival. It goes through every field, so that the order of the
 // input never shows.
 func compareForPacking(a, b *Result) int {
+	if c := cmp.Or(cmp.Compare(rankOf(a.State), rankOf(b.State)), strings.Compare(string(a.State), string(b.State))); c != 0 {
+		return c
+	}
 	if c := compareTasks(a.Task, b.Task); c != 0 {
 		return c
 	}
-	if c := cmp.Or(cmp.Compare(rankOf(a.State), rankOf(b.State)), strings.Compare(string(a.State), string(b.State)),
-		cmp.Compare(a.ReceivedAt, b.ReceivedAt)); c != 0 {
+	if c := cmp.Compare(a.ReceivedAt, b.ReceivedAt); c != 0 {
 		return c
 	}
-	return cmp.Or(
-		strings.Compare(a.DeviceID, b.DeviceID),
-		strings.Compare(a.SubOperationID, b.SubOperationID),
-		strings.Compare(a.TargetVersion, b.TargetVersion),
-		strings.Compare(a.SourceVersion, b.SourceVersion),
-		strings.Compare(a.CurVersion, b.CurVersion),
-		strings.Compare(a.StatusDesc, b.StatusDesc),
-		strings.Compare(a.UpgradeTime, b.UpgradeTime),
-		cmp.Compare(a.FailedAt, b.FailedAt),
-	)
-}
-
-func shareEntry(a, b *Result) bool {
-	return a.Task == b.Task && a.State == b.State
-}
-
-// packEntry makes one entry of at least one result.
-func packEntry(results []*Result) v1alpha1.TaskResults {
-	shared := results[0].ResultFields
-	for _, result := range results[1:] {
-		keepShared(&shared, &result.ResultFields)
-	}
-	entry := v1alpha1.TaskResults{
-		AppID:        results[0].AppID,
-		OperationID:  results[0].OperationID,
-		ResultFields: shared,
-		Results:      make([]v1alpha1.DeviceResult, len(results)),
-	}
-	for i, result := range results {
-		entry.Results[i] = packResult(result, &shared)
-	}
-	return entry
-}
-
-func packResult(result *Result, shared *v1alpha1.ResultFields) v1alpha1.DeviceResult {
-	packed := v1alpha1.DeviceResult{
-		DeviceID:       result.DeviceID,
-		SubOperationID: result.SubOperationID,
-		ResultFields:   result.ResultFields,
-		ReceivedAt:     result.ReceivedAt,
-		FailedAt:       result.FailedAt,
-	}
-	clearShared(&packed.ResultFields, shared)
-	if result.State == v1alpha1.StateFailed && result.FailedAt == result.ReceivedAt {
-		packed.FailedAt = 0
-	}
-	return packed
-}
-
-func unpackResult(entry *v1alpha1.TaskResults, packed *v1alpha1.DeviceResult) Result {
-	result := Result{
-		Task:           Task{AppID: entry.AppID, OperationID: entry.OperationID},
-		DeviceID:       packed.DeviceID,
-		SubOperationID: packed.SubOperationID,
-		ResultFields:   packed.ResultFields,
-		ReceivedAt:     packed.ReceivedAt,
-		FailedAt:       packed.FailedAt,
-	}
-	overlay(&result.ResultFields, &entry.ResultFields)
-	result.Normalize()
-	return result
-}
-
-// keepShared empties the fields of shared that differ in other.
-func keepShared(shared, other *v1alpha1.ResultFields) {
-	eachField(shared, other, func(field, otherField *string) {
-		if *field != *otherField {
-			*field = ""
+	for i := range columns {
+		c := &columns[i]
+		order := 0
+		if c.text != nil {
+			order = strings.Compare(*c.text(a), *c.text(b))
+		} else {
+			order = cmp.Compare(*c.time(a), *c.time(b))
 		}
-	})
-	if shared.State != other.State {
-		shared.State = ""
-	}
-}
-
-// clearShared empties the fields that shared has.
-func clearShared(fields, shared *v1alpha1.ResultFields) {
-	eachField(fields, shared, func(field, sharedField *string) {
-		if *sharedField != "" {
-			*field = ""
+		if order != 0 {
+			return order
 		}
-	})
-	if shared.State != "" {
-		fields.State = ""
 	}
-}
-
-// overlay sets the fields that shared has.
-func overlay(fields, shared *v1alpha1.ResultFields) {
-	eachField(fields, shared, func(field, sharedField *string) {
-		if *sharedField != "" {
-			*field = *sharedField
-		}
-	})
-	if shared.State != "" {
-		fields.State = shared.State
-	}
-}
-
-// eachField calls do with every string field of a and of b.
-func eachField(a, b *v1alpha1.ResultFields, do func(a, b *string)) {
-	do(&a.TargetVersion, &b.TargetVersion)
-	do(&a.SourceVersion, &b.SourceVersion)
-	do(&a.CurVersion, &b.CurVersion)
-	do(&a.StatusDesc, &b.StatusDesc)
-	do(&a.UpgradeTime, &b.UpgradeTime)
+	return 0
 }

@@ -6,6 +6,7 @@ package upgrade_test
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -25,55 +26,45 @@ func TestPackHoistsWhatResultsShare(t *testing.T) {
 	}
 	got := upgrade.Pack([]upgrade.Result{
 		{Task: task, DeviceID: "d3", ResultFields: succeeded, ReceivedAt: 3, FailedAt: 1},
-		{Task: task, DeviceID: "d1", ResultFields: with(succeeded, "1.3"), ReceivedAt: 2},
+		{Task: task, DeviceID: "d1", ResultFields: with(succeeded, "1.3"), ReceivedAt: 2, LastReceivedAt: 8},
 		{Task: task, DeviceID: "d2", ResultFields: failed, ReceivedAt: 4, FailedAt: 2},
-		{Task: task, DeviceID: "d4", SubOperationID: "s", ResultFields: with(failed, "1.3"), ReceivedAt: 4},
-		{Task: upgrade.Task{OperationID: "op"}, DeviceID: "d1", ResultFields: with(failed, "1.3"), ReceivedAt: 9},
+		{Task: task, DeviceID: "d4", SubOperationID: "s", ResultFields: with(failed, `1.3, "final"`), ReceivedAt: 4},
+		{Task: upgrade.Task{OperationID: "other"}, DeviceID: "d1", ResultFields: failed, ReceivedAt: 9},
 	})
-	want := []v1alpha1.TaskResults{
-		{
-			OperationID: "op", ResultFields: with(failed, "1.3"),
-			Results: []v1alpha1.DeviceResult{{DeviceID: "d1", ReceivedAt: 9}},
-		},
-		{
-			AppID: "app", OperationID: "op", ResultFields: failed,
-			Results: []v1alpha1.DeviceResult{
-				{DeviceID: "d2", ReceivedAt: 4, FailedAt: 2},
-				{
-					DeviceID: "d4", SubOperationID: "s", ReceivedAt: 4,
-					ResultFields: v1alpha1.ResultFields{SourceVersion: "1.3"},
-				},
-			},
-		},
-		{
-			AppID: "app", OperationID: "op", ResultFields: succeeded,
-			Results: []v1alpha1.DeviceResult{
-				{DeviceID: "d1", ReceivedAt: 2, ResultFields: v1alpha1.ResultFields{SourceVersion: "1.3"}},
-				{DeviceID: "d3", ReceivedAt: 3, FailedAt: 1},
-			},
-		},
+	want := []v1alpha1.ResultTable{
+		{ResultFields: failed, Rows: `operationId,appId,deviceId,subOperationId,receivedAt,failedAt,sourceVersion
+op,app,d2,,4,2,
+op,app,d4,s,4,,"1.3, ""final"""
+other,,d1,,9,,
+`},
+		{AppID: "app", OperationID: "op", ResultFields: succeeded, Rows: `deviceId,receivedAt,failedAt,lastReceivedAt,sourceVersion
+d1,2,,8,1.3
+d3,3,1,,
+`},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("Unexpected entries (-want,+got):\n%s", diff)
+		t.Errorf("Unexpected tables (-want,+got):\n%s", diff)
 	}
 }
 
 // TestPackIgnoresTheOrder holds that results that differ in one field alone come out in one order.
 func TestPackIgnoresTheOrder(t *testing.T) {
 	change := map[string]func(*upgrade.Result){
-		"deviceId":       func(r *upgrade.Result) { r.DeviceID = "a" },
-		"subOperationId": func(r *upgrade.Result) { r.SubOperationID = "a" },
-		"targetVersion":  func(r *upgrade.Result) { r.TargetVersion = "a" },
-		"sourceVersion":  func(r *upgrade.Result) { r.SourceVersion = "a" },
-		"curVersion":     func(r *upgrade.Result) { r.CurVersion = "a" },
-		"statusDesc":     func(r *upgrade.Result) { r.StatusDesc = "a" },
-		"upgradeTime":    func(r *upgrade.Result) { r.UpgradeTime = "a" },
-		"receivedAt":     func(r *upgrade.Result) { r.ReceivedAt = 1 },
-		"failedAt":       func(r *upgrade.Result) { r.FailedAt = 1 },
-		"state":          func(r *upgrade.Result) { r.State = "Unheard" },
-		"another state":  func(r *upgrade.Result) { r.State = "" },
-		"operationId":    func(r *upgrade.Result) { r.OperationID = "a" },
-		"appId":          func(r *upgrade.Result) { r.AppID = "a" },
+		"deviceId":        func(r *upgrade.Result) { r.DeviceID = "a" },
+		"subOperationId":  func(r *upgrade.Result) { r.SubOperationID = "a" },
+		"targetVersion":   func(r *upgrade.Result) { r.TargetVersion = "a" },
+		"sourceVersion":   func(r *upgrade.Result) { r.SourceVersion = "a" },
+		"curVersion":      func(r *upgrade.Result) { r.CurVersion = "a" },
+		"statusDesc":      func(r *upgrade.Result) { r.StatusDesc = "a" },
+		"upgradeTime":     func(r *upgrade.Result) { r.UpgradeTime = "a" },
+		"receivedAt":      func(r *upgrade.Result) { r.ReceivedAt = 1 },
+		"failedAt":        func(r *upgrade.Result) { r.FailedAt = 1 },
+		"firstReceivedAt": func(r *upgrade.Result) { r.FirstReceivedAt = 1 },
+		"lastReceivedAt":  func(r *upgrade.Result) { r.LastReceivedAt = 9 },
+		"state":           func(r *upgrade.Result) { r.State = "Unheard" },
+		"another state":   func(r *upgrade.Result) { r.State = "" },
+		"operationId":     func(r *upgrade.Result) { r.OperationID = "a" },
+		"appId":           func(r *upgrade.Result) { r.AppID = "a" },
 	}
 	for name, change := range change {
 		t.Run(name, func(t *testing.T) {
@@ -88,61 +79,83 @@ func TestPackIgnoresTheOrder(t *testing.T) {
 	}
 }
 
-func TestPackLimitsTheResultsOfAnEntry(t *testing.T) {
-	many := make([]upgrade.Result, v1alpha1.MaxTaskResults+1)
-	for i := range many {
-		many[i] = upgrade.Result{Task: tasks[0], DeviceID: fmt.Sprint(i), ReceivedAt: int64(i + 1)}
+// TestUnpackSaysWhatItCannotRead holds that what can't be read is neither taken for something else nor in the way of the
+// rest.
+func TestUnpackSaysWhatItCannotRead(t *testing.T) {
+	good := upgrade.Result{Task: upgrade.Task{OperationID: "op"}, DeviceID: "d", ReceivedAt: 5}
+	good.State = v1alpha1.StateSucceeded
+	cases := map[string]struct {
+		rows, problem string
+		want          []upgrade.Result
+	}{
+		"all is well":                  {"deviceId,receivedAt\nd,5\n", "", []upgrade.Result{good}},
+		"no end of the last line":      {"deviceId,receivedAt\nd,5", "", []upgrade.Result{good}},
+		"nothing":                      {"", "names of the columns: EOF", nil},
+		"no rows":                      {"deviceId,receivedAt\n", "", nil},
+		"a newer version's column":     {"deviceId,receivedAt,moon\nd,5,full\n", `"moon" is not known`, nil},
+		"a column beside its field":    {"operationId,deviceId,receivedAt\nop,d,5\n", `"operationId" stands twice`, nil},
+		"a column twice":               {"deviceId,receivedAt,deviceId\nd,5,e\n", `"deviceId" stands twice`, nil},
+		"no device":                    {"deviceId,receivedAt\n,5\nd,5\n", "line 2: it names no operationId or no deviceId", []upgrade.Result{good}},
+		"a time that is none":          {"deviceId,receivedAt\nd,soon\nd,5\n", "line 2: receivedAt", []upgrade.Result{good}},
+		"too few fields":               {"deviceId,receivedAt\nd\nd,5\n", "line 2", []upgrade.Result{good}},
+		"too many fields":              {"deviceId,receivedAt\nd,5,6\nd,5\n", "line 2", []upgrade.Result{good}},
+		"a quotation mark too many":    {"deviceId,receivedAt\nd\"e,5\nd,5\n", "line 2", []upgrade.Result{good}},
+		"many rows that can't be read": {"deviceId,receivedAt\n" + strings.Repeat("d\n", 1000) + "d,5\n", "line 11", nil},
 	}
-	got := []int{}
-	for _, entry := range upgrade.Pack(many) {
-		got = append(got, len(entry.Results))
-	}
-	if diff := cmp.Diff([]int{v1alpha1.MaxTaskResults, 1}, got); diff != "" {
-		t.Errorf("Unexpected results per entry (-want,+got):\n%s", diff)
-	}
-}
-
-func TestUnpackPrefersTheEntry(t *testing.T) {
-	entry := v1alpha1.TaskResults{
-		OperationID: "op",
-		ResultFields: v1alpha1.ResultFields{
-			State: v1alpha1.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", CurVersion: "1.4", StatusDesc: "x",
-			UpgradeTime: "7",
-		},
-		Results: []v1alpha1.DeviceResult{{
-			DeviceID: "d", ReceivedAt: 5,
-			ResultFields: v1alpha1.ResultFields{
-				State: v1alpha1.StateSucceeded, TargetVersion: "2", SourceVersion: "2", CurVersion: "2", StatusDesc: "2",
-				UpgradeTime: "2",
-			},
-		}},
-	}
-	spec := sliceOf([]v1alpha1.TaskResults{entry})
-	want := []upgrade.Result{{
-		Task: upgrade.Task{OperationID: "op"}, DeviceID: "d", ResultFields: entry.ResultFields, ReceivedAt: 5, FailedAt: 5,
-	}}
-	if diff := cmp.Diff(want, slices.Collect(upgrade.Unpack(&spec))); diff != "" {
-		t.Errorf("Unexpected results (-want,+got):\n%s", diff)
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			table := v1alpha1.ResultTable{OperationID: "op", Rows: c.rows}
+			table.State = v1alpha1.StateSucceeded
+			spec := sliceOf([]v1alpha1.ResultTable{table})
+			got, err := upgrade.Unpack(&spec)
+			if (err == nil) != (c.problem == "") || err != nil && !strings.Contains(err.Error(), c.problem) {
+				t.Errorf("Unexpected error %v, want one that says %q", err, c.problem)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" && len(c.want)+len(got) > 0 {
+				t.Errorf("Unexpected results (-want,+got):\n%s", diff)
+			}
+		})
 	}
 }
 
 func TestUnpackIsTheInverseOfPack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := notifications().Draw(t, "results")
-		entries := upgrade.Pack(want)
+		tables := upgrade.Pack(want)
 		shuffled := rapid.Permutation(want).Draw(t, "shuffled")
-		if diff := cmp.Diff(entries, upgrade.Pack(shuffled)); diff != "" {
+		if diff := cmp.Diff(tables, upgrade.Pack(shuffled)); diff != "" {
 			t.Fatalf("Pack depends on the order of its input:\n%s", diff)
 		}
-		spec := sliceOf(entries)
-		got := slices.Collect(upgrade.Unpack(&spec))
-		if upgrade.Count(&spec) != len(want) {
-			t.Fatalf("Count is %d, want %d", upgrade.Count(&spec), len(want))
-		}
+		got := unpack(t, sliceOf(tables))
 		if diff := cmp.Diff(normalizedAndSorted(want), normalizedAndSorted(got)); diff != "" {
 			t.Fatalf("Unpacked results differ (-want,+got):\n%s", diff)
 		}
-		checkEntries(t, entries)
+	})
+}
+
+// FuzzPack holds that no text of a notification is changed or confused by the table, and that a table that was read and
+// written again is the same.
+func FuzzPack(f *testing.F) {
+	f.Add("a,b", "\"", " c", "line\nend")
+	f.Add("\\.", "\u2028", "#", "\r\n\r\"\n")
+	f.Fuzz(func(t *testing.T, device, sub, version, text string) {
+		one := upgrade.Result{Task: upgrade.Task{AppID: version, OperationID: "o" + sub}, DeviceID: "d" + device, ReceivedAt: 5}
+		if strings.Contains(device+sub+version, "\r") {
+			t.Skip("ids hold no control characters")
+		}
+		one.SubOperationID, one.State, one.CurVersion, one.StatusDesc = sub, v1alpha1.StateFailed, version, text
+		other := one
+		other.DeviceID, other.OperationID, other.AppID, other.StatusDesc = "e", "p", "", ""
+		for _, results := range [][]upgrade.Result{{one}, {one, other}} {
+			tables := upgrade.Pack(results)
+			got := unpack(t, sliceOf(tables))
+			if diff := cmp.Diff(normalizedAndSorted(results), normalizedAndSorted(got)); diff != "" {
+				t.Errorf("Unpacked results differ (-want,+got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tables, upgrade.Pack(got)); diff != "" {
+				t.Errorf("The tables differ the second time (-want,+got):\n%s", diff)
+			}
+		}
 	})
 }
 
@@ -154,76 +167,4 @@ func normalizedAndSorted(results []upgrade.Result) []string {
 	}
 	slices.Sort(texts)
 	return texts
-}
-
-// checkEntries holds that a state stands in the entry, and that a field that all results have alike does not stand in
-// each of them.
-func checkEntries(t *rapid.T, entries []v1alpha1.TaskResults) {
-	for _, entry := range entries {
-		if entry.State == "" {
-			t.Fatal("An entry has no state")
-		}
-		sources := map[string]int{}
-		for _, result := range entry.Results {
-			if result.State != "" {
-				t.Fatal("A result has a state beside that of its entry")
-			}
-			if entry.SourceVersion != "" && result.SourceVersion != "" {
-				t.Fatal("A field stands in the entry and in a result")
-			}
-			sources[result.SourceVersion]++
-		}
-		if len(sources) == 1 && sources[""] == 0 {
-			t.Fatal("A field that all results share does not stand in the entry")
-		}
-	}
-}
-
-func TestMergeKeepsTheReceiveTimes(t *testing.T) {
-	slice := func(receivedAt int64, state v1alpha1.State) v1alpha1.FirmwareUpgradeResultSliceSpec {
-		return sliceOf(upgrade.Pack([]upgrade.Result{{
-			Task: tasks[0], DeviceID: "d", ResultFields: v1alpha1.ResultFields{State: state}, ReceivedAt: receivedAt,
-		}}))
-	}
-	entry := func(first, last int64) []upgrade.TaskMerge {
-		return []upgrade.TaskMerge{{Task: tasks[0], Results: 1, Entries: []v1alpha1.TaskResults{{
-			OperationID: "op", FirstReceivedAt: first, LastReceivedAt: last,
-			ResultFields: v1alpha1.ResultFields{State: v1alpha1.StateSucceeded},
-			Results:      []v1alpha1.DeviceResult{{DeviceID: "d", ReceivedAt: 5, FailedAt: 7}},
-		}}}}
-	}
-	first := slice(2, v1alpha1.StateIdle)
-	best := slice(5, v1alpha1.StateSucceeded)
-	last := slice(7, v1alpha1.StateFailed)
-	merged := upgrade.Merge([]v1alpha1.FirmwareUpgradeResultSliceSpec{first, best, last})
-	if diff := cmp.Diff(entry(2, 7), merged); diff != "" {
-		t.Errorf("Unexpected merge (-want,+got):\n%s", diff)
-	}
-	again := upgrade.Merge([]v1alpha1.FirmwareUpgradeResultSliceSpec{sliceOf(merged[0].Entries), best})
-	if diff := cmp.Diff(merged, again); diff != "" {
-		t.Errorf("A second merge lost something (-want,+got):\n%s", diff)
-	}
-	within := upgrade.Merge([]v1alpha1.FirmwareUpgradeResultSliceSpec{best})
-	within[0].Entries[0].Results[0].FailedAt = 7
-	if diff := cmp.Diff(entry(0, 0), within); diff != "" {
-		t.Errorf("Receive times stand beside results that have them (-want,+got):\n%s", diff)
-	}
-}
-
-// TestMergeIgnoresSlicesAndOrder holds that two compactors write the same.
-func TestMergeIgnoresSlicesAndOrder(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		seen := notifications().Draw(t, "results")
-		want := upgrade.Merge(slicesOf(t, seen))
-		got := upgrade.Merge(slicesOf(t, rapid.Permutation(seen).Draw(t, "shuffled")))
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Fatalf("Merge depends on the order or the slices of its input:\n%s", diff)
-		}
-		for _, merge := range got {
-			spec := sliceOf(merge.Entries)
-			if merge.Results != upgrade.Count(&spec) {
-				t.Fatalf("A merge says %d results and has %d", merge.Results, upgrade.Count(&spec))
-			}
-		}
-	})
 }

@@ -37,4 +37,7 @@ type Result struct {
 	// FailedAt is when the device's earliest failure arrived, in microseconds since 1970-01-01 UTC; 0 if there was
 	// none. A failed result always has it.
 	FailedAt int64
+	// FirstReceivedAt and LastReceivedAt are when the device's first and last notification for the task arrived; 0 where
+	// that is this one.
+	FirstReceivedAt, LastReceivedAt int64
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-
-	"fwupgrade.io/operator/api/v1alpha1"
 )
 
 // Tally is what the results of every task add up to. Any order, repetition and compaction of the same slices makes the
@@ -32,20 +30,20 @@ func NewTally() *Tally {
 	}
 }
 
-// Add joins the results of a slice to what is known, and returns the tasks of which it told something new, each once.
-// It keeps no memory of the spec.
-func (t *Tally) Add(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) []Task {
+// Add joins results to what is known, and returns the tasks of which they told something new, each once. It keeps no
+// memory of the results.
+func (t *Tally) Add(results []Result) []Task {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var changed []*taskTally
-	for i := range spec.Tasks {
-		entry := &spec.Tasks[i]
-		if len(entry.Results) == 0 {
-			continue
+	var task *taskTally
+	for _, result := range results {
+		if task == nil || task.id != result.Task {
+			task = t.task(result.Task)
 		}
-		task := t.task(Task{AppID: entry.AppID, OperationID: entry.OperationID})
+		result.Normalize()
 		before := len(task.devices)
-		if task.add(t.keys, entry) && !task.changed {
+		if task.add(t.keys, &result) && !task.changed {
 			task.changed = true
 			changed = append(changed, task)
 		}

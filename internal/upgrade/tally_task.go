@@ -3,11 +3,7 @@
 
 package upgrade
 
-import (
-	"cmp"
-
-	"fwupgrade.io/operator/api/v1alpha1"
-)
+import "cmp"
 
 // taskTally is the tally of one task. It is not safe for concurrent use.
 type taskTally struct {
@@ -43,16 +39,12 @@ type deviceRecord struct {
 	failure  failureRef  // of a device that ever failed
 }
 
-// add joins an entry of a slice, and says whether it told anything new.
-func (t *taskTally) add(keys keyring, entry *v1alpha1.TaskResults) bool {
-	changed := t.received.include(entry.FirstReceivedAt)
-	changed = t.received.include(entry.LastReceivedAt) || changed
-	for i := range entry.Results {
-		result := unpackResult(entry, &entry.Results[i])
-		changed = t.received.include(result.ReceivedAt) || changed
-		changed = t.join(keys.key(result.DeviceID), &result) || changed
-	}
-	return changed
+// add joins a normalized result, and says whether it told anything new.
+func (t *taskTally) add(keys keyring, result *Result) bool {
+	received := result.received()
+	first := t.received.include(received.first)
+	last := t.received.include(received.last)
+	return t.join(keys.key(result.DeviceID), result) || first || last
 }
 
 // join joins a normalized result of a device.

@@ -52,19 +52,19 @@ func TestTallyEqualsModel(t *testing.T) {
 			if i == seal {
 				tally.Seal()
 			}
-			addAndCheckChanges(t, tally, &specs[i])
+			addAndCheckChanges(t, tally, unpack(t, specs[i]))
 		}
 		checkTally(t, want, tally)
 	})
 }
 
 // addAndCheckChanges holds that Add names every task whose summary changed, and none when it repeats.
-func addAndCheckChanges(t *rapid.T, tally *upgrade.Tally, spec *v1alpha1.FirmwareUpgradeResultSliceSpec) {
+func addAndCheckChanges(t *rapid.T, tally *upgrade.Tally, results []upgrade.Result) {
 	var before []upgrade.Summary
 	for _, task := range tasks {
 		before = append(before, tally.Summary(task, queries[2]))
 	}
-	changed := tally.Add(spec)
+	changed := tally.Add(results)
 	for i, task := range tasks {
 		diff := cmp.Diff(before[i], tally.Summary(task, queries[2]))
 		if diff != "" && !slices.Contains(changed, task) {
@@ -75,8 +75,8 @@ func addAndCheckChanges(t *rapid.T, tally *upgrade.Tally, spec *v1alpha1.Firmwar
 	if len(slices.Compact(changed)) != len(changed) {
 		t.Fatalf("A task is named twice: %v", changed)
 	}
-	if again := tally.Add(spec); len(again) > 0 {
-		t.Fatalf("A slice told something new of %v the second time", again)
+	if again := tally.Add(results); len(again) > 0 {
+		t.Fatalf("Results told something new of %v the second time", again)
 	}
 }
 
@@ -119,8 +119,7 @@ func checkSums(t *rapid.T, s upgrade.Summary) {
 }
 
 func add(tally *upgrade.Tally, results ...upgrade.Result) []upgrade.Task {
-	spec := sliceOf(upgrade.Pack(results))
-	return tally.Add(&spec)
+	return tally.Add(results)
 }
 
 func failed(device string, receivedAt int64) upgrade.Result {
@@ -223,8 +222,8 @@ func TestSuspect(t *testing.T) {
 	}
 }
 
-// TestTallyKeepsNoMemoryOfSlices overwrites the memory of every string of a slice after it was added.
-func TestTallyKeepsNoMemoryOfSlices(t *testing.T) {
+// TestTallyKeepsNoMemoryOfResults overwrites the memory of every string of the results after they were added.
+func TestTallyKeepsNoMemoryOfResults(t *testing.T) {
 	var buffers [][]byte
 	borrow := func(s string) string {
 		buffers = append(buffers, []byte(s))
@@ -256,14 +255,14 @@ func TestTallyKeepsNoMemoryOfSlices(t *testing.T) {
 	}
 	task := upgrade.Task{AppID: "app", OperationID: "op"}
 	if diff := cmp.Diff(want.All(), tally.All()); diff != "" {
-		t.Errorf("The tasks share the memory of the slice (-want,+got):\n%s", diff)
+		t.Errorf("The tasks share the memory of the results (-want,+got):\n%s", diff)
 	}
 	query := upgrade.Query{TargetVersion: "1.6"}
 	if diff := cmp.Diff(want.Summary(task, query), tally.Summary(task, query)); diff != "" {
-		t.Errorf("The summary shares the memory of the slice (-want,+got):\n%s", diff)
+		t.Errorf("The summary shares the memory of the results (-want,+got):\n%s", diff)
 	}
 	if diff := cmp.Diff(want.FailuresFrom(task, 0, 9), tally.FailuresFrom(task, 0, 9)); diff != "" {
-		t.Errorf("The failure log shares the memory of the slice (-want,+got):\n%s", diff)
+		t.Errorf("The failure log shares the memory of the results (-want,+got):\n%s", diff)
 	}
 }
 

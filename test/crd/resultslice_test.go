@@ -14,25 +14,25 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-func slice(name string, results ...v1alpha1.DeviceResult) *v1alpha1.FirmwareUpgradeResultSlice {
+func slice(name, rows string) *v1alpha1.FirmwareUpgradeResultSlice {
 	return &v1alpha1.FirmwareUpgradeResultSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name},
-		Spec: v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: []v1alpha1.TaskResults{{
-			OperationID: "op", ResultFields: v1alpha1.ResultFields{State: v1alpha1.StateSucceeded}, Results: results,
+		Spec: v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: []v1alpha1.ResultTable{{
+			OperationID: "op", ResultFields: v1alpha1.ResultFields{State: v1alpha1.StateSucceeded}, Rows: rows,
 		}}},
 	}
 }
 
 func TestSlicesAreImmutable(t *testing.T) {
-	s := slice("immutable", v1alpha1.DeviceResult{DeviceID: "d", ReceivedAt: 1})
+	s := slice("immutable", "deviceId,receivedAt\nd,1\n")
 	if err := k8s.Create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
 	for name, patch := range map[string]string{
-		"a change":             `{"spec":{"tasks":[]}}`,
+		"a change":             `{"spec":{"tables":[]}}`,
 		"an addition":          `{"spec":{"rejected":[{"receivedAt":"2026-01-01T00:00:00.000000Z","reason":"r"}]}}`,
 		"taken away":           `{"spec":null}`,
-		"emptied to come anew": `{"spec":{"tasks":null}}`,
+		"emptied to come anew": `{"spec":{"tables":null}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := k8s.Patch(t.Context(), s.DeepCopy(), client.RawPatch("application/merge-patch+json", []byte(patch)))
@@ -50,11 +50,7 @@ func TestSlicesAreImmutable(t *testing.T) {
 
 // A slice as large as the webhook and compaction make them is accepted.
 func TestLargestSlice(t *testing.T) {
-	var results []v1alpha1.DeviceResult
-	for range v1alpha1.MaxTaskResults {
-		results = append(results, v1alpha1.DeviceResult{DeviceID: strings.Repeat("d", 36), ReceivedAt: 1})
-	}
-	s := slice("large", results...)
+	s := slice("large", strings.Repeat("d", v1alpha1.MaxSliceBytes))
 	if err := k8s.Create(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +58,7 @@ func TestLargestSlice(t *testing.T) {
 	if err := k8s.Update(t.Context(), s); err != nil {
 		t.Error(err)
 	}
-	err := k8s.Create(t.Context(), slice("larger", append(results, results[0])...), client.DryRunAll)
+	err := k8s.Create(t.Context(), slice("larger", strings.Repeat("d", v1alpha1.MaxSliceBytes+1)), client.DryRunAll)
 	if !apierrors.IsInvalid(err) {
 		t.Errorf("one more: want a refusal, got %v", err)
 	}

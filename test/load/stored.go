@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,7 +32,11 @@ func storedInSlices(ctx context.Context, turn *turn) ([]upgrade.Result, error) {
 	list := &v1alpha1.FirmwareUpgradeResultSliceList{}
 	err := eachPage(ctx, turn, list, func() error {
 		for i := range list.Items {
-			results = slices.AppendSeq(results, upgrade.Unpack(&list.Items[i].Spec))
+			unpacked, err := upgrade.Unpack(&list.Items[i].Spec)
+			if err != nil {
+				return fmt.Errorf("read slice %s: %w", list.Items[i].Name, err)
+			}
+			results = append(results, unpacked...)
 		}
 		return nil
 	})
@@ -54,7 +57,11 @@ func storedInConfigMaps(ctx context.Context, turn *turn) ([]upgrade.Result, erro
 			if err := json.Unmarshal(content, slice); err != nil {
 				return fmt.Errorf("decode the slice of ConfigMap %s: %w", list.Items[i].Name, err)
 			}
-			results = slices.AppendSeq(results, upgrade.Unpack(&slice.Spec))
+			unpacked, err := upgrade.Unpack(&slice.Spec)
+			if err != nil {
+				return fmt.Errorf("read the slice of ConfigMap %s: %w", list.Items[i].Name, err)
+			}
+			results = append(results, unpacked...)
 		}
 		return nil
 	})

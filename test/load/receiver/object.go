@@ -64,7 +64,7 @@ func createSlice(ctx context.Context, client rest.Interface, namespace string, r
 	body, err := json.Marshal(&v1alpha1.FirmwareUpgradeResultSlice{
 		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgradeResultSlice"},
 		ObjectMeta: metav1.ObjectMeta{Name: "r-" + hex.EncodeToString(random[:])},
-		Spec:       v1alpha1.FirmwareUpgradeResultSliceSpec{Tasks: upgrade.Pack([]upgrade.Result{result})},
+		Spec:       v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: upgrade.Pack([]upgrade.Result{result})},
 	})
 	if err != nil {
 		return fmt.Errorf("encode slice: %w", err)
