@@ -40,6 +40,7 @@ const maxDelivered = 4096
 // announcer creates Events itself: the usual recorders drop or merge what must not be lost.
 type announcer struct {
 	client  client.Client
+	pace    *pace
 	metrics *metrics
 	// instance names this process in the Events.
 	instance string
@@ -49,8 +50,8 @@ type announcer struct {
 	delivered map[types.UID]int64
 }
 
-func newAnnouncer(c client.Client, m *metrics, instance string) *announcer {
-	return &announcer{client: c, metrics: m, instance: instance, delivered: map[types.UID]int64{}}
+func newAnnouncer(c client.Client, p *pace, m *metrics, instance string) *announcer {
+	return &announcer{client: c, pace: p, metrics: m, instance: instance, delivered: map[types.UID]int64{}}
 }
 
 // deliver creates the Events of a stored outbox. Their names follow from the object and the sequence, so that a
@@ -62,7 +63,7 @@ func (a *announcer) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) 
 	first := fwu.Status.Events.Sequence - int64(len(fwu.Status.Events.Pending)) + 1
 	for i, p := range fwu.Status.Events.Pending {
 		event := newEvent(fwu, first+int64(i), p, a.instance)
-		err := a.client.Create(ctx, event)
+		err := a.pace.write(ctx, func() error { return a.client.Create(ctx, event) })
 		switch {
 		case err == nil:
 			a.metrics.announced(p)

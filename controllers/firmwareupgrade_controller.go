@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/time/rate"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -41,7 +40,7 @@ type firmwareUpgradeReconciler struct {
 	tally    *upgrade.Tally
 	reader   *SliceReader
 	rules    tenancy
-	budget   *rate.Limiter
+	pace     *pace
 	announce *announcer
 	metrics  *metrics
 	clock    clock.PassiveClock
@@ -85,22 +84,22 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// updateStatus computes the status and, if it tells anything new, writes it into the object and the API server. The
-// budget may make it wait: then it computes again, so that what is written is true now.
+// updateStatus computes the status and, if it tells anything new, writes it into the object and the API server. It
+// may have to wait for its turn: then it computes again, so that what is written is true now.
 func (r *firmwareUpgradeReconciler) updateStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, delivered bool) (wrote bool, again time.Time, err error) {
 	next, again, err := r.nextStatus(ctx, fwu, delivered)
 	if err != nil || !worthWriting(fwu.Status, next) {
 		return false, again, err
 	}
-	if err := r.budget.Wait(ctx); err != nil {
-		return false, again, fmt.Errorf("wait for the budget of status writes: %w", err)
+	if err := r.pace.awaitStatusWrite(ctx); err != nil {
+		return false, again, err
 	}
 	next, again, err = r.nextStatus(ctx, fwu, delivered)
 	if err != nil {
 		return false, again, err
 	}
 	fwu.Status = next
-	if err := r.client.Status().Update(ctx, fwu); err != nil {
+	if err := r.pace.write(ctx, func() error { return r.client.Status().Update(ctx, fwu) }); err != nil {
 		r.metrics.statusWriteFailed(err)
 		return false, again, fmt.Errorf("update status: %w", err)
 	}

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 	eventsv1 "k8s.io/api/events/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -78,9 +77,9 @@ func newReconciler(t *testing.T, c client.Client, clock *clocktesting.FakeClock,
 	if err != nil {
 		t.Fatal(err)
 	}
+	pace := newPace(1000, clock)
 	return &firmwareUpgradeReconciler{
-		client: c, tally: tally, budget: rate.NewLimiter(rate.Inf, 1), metrics: m, clock: clock,
-		announce: newAnnouncer(c, m, "test"),
+		client: c, tally: tally, pace: pace, metrics: m, clock: clock, announce: newAnnouncer(c, pace, m, "test"),
 	}
 }
 

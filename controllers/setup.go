@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -119,12 +118,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 
 func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retention *retention, m *metrics) error {
 	tally, index, rules := reader.tally, reader.index, retention.rules
+	pace := newPace(o.MaxStatusWritesPerSecond, o.Clock)
 	controllers := []interface{ SetupWithManager(ctrl.Manager) error }{
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), tally: tally, reader: reader, rules: rules,
-			budget:   rate.NewLimiter(rate.Limit(o.MaxStatusWritesPerSecond), o.MaxStatusWritesPerSecond),
-			announce: newAnnouncer(mgr.GetClient(), m, o.Instance),
-			metrics:  m, clock: o.Clock,
+			pace: pace, announce: newAnnouncer(mgr.GetClient(), pace, m, o.Instance),
+			metrics: m, clock: o.Clock,
 		},
 		&releaseReconciler{
 			client: mgr.GetClient(), tally: tally, index: index, rules: rules, retention: retention,

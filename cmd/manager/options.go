@@ -51,6 +51,7 @@ type options struct {
 
 	metricsBindAddress string
 	probeBindAddress   string
+	pprofBindAddress   string
 	leaderElect        bool
 	log                zap.Options
 
@@ -72,6 +73,7 @@ func parse(args []string) (*options, error) {
 		"YAML that maps applications to namespaces and to secrets of their own; without it every namespace may claim every task")
 	fs.StringVar(&o.operatorNS, "operator-namespace", podNamespace(), "namespace of the slices and of the leader's lease; default the pod's")
 	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", ":8080", "address of /metrics (plain HTTP); 0 turns it off")
+	fs.StringVar(&o.pprofBindAddress, "pprof-bind-address", "0", "address of /debug/pprof/, unauthenticated; 0 for none")
 	fs.StringVar(&o.probeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	o.log = zap.Options{}
 	goFlags := flag.NewFlagSet("log", flag.ContinueOnError)
