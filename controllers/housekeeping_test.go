@@ -32,6 +32,8 @@ type store struct {
 	reader    *SliceReader
 	rewriter  *rewriter
 	clock     *clocktesting.FakeClock
+	// close ends the Reflector, as the end of the test does.
+	close func()
 }
 
 // newStore reads the namespace with a Reflector, as a leader does; its writes go through c.
@@ -45,7 +47,7 @@ func newStore(t *testing.T, namespace string, c client.WithWatch) *store {
 	s := &store{
 		t: t, namespace: namespace, tally: tally, index: index, clock: clocktesting.NewFakeClock(time.Now()),
 		reader:   NewSliceReader(k8s, namespace, tally, index),
-		rewriter: &rewriter{client: c, namespace: namespace, index: index, clock: clock.RealClock{}, metrics: m},
+		rewriter: &rewriter{client: c, namespace: namespace, index: index, pace: newPace(1000, clock.RealClock{}), metrics: m},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -55,7 +57,8 @@ func newStore(t *testing.T, namespace string, c client.WithWatch) *store {
 			t.Error(err)
 		}
 	}()
-	t.Cleanup(func() { cancel(); <-done })
+	s.close = func() { cancel(); <-done }
+	t.Cleanup(s.close)
 	if err := s.reader.WaitForSync(ctx); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +165,7 @@ func TestCompactionChangesNoSummary(t *testing.T) {
 	if got := len(s.stored()); got != 20 {
 		t.Errorf("young slices were compacted: want 20, got %d", got)
 	}
-	s.clock.Step(sortAtAge + time.Minute)
+	s.clock.Step(settledAge + time.Minute)
 	c.run(t.Context())
 	s.awaitRead()
 	if diff := cmp.Diff(want, s.summaries()); diff != "" {
@@ -203,15 +206,15 @@ func TestKilledCompactionLosesNothing(t *testing.T) {
 			}
 			s.awaitRead()
 			want := s.summaries()
-			if _, err := s.rewriter.rewrite(t.Context(), s.index.filter((*storedSlice).mixed), nil); err != nil && !k.dead {
+			if err := s.rewriter.rewrite(t.Context(), s.index.filter((*storedSlice).mixed), true, nil); err != nil && !k.dead {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, s.summaries()); diff != "" {
 				t.Fatalf("killed after %d writes (-want +got):\n%s", writes, diff)
 			}
 			s.awaitRead()
-			next := &rewriter{client: k8s, namespace: s.namespace, index: s.index, clock: clock.RealClock{}, metrics: s.rewriter.metrics}
-			if _, err := next.rewrite(t.Context(), s.index.filter(func(*storedSlice) bool { return true }), nil); err != nil {
+			next := &rewriter{client: k8s, namespace: s.namespace, index: s.index, pace: s.rewriter.pace, metrics: s.rewriter.metrics}
+			if err := next.rewrite(t.Context(), s.index.filter(func(*storedSlice) bool { return true }), true, nil); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, s.summaries()); diff != "" {
@@ -245,7 +248,7 @@ func TestPurgeAfterKilledCompaction(t *testing.T) {
 		s.awaitRead()
 		want := s.summaries()
 		inputs := s.index.filter((*storedSlice).mixed)
-		if _, err := s.rewriter.rewrite(t.Context(), inputs, nil); (err != nil) != k.dead {
+		if err := s.rewriter.rewrite(t.Context(), inputs, true, nil); (err != nil) != k.dead {
 			t.Fatal(err)
 		}
 		s.awaitRead()

@@ -151,7 +151,7 @@ func (r *retention) purge(ctx context.Context, task upgrade.Task) error {
 	}
 	for len(shared) > 0 {
 		batch := withinBounds(shared)
-		if _, err := r.rewriter.rewrite(ctx, batch, func(t upgrade.Task) bool { return t == task }); err != nil {
+		if err := r.rewriter.rewrite(ctx, batch, false, func(t upgrade.Task) bool { return t == task }); err != nil {
 			return err
 		}
 		shared = shared[len(batch):]

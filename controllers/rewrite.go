@@ -12,12 +12,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -39,60 +37,54 @@ type rewriter struct {
 	client    client.Client
 	namespace string
 	index     *sliceIndex
-	clock     clock.PassiveClock
+	pace      *pace
 	metrics   *metrics
 }
 
-// rewrite replaces the inputs by slices of one task each, without the tasks that drop picks (nil: none). It returns the
-// slowest write.
+// rewrite replaces the inputs by slices of one task each (sort) or of several, without the tasks that drop picks (nil:
+// none).
 //
-//  1. Read the inputs. One that is gone was rewritten by another leader, and is none of ours.
+//  1. Read the inputs that are not in memory. One that is gone was rewritten by another leader, and is none of ours.
 //  2. Join their results by task.
 //  3. Create the outputs. Their names follow from the inputs and the content, so that a repetition after a crash meets
 //     AlreadyExists, and only the same content does.
 //  4. Delete the inputs, each only if it is still the object that was read.
 //
 // A crash in between leaves results twice, which the join does not notice.
-func (w *rewriter) rewrite(ctx context.Context, inputs []*storedSlice, drop func(upgrade.Task) bool) (slowest time.Duration, err error) {
+func (w *rewriter) rewrite(ctx context.Context, inputs []*storedSlice, sort bool, drop func(upgrade.Task) bool) error {
 	read, err := w.read(ctx, inputs)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	outputs, err := merge(read, w.namespace, drop)
+	outputs, err := merge(read, w.namespace, sort, drop)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	for _, out := range outputs {
-		took, err := w.create(ctx, out)
-		if err != nil {
-			return slowest, err
-		}
-		slowest = max(slowest, took)
+	if err := inParallel(len(outputs), func(i int) error { return w.create(ctx, outputs[i]) }); err != nil {
+		return err
 	}
-	return slowest, inParallel(len(read), func(i int) error { return w.remove(ctx, &read[i]) })
+	return inParallel(len(read), func(i int) error { return w.remove(ctx, &read[i]) })
 }
 
-// create creates a merged slice and returns how long that took. The index learns of it at once, and not only when it is
+// create creates a merged slice. The index learns of it at once, and not only when it is
 // read back: no task may seem to be without slices meanwhile.
-func (w *rewriter) create(ctx context.Context, out *v1alpha1.FirmwareUpgradeResultSlice) (time.Duration, error) {
-	started := w.clock.Now()
-	err := w.client.Create(ctx, out)
-	took := w.clock.Since(started)
+func (w *rewriter) create(ctx context.Context, out *v1alpha1.FirmwareUpgradeResultSlice) error {
+	err := w.pace.write(ctx, func() error { return w.client.Create(ctx, out) })
 	if apierrors.IsAlreadyExists(err) {
 		err = w.client.Get(ctx, client.ObjectKeyFromObject(out), out)
 	}
 	if err != nil {
-		return took, fmt.Errorf("create merged slice %s: %w", out.Name, err)
+		return fmt.Errorf("create merged slice %s: %w", out.Name, err)
 	}
 	stored, _ := newStoredSlice(out)
 	w.index.add(stored)
 	w.metrics.slicesWritten.Inc()
-	return took, nil
+	return nil
 }
 
 // remove deletes a slice, if it is still the same object.
 func (w *rewriter) remove(ctx context.Context, s *v1alpha1.FirmwareUpgradeResultSlice) error {
-	err := w.client.Delete(ctx, s, client.Preconditions{UID: &s.UID})
+	err := w.pace.write(ctx, func() error { return w.client.Delete(ctx, s, client.Preconditions{UID: &s.UID}) })
 	switch {
 	case apierrors.IsConflict(err): // another object by that name
 		return nil
@@ -117,6 +109,10 @@ func (w *rewriter) removeStored(ctx context.Context, s *storedSlice) error {
 func (w *rewriter) read(ctx context.Context, inputs []*storedSlice) ([]v1alpha1.FirmwareUpgradeResultSlice, error) {
 	read := make([]v1alpha1.FirmwareUpgradeResultSlice, len(inputs))
 	err := inParallel(len(inputs), func(i int) error {
+		if spec := inputs[i].spec; spec != nil {
+			read[i] = v1alpha1.FirmwareUpgradeResultSlice{ObjectMeta: inputs[i].ObjectMeta, Spec: *spec}
+			return nil
+		}
 		key := client.ObjectKey{Namespace: inputs[i].Namespace, Name: inputs[i].Name}
 		if err := client.IgnoreNotFound(w.client.Get(ctx, key, &read[i])); err != nil {
 			return fmt.Errorf("read slice %s: %w", key.Name, err)
@@ -142,7 +138,7 @@ func inParallel(n int, do func(i int) error) error {
 }
 
 // merge returns the slices that take the place of the inputs.
-func merge(inputs []v1alpha1.FirmwareUpgradeResultSlice, namespace string, drop func(upgrade.Task) bool) ([]*v1alpha1.FirmwareUpgradeResultSlice, error) {
+func merge(inputs []v1alpha1.FirmwareUpgradeResultSlice, namespace string, sort bool, drop func(upgrade.Task) bool) ([]*v1alpha1.FirmwareUpgradeResultSlice, error) {
 	var results []upgrade.Result
 	var rest v1alpha1.FirmwareUpgradeResultSliceSpec
 	for i := range inputs {
@@ -163,14 +159,24 @@ func merge(inputs []v1alpha1.FirmwareUpgradeResultSlice, namespace string, drop 
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: labels}, Spec: spec,
 		})
 	}
-	for _, merged := range upgrade.Merge(results) {
-		if drop != nil && drop(merged.Task) {
-			continue
-		}
-		for _, tables := range upgrade.Split(merged.Results, v1alpha1.MaxSliceBytes-sliceOverhead) {
-			add(map[string]string{v1alpha1.LabelTask: merged.Task.Hash()}, v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: tables})
+	merged := upgrade.Merge(results)
+	if drop != nil {
+		merged = slices.DeleteFunc(merged, func(of upgrade.TaskResults) bool { return drop(of.Task) })
+	}
+	pack := func(labels map[string]string, results []upgrade.Result) {
+		for _, tables := range upgrade.Split(results, v1alpha1.MaxSliceBytes-sliceOverhead) {
+			add(labels, v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: tables})
 		}
 	}
+	var together []upgrade.Result
+	for _, of := range merged {
+		if sort {
+			pack(map[string]string{v1alpha1.LabelTask: of.Task.Hash()}, of.Results)
+		} else {
+			together = append(together, of.Results...)
+		}
+	}
+	pack(nil, together)
 	for _, chunk := range splitRest(rest) {
 		add(nil, chunk)
 	}

@@ -97,7 +97,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), reader, tally, rules)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	rewriter := &rewriter{client: direct, namespace: o.Namespace, index: index, clock: o.Clock, metrics: m}
+	pace := newPace(o.MaxStatusWritesPerSecond, o.Clock)
+	rewriter := &rewriter{client: direct, namespace: o.Namespace, index: index, pace: pace, metrics: m}
 	retention := &retention{
 		client: mgr.GetClient(), tally: tally, index: index, rules: rules, rewriter: rewriter,
 		unclaimed: o.RetainUnclaimed, clock: o.Clock, wake: make(chan struct{}, 1), condemned: map[upgrade.Task]struct{}{},
@@ -113,12 +114,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			return fmt.Errorf("add %T: %w", runnable, err)
 		}
 	}
-	return setupControllers(mgr, o, reader, retention, m)
+	return setupControllers(mgr, o, reader, retention, pace, m)
 }
 
-func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retention *retention, m *metrics) error {
+func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retention *retention, pace *pace, m *metrics) error {
 	tally, index, rules := reader.tally, reader.index, retention.rules
-	pace := newPace(o.MaxStatusWritesPerSecond, o.Clock)
 	controllers := []interface{ SetupWithManager(ctrl.Manager) error }{
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), tally: tally, reader: reader, rules: rules,

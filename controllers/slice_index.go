@@ -32,6 +32,8 @@ type storedSlice struct {
 	releases []v1alpha1.ReleasedTask
 	// bytes is about how large it is.
 	bytes int
+	// spec is what it holds, where that is kept for compaction: small mixed slices, until there are maxInputBytes of them.
+	spec *v1alpha1.FirmwareUpgradeResultSliceSpec
 	// unreadable says what of it can't be read, nil if all can. Another version may: it is neither compacted nor removed.
 	unreadable error
 }
@@ -64,15 +66,18 @@ func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) (info *storedSlice, 
 			}
 		}
 	}
+	if info.mixed() && info.bytes < smallSlice {
+		info.spec = &s.Spec
+	}
 	return info, results
 }
 
 // mixed says whether the slice holds results that compaction has not sorted yet.
 func (s *storedSlice) mixed() bool { return !s.sorted && len(s.tasks) > 0 && s.unreadable == nil }
 
-// small says whether the slice is a product of compaction that may be merged with others.
-func (s *storedSlice) small() bool {
-	return s.sorted && s.bytes < v1alpha1.MaxSliceBytes/2 && len(s.tasks) == 1 && s.unreadable == nil
+// mergeable says whether the slice is a product of sorting that may be merged with others of its task.
+func (s *storedSlice) mergeable() bool {
+	return s.sorted && len(s.tasks) == 1 && s.bytes < smallSlice && s.unreadable == nil
 }
 
 // resultBytes is about how large a stored result is.
@@ -85,6 +90,7 @@ type sliceIndex struct {
 	byTask   map[upgrade.Task]map[types.UID]*storedSlice
 	results  int
 	rejected int
+	kept     int // bytes of slices whose spec is kept
 	released map[upgrade.Task]time.Time
 	// added is called with every new slice; may be nil. Set once, before anything is read.
 	added func(*storedSlice)
@@ -100,7 +106,7 @@ func (x *sliceIndex) reset() {
 	x.byName = map[string]*storedSlice{}
 	x.byTask = map[upgrade.Task]map[types.UID]*storedSlice{}
 	x.released = map[upgrade.Task]time.Time{}
-	x.results, x.rejected = 0, 0
+	x.results, x.rejected, x.kept = 0, 0, 0
 }
 
 // add remembers a slice and calls added if it is new.
@@ -149,6 +155,12 @@ func (x *sliceIndex) insert(s *storedSlice) {
 	x.byName[s.Name] = s
 	x.results += s.results
 	x.rejected += s.rejected
+	if s.spec != nil && x.kept+s.bytes > maxInputBytes {
+		s.spec = nil
+	}
+	if s.spec != nil {
+		x.kept += s.bytes
+	}
 	for _, t := range s.tasks {
 		of := x.byTask[t]
 		if of == nil {
@@ -170,6 +182,9 @@ func (x *sliceIndex) drop(name string) {
 	delete(x.byName, name)
 	x.results -= s.results
 	x.rejected -= s.rejected
+	if s.spec != nil {
+		x.kept -= s.bytes
+	}
 	for _, t := range s.tasks {
 		delete(x.byTask[t], s.UID)
 		if len(x.byTask[t]) == 0 {
