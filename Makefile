@@ -93,13 +93,27 @@ build: ## Build the binaries: the manager, the simulator and what run and demo s
 test: $(CONTROLPLANE_BINARIES) build ## Run all tests, with the race detector, in random order, against a real API server.
 	go test -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
 
-# What is measured: see `bin/bench --help`. For example: make bench BENCH_ARGS="--connections=64 --json=bench.json".
+# What is measured: see `bin/bench --help`. For example: make bench BENCH_ARGS="--connections=64 --other-rounds=0".
 BENCH_ARGS ?=
+# A folder that gets the report and the plots, such as docs/performance; by default there is a report alone, in bin.
+BENCH_PLOTS ?=
+BENCH_REPORT := $(if $(BENCH_PLOTS),$(BENCH_PLOTS)/bench.json,$(BIN)/bench.json)
 
 .PHONY: bench
-bench: $(CONTROLPLANE_BINARIES) build ## Measure stored results a second next to other ways of storing them (BENCH_ARGS=…).
+bench: $(CONTROLPLANE_BINARIES) build ## Measure stored results a second next to other ways of storing them, some 8 minutes (BENCH_ARGS=…, BENCH_PLOTS=folder).
 	go build -o $(BIN)/bench ./test/load
-	@exec $(BIN)/bench $(BENCH_ARGS)
+	go build -C hack/plot -o $(BIN)/plot .
+	@mkdir -p $(dir $(BENCH_REPORT))
+	@$(BIN)/bench --json=$(BENCH_REPORT) $(BENCH_ARGS)
+ifneq ($(strip $(BENCH_PLOTS)),)
+	@$(BIN)/plot --report=$(BENCH_REPORT) --out=$(BENCH_PLOTS)
+endif
+
+# For example: make bench-scale BENCH_ARGS="--parts=trickle --trickle-seconds=900"; see `bin/bench-scale --help`.
+.PHONY: bench-scale
+bench-scale: $(CONTROLPLANE_BINARIES) build ## Measure what many results, many tasks and single results cost, some 15 minutes (BENCH_ARGS=…).
+	go build -o $(BIN)/bench-scale ./test/scale
+	@exec $(BIN)/bench-scale $(BENCH_ARGS)
 
 .PHONY: verify
 verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(CONTROLPLANE)/kubectl ## Check that what is committed is generated, formatted, linted and tidy.

@@ -36,12 +36,15 @@ func run(ctx context.Context, args []string) error {
 	if os.Getenv(envReceiver) != "" {
 		return receiver.Run(ctx, args)
 	}
+	if len(args) > 0 && args[0] == commandScale {
+		return runScale(ctx, args[1:])
+	}
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
 	report, err := measureAll(ctx, o, os.Stderr)
-	if report == nil || len(report.Sides[0].Rounds) == 0 {
+	if report == nil || report.empty() {
 		return err
 	}
 	// What was measured before something went wrong is shown too.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,9 @@ const (
 	turnTimeout = 5 * time.Minute
 	// stopTimeout is how long the end of a receiver and the removal of what it left may take.
 	stopTimeout = time.Minute
+	// etcdQuota is the size of its store beyond which etcd takes nothing. Every turn leaves its results there, which the
+	// default of 2 GiB might not hold.
+	etcdQuota = "8589934592"
 	// failing is the fraction of the devices that fail.
 	failing = 0.03
 )
@@ -46,11 +50,13 @@ type bench struct {
 }
 
 // measureAll starts a control plane, gives every side its turns and returns what was measured. Progress goes to log,
-// a line each turn. With an error it returns what was measured before, if anything was.
+// a line for each turn. With an error it returns what was measured before, if anything was.
 func measureAll(ctx context.Context, o *options, log io.Writer) (_ *report, err error) {
 	fmt.Fprintln(log, "Starting the control plane")
 	cluster, err := local.Start(ctx, local.Options{
-		EtcdArgs: map[string][]string{"unsafe-no-fsync": {fmt.Sprint(!o.fsync)}},
+		EtcdArgs: map[string][]string{
+			"unsafe-no-fsync": {fmt.Sprint(!o.fsync)}, "quota-backend-bytes": {etcdQuota},
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -61,18 +67,20 @@ func measureAll(ctx context.Context, o *options, log io.Writer) (_ *report, err 
 		return nil, err
 	}
 	b := &bench{options: o, cluster: cluster, api: api, log: log}
-	sides := sidesOf(o)
-	r := newReport(o, sides)
-	defer func() { r.Machine.LoadAfter = loadAverage() }()
-	for round := range o.rounds {
-		for i := range sides {
-			m, err := b.takeTurn(ctx, &sides[i], round)
-			if err != nil {
-				return r, fmt.Errorf("%s, round %d: %w", sides[i].title, round+1, err)
-			}
-			r.Sides[i].Rounds = append(r.Sides[i].Rounds, *m)
-			fmt.Fprintf(log, "Round %d of %d, %s: %.0f results/s\n", round+1, o.rounds, sides[i].title, m.PerSecond)
+	sides, loads := sidesOf(o), loadsOf(o)
+	r := newReport(o, sides, loads)
+	defer func() { r.Machine.LoadAfter, r.Targets = loadAverage(), findTargets(r) }()
+	turns := turnsOf(sides, loads)
+	for i, next := range turns {
+		c, l := &sides[next.side], loads[next.load]
+		what := fmt.Sprintf("%s, %s, round %d", l.Title, c.title, next.round+1)
+		began := time.Now()
+		m, err := b.takeTurn(ctx, c, l, next)
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", what, err)
 		}
+		r.add(l.Key, c.key, *m)
+		fmt.Fprintf(log, "Turn %d of %d, %s: %.0f results/s (%.0f s)\n", i+1, len(turns), what, m.PerSecond, time.Since(began).Seconds())
 	}
 	return r, nil
 }
@@ -89,20 +97,20 @@ func newAPI(cluster *local.Cluster) (client.WithWatch, error) {
 	return api, nil
 }
 
-// takeTurn measures one round of one side:
+// takeTurn measures one side at one load:
 //  1. The receiver starts in a namespace of its own.
 //  2. What is pushed first is not measured: processes and caches warm up.
-//  3. Everything else is pushed, as fast as the answers come.
-//  4. What follows from it is awaited, and everything is compared with what was pushed.
-func (b *bench) takeTurn(ctx context.Context, c *contender, round int) (_ *measurement, err error) {
+//  3. Everything else is pushed.
+//  4. What follows from it is awaited, and everything is compared with what was answered.
+func (b *bench) takeTurn(ctx context.Context, c *contender, l load, next turnOf) (_ *measurement, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, turnTimeout, fmt.Errorf("not done after %s", turnTimeout))
 	defer cancel()
-	t := &turn{namespace: fmt.Sprintf("bench-%s-%d", c.key, round+1), cluster: b.cluster, api: b.api}
+	t := &turn{namespace: fmt.Sprintf("bench-%s-%s-%d", c.key, l.Key, next.round+1), cluster: b.cluster, api: b.api}
 	if b.options.verbose {
 		t.log = b.log
 	}
 	t.plan, err = platform.NewPlan(platform.PlanOptions{
-		Devices: b.options.warmup + c.results, Tasks: c.tasks, Fail: failing, Seed: uint64(round),
+		Devices: c.warmup + l.results(c), Tasks: c.tasks, Fail: failing, Seed: next.seed,
 	})
 	if err != nil {
 		return nil, err
@@ -123,26 +131,29 @@ func (b *bench) takeTurn(ctx context.Context, c *contender, round int) (_ *measu
 	if err != nil {
 		return nil, err
 	}
-	m, err := b.measure(ctx, c, t, pid, address, requests)
+	p, err := newPusher(ctx, address, l.Connections, c.strict)
 	if err != nil {
 		return nil, err
 	}
-	return m, verify(ctx, c, t)
+	defer func() { _ = p.close() }() // the answers are read, nothing can be lost
+	o, err := b.observe(ctx, c, t, pid, func(from, to int) (pushed, error) {
+		return p.push(ctx, requests[from:to], l.PerSecond)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return newMeasurement(*o), verify(ctx, c, t)
 }
 
-// measure pushes the requests and waits for what follows.
-func (b *bench) measure(ctx context.Context, c *contender, t *turn, pid int, address string, requests [][]byte) (*measurement, error) {
+// observe pushes everything, the warm-up first, and waits for what follows. Push pushes a part of the plan.
+func (b *bench) observe(ctx context.Context, c *contender, t *turn, pid int, push func(from, to int) (pushed, error)) (*observed, error) {
 	pids, err := b.cluster.PIDs()
 	if err != nil {
 		return nil, err
 	}
 	pids[processReceiver], pids[processSender] = pid, os.Getpid()
-	p, err := newPusher(ctx, address, b.options.connections)
+	warmup, err := push(0, c.warmup)
 	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = p.close() }() // the answers are read, nothing can be lost
-	if _, err := p.push(ctx, requests[:b.options.warmup]); err != nil {
 		return nil, err
 	}
 	runtime.GC() // what the last turn left is not this one's
@@ -150,7 +161,7 @@ func (b *bench) measure(ctx context.Context, c *contender, t *turn, pid int, add
 	if err != nil {
 		return nil, err
 	}
-	done, err := p.push(ctx, requests[b.options.warmup:])
+	done, err := push(c.warmup, t.plan.Len())
 	if err != nil {
 		return nil, err
 	}
@@ -158,29 +169,34 @@ func (b *bench) measure(ctx context.Context, c *contender, t *turn, pid int, add
 	if err != nil {
 		return nil, err
 	}
+	t.answers = slices.Concat(warmup, done)
 	began := time.Now()
 	if err := c.side.settle(ctx, t); err != nil {
 		return nil, err
 	}
-	behind := time.Since(began)
+	end := time.Now()
 	settled, err := readUsage(ctx, pids, b.cluster.EtcdMetricsURL())
 	if err != nil {
 		return nil, err
 	}
-	return newMeasurement(done, behind, answered.since(before), settled.since(before)), nil
+	o := &observed{done: done, behind: end.Sub(began), answered: answered.since(before), settled: settled.since(before)}
+	if seen := c.side.sightings(); len(seen) > 0 {
+		o.behindMax = maxBehind(answeredDevices(t.plan, t.answers), seen, end)
+	}
+	return o, nil
 }
 
-// verify compares what is stored with what was pushed.
+// verify compares what is stored with what was answered.
 func verify(ctx context.Context, c *contender, t *turn) error {
 	stored, ok, err := c.side.stored(ctx, t)
 	if err != nil || !ok {
 		return err
 	}
-	want, err := pushedResults(t.plan)
+	results, err := pushedResults(t.plan)
 	if err != nil {
 		return err
 	}
-	return compareStored(want, stored)
+	return compareStored(results, t.answers, stored)
 }
 
 // loadAverage is what the machine had to do in the last minute, beside what is measured too; empty where it is unknown.

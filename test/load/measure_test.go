@@ -14,14 +14,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestMeasureAll gives every side one tiny turn on a real control plane. It looks at no speed: only that each side
-// stores what was pushed, which measureAll checks, and that everything is reported.
+// TestMeasureAll gives every side a tiny turn at a closed and at an open loop on a real control plane. It looks at no
+// speed: only that each side stores what was answered, which measureAll checks, and that everything is reported.
 func TestMeasureAll(t *testing.T) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run `make test`, which builds the control plane")
 	}
 	o, err := parse([]string{
-		"--rounds=1", "--connections=8", "--results=60", "--object-results=40", "--warmup=10", "--tasks=7", "--fsync=false",
+		"--rounds=1", "--connections=8", "--rates=40", "--open-seconds=1", "--open-connections=4",
+		"--results=60", "--object-results=40", "--inline-results=20", "--warmup=10", "--tasks=7", "--fsync=false",
 		"--sides=" + strings.Join(sideKeys(), ","),
 	})
 	if err != nil {
@@ -32,29 +33,47 @@ func TestMeasureAll(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log.String())
 	}
-	var keys []string
-	for _, side := range r.Sides {
-		keys = append(keys, side.Key)
-		if len(side.Rounds) != 1 {
-			t.Fatalf("%s has %d rounds, want 1", side.Key, len(side.Rounds))
-		}
-		m := side.Rounds[0]
-		if m.PerSecond <= 0 || m.P50 <= 0 || m.P99 < m.P50 || m.Max < m.P99 {
-			t.Errorf("%s was measured as %+v", side.Key, m)
-		}
-		if stores := side.Key != keyDecode; stores != (m.EtcdBytes > 50) {
-			t.Errorf("%s wrote %.0f bytes a result to etcd", side.Key, m.EtcdBytes)
-		}
-		for _, process := range []string{"etcd", "kube-apiserver", processReceiver, processSender} {
-			if seconds, ok := m.CPU[process]; !ok || seconds < 0 {
-				t.Errorf("%s: the CPU of %s was not measured: %v", side.Key, process, m.CPU)
-			}
-		}
+	want, got := map[string][]string{}, map[string][]string{}
+	for _, key := range sideKeys() {
+		want[key] = []string{"closed-8", "open-40"}
 	}
-	if diff := cmp.Diff(sideKeys(), keys); diff != "" {
-		t.Errorf("sides (-want +got):\n%s", diff)
+	for _, s := range r.Series {
+		got[s.Side] = append(got[s.Side], s.Load)
+		if len(s.Rounds) != 1 {
+			t.Fatalf("%s has %d rounds at %s, want 1", s.Side, len(s.Rounds), s.Load)
+		}
+		checkMeasurement(t, s.Load+", "+s.Side, s.Side, s.Rounds[0])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("sides and their loads (-want +got):\n%s", diff)
+	}
+	if len(r.Targets) != 7 {
+		t.Errorf("%d targets, want 7: %+v", len(r.Targets), r.Targets)
 	}
 	checkOutput(t, r)
+}
+
+func checkMeasurement(t *testing.T, name, side string, m measurement) {
+	t.Helper()
+	if m.PerSecond <= 0 || m.P50 <= 0 || m.P99 < m.P50 || m.Max < m.P99 {
+		t.Errorf("%s was measured as %+v", name, m)
+	}
+	operator := strings.HasPrefix(side, keyOperator)
+	if operator && (m.Refused > 0 || m.Unsent > 0) {
+		t.Errorf("%s refused %d pushes, and %d never left", name, m.Refused, m.Unsent)
+	}
+	// A status can't be right before the results are in it.
+	if operator != (m.BehindMaxSeconds > 0) || operator && m.BehindMaxSeconds < m.BehindSeconds {
+		t.Errorf("%s: a status was %v s behind, %v s after the last answer", name, m.BehindMaxSeconds, m.BehindSeconds)
+	}
+	if stores := side != keyDecode; stores != (m.EtcdBytes > 50) {
+		t.Errorf("%s wrote %.0f bytes a result to etcd", name, m.EtcdBytes)
+	}
+	for _, process := range []string{"etcd", "kube-apiserver", processReceiver, processSender} {
+		if seconds, ok := m.CPU[process]; !ok || seconds < 0 {
+			t.Errorf("%s: the CPU of %s was not measured: %v", name, process, m.CPU)
+		}
+	}
 }
 
 // checkOutput makes sure that table and file say what was measured.
@@ -64,7 +83,7 @@ func checkOutput(t *testing.T, r *report) {
 	if err := r.writeTable(&table); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"operator, 7 tasks", "× operator / one object a result"} {
+	for _, want := range []string{"operator, 7 tasks", "inline list", "Open loop, 40 a second", "operator / one object a result"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, table.String())
 		}

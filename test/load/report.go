@@ -9,7 +9,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"time"
 )
 
 // report is everything that was measured.
@@ -17,6 +16,11 @@ type report struct {
 	Machine machine      `json:"machine"`
 	Options reportedWith `json:"options"`
 	Sides   []sideReport `json:"sides"`
+	Loads   []load       `json:"loads"`
+	// Series are what was measured, a series for each load and side that took part in it.
+	Series []series `json:"series"`
+	// Targets are what the operator has to reach, as far as it was measured.
+	Targets []target `json:"targets"`
 }
 
 // machine is where it was measured.
@@ -30,108 +34,86 @@ type machine struct {
 }
 
 type reportedWith struct {
-	Connections int      `json:"connections"`
-	Rounds      int      `json:"rounds"`
+	// MainLoad and RateLoad are the keys of the closed and of the open loop that the targets are about.
+	MainLoad    string   `json:"mainLoad"`
+	RateLoad    string   `json:"rateLoad"`
 	Warmup      int      `json:"warmup"`
 	Fsync       bool     `json:"fsync"`
 	ManagerArgs []string `json:"managerArgs,omitempty"`
 }
 
-// sideReport is what was measured of one side.
+// sideReport is what a side is.
 type sideReport struct {
-	Key     string `json:"key"`
-	Title   string `json:"title"`
-	Results int    `json:"results"`
-	Tasks   int    `json:"tasks"`
+	Key   string `json:"key"`
+	Title string `json:"title"`
+	Tasks int    `json:"tasks"`
+}
+
+// series is what was measured of one side at one load.
+type series struct {
+	Load string `json:"load"`
+	Side string `json:"side"`
+	// Results is how many results were pushed in each round, the warm-up left out.
+	Results int `json:"results"`
 	// Rounds are in the order in which they were measured.
 	Rounds []measurement `json:"rounds"`
 }
 
-// measurement is what was measured in one round. What the warm-up used is not in it.
-type measurement struct {
-	// PerSecond is the results that were answered 200, by the time from the first push to the last answer.
-	PerSecond float64 `json:"resultsPerSecond"`
-	// P50, P99 and Max are of the time from a push to its answer, in milliseconds.
-	P50 float64 `json:"p50Ms"`
-	P99 float64 `json:"p99Ms"`
-	Max float64 `json:"maxMs"`
-	// BehindSeconds is how long after the last answer every status was right.
-	BehindSeconds float64 `json:"statusBehindSeconds"`
-	// CPU is the seconds of CPU for 1,000 results, by process, until every status was right.
-	CPU map[string]float64 `json:"cpuSecondsPer1000"`
-	// CPUAnswered is the same until the last answer.
-	CPUAnswered map[string]float64 `json:"cpuSecondsPer1000UntilAnswered"`
-	// EtcdBytes is what was written to etcd for a result until every status was right: the results themselves, what
-	// compaction wrote anew, statuses and Events.
-	EtcdBytes float64 `json:"etcdBytesPerResult"`
-	// EtcdBytesAnswered is the same until the last answer.
-	EtcdBytesAnswered float64 `json:"etcdBytesPerResultUntilAnswered"`
-}
-
-func newReport(o *options, sides []contender) *report {
+func newReport(o *options, sides []contender, loads []load) *report {
 	r := &report{
 		Machine: machine{
 			CPUs: runtime.NumCPU(), Platform: runtime.GOOS + "/" + runtime.GOARCH, GoVersion: runtime.Version(),
 			LoadBefore: loadAverage(),
 		},
-		Options: reportedWith{Connections: o.connections, Rounds: o.rounds, Warmup: o.warmup, Fsync: o.fsync, ManagerArgs: o.managerArgs},
+		Options: reportedWith{
+			MainLoad: closedKey(o.mainConnections), RateLoad: openKey(o.rates[0]),
+			Warmup: o.warmup, Fsync: o.fsync, ManagerArgs: o.managerArgs,
+		},
+		Loads: loads,
 	}
-	for _, c := range sides {
-		r.Sides = append(r.Sides, sideReport{Key: c.key, Title: c.title, Results: c.results, Tasks: c.tasks})
+	for i := range sides {
+		c := &sides[i]
+		r.Sides = append(r.Sides, sideReport{Key: c.key, Title: c.title, Tasks: c.tasks})
+	}
+	for _, l := range loads {
+		for i := range sides {
+			if c := &sides[i]; c.takes(l) {
+				r.Series = append(r.Series, series{Load: l.Key, Side: c.key, Results: l.results(c)})
+			}
+		}
 	}
 	return r
 }
 
-func newMeasurement(done *pushed, behind time.Duration, answered, settled usage) *measurement {
-	count := float64(len(done.latencies))
-	per1000 := func(u usage) map[string]float64 {
-		all := map[string]float64{}
-		for name, seconds := range u.cpu {
-			all[name] = seconds / count * 1000
+// empty tells whether nothing was measured.
+func (r *report) empty() bool {
+	return !slices.ContainsFunc(r.Series, func(s series) bool { return len(s.Rounds) > 0 })
+}
+
+// find returns what was measured of a side at a load; nil if nothing was.
+func (r *report) find(loadKey, sideKey string) *series {
+	i := slices.IndexFunc(r.Series, func(s series) bool { return s.Load == loadKey && s.Side == sideKey })
+	if i < 0 || len(r.Series[i].Rounds) == 0 {
+		return nil
+	}
+	return &r.Series[i]
+}
+
+// add takes what was measured in a turn.
+func (r *report) add(loadKey, sideKey string, m measurement) {
+	for i := range r.Series {
+		if s := &r.Series[i]; s.Load == loadKey && s.Side == sideKey {
+			s.Rounds = append(s.Rounds, m)
 		}
-		return all
 	}
-	sorted := slices.Sorted(slices.Values(done.latencies))
-	return &measurement{
-		PerSecond: count / done.took.Seconds(),
-		P50:       milliseconds(quantile(sorted, 0.50)), P99: milliseconds(quantile(sorted, 0.99)),
-		Max:           milliseconds(quantile(sorted, 1)),
-		BehindSeconds: behind.Seconds(),
-		CPU:           per1000(settled), CPUAnswered: per1000(answered),
-		EtcdBytes: settled.putBytes / count, EtcdBytesAnswered: answered.putBytes / count,
-	}
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// quantile returns the smallest value that the fraction q of all do not exceed; the zero value where there is none.
-func quantile[T any](sorted []T, q float64) T {
-	var zero T
-	if len(sorted) == 0 {
-		return zero
-	}
-	return sorted[max(0, min(len(sorted), int(q*float64(len(sorted))+0.999999))-1)]
-}
-
-// median returns the middle value of a figure over the rounds, the mean of the two middle ones where there are two.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
 // medianOf returns the median of a figure over the rounds.
-func (s *sideReport) medianOf(figure func(measurement) float64) float64 {
+func (s *series) medianOf(figure func(measurement) float64) float64 {
 	return median(s.figures(figure))
 }
 
-func (s *sideReport) figures(figure func(measurement) float64) []float64 {
+func (s *series) figures(figure func(measurement) float64) []float64 {
 	var values []float64
 	for _, m := range s.Rounds {
 		values = append(values, figure(m))
@@ -139,28 +121,20 @@ func (s *sideReport) figures(figure func(measurement) float64) []float64 {
 	return values
 }
 
-func perSecond(m measurement) float64 { return m.PerSecond }
-
-// ratio returns the median over the rounds of how many times as fast a is as b; each round is compared with itself, as
-// what disturbed one side disturbed the other. ok is false where one was not measured.
-func (r *report) ratio(a, b string) (ratio float64, ok bool) {
-	sideA, sideB := r.find(a), r.find(b)
+// ratios returns, for every round of a load, how many times as fast side a was as side b: each round is compared with
+// itself, as what disturbed one side disturbed the other. There are none where one was not measured.
+func (r *report) ratios(loadKey, a, b string) []float64 {
+	sideA, sideB := r.find(loadKey, a), r.find(loadKey, b)
 	if sideA == nil || sideB == nil {
-		return 0, false
+		return nil
 	}
 	var ratios []float64
 	for i := range min(len(sideA.Rounds), len(sideB.Rounds)) {
-		ratios = append(ratios, sideA.Rounds[i].PerSecond/sideB.Rounds[i].PerSecond)
+		if other := sideB.Rounds[i].PerSecond; other > 0 {
+			ratios = append(ratios, sideA.Rounds[i].PerSecond/other)
+		}
 	}
-	return median(ratios), len(ratios) > 0
-}
-
-func (r *report) find(key string) *sideReport {
-	i := slices.IndexFunc(r.Sides, func(s sideReport) bool { return s.Key == key })
-	if i < 0 {
-		return nil
-	}
-	return &r.Sides[i]
+	return ratios
 }
 
 // writeFile writes the report as JSON; without a path it does nothing.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -22,6 +23,9 @@ type side interface {
 	start(ctx context.Context, turn *turn) (pid int, address, path string, err error)
 	// settle returns when everything has followed from what was pushed, with an error if it is not what has to follow.
 	settle(ctx context.Context, turn *turn) error
+	// sightings returns the versions of the tasks' statuses in the order in which they were seen; none where the side has
+	// no statuses.
+	sightings() []sighting
 	// stored returns what is stored; ok is false where nothing is.
 	stored(ctx context.Context, turn *turn) (results []upgrade.Result, ok bool, err error)
 	// stop ends the receiver and removes what would disturb the next turn. It is called even if start failed.
@@ -32,26 +36,36 @@ type side interface {
 type turn struct {
 	// namespace is where it stores, and nobody else does.
 	namespace string
-	// plan is what is pushed.
+	// plan is what is pushed, and answers are how that went, as soon as it did.
 	plan    *platform.Plan
+	answers pushed
 	cluster *local.Cluster
 	api     client.WithWatch
 	// log gets what the receiver logs.
 	log io.Writer
 }
 
-// contender is a side, its name, and how much is pushed to it in a round.
+// contender is a side, its name, and how much is pushed to it in a turn.
 type contender struct {
-	key, title     string
-	results, tasks int
-	side           side
+	key, title string
+	// results is how many results are pushed in a closed loop, and warmup how many before the clock is started.
+	results, warmup int
+	tasks           int
+	side            side
+	// strict sides have to answer every push 200. Of others it is counted what they don't.
+	strict bool
+	// loads, if not nil, are the keys of the only loads that it takes part in.
+	loads []string
 }
+
+func (c *contender) takes(l load) bool { return c.loads == nil || slices.Contains(c.loads, l.Key) }
 
 // The keys of the sides.
 const (
 	keyOperator      = "operator"
 	keyOperatorTasks = "operator-tasks"
 	keyObject        = "object"
+	keyInline        = "inline"
 	keyFloor         = "floor"
 	keyDecode        = "decode"
 	keyWebhook       = "webhook"
@@ -61,7 +75,7 @@ const (
 
 // defaultSides are those that are compared where nothing else is asked for.
 func defaultSides() []string {
-	return []string{keyOperator, keyOperatorTasks, keyObject, keyFloor, keyDecode}
+	return []string{keyOperator, keyOperatorTasks, keyObject, keyInline, keyFloor, keyDecode}
 }
 
 // sideKeys are all sides. Those beside the default ones tell where the operator's time goes.
@@ -73,22 +87,26 @@ func sideKeys() []string {
 func sidesOf(o *options) []contender {
 	operator := &operatorSide{args: o.managerArgs}
 	all := map[string]contender{
-		keyOperator:      {title: "operator", results: o.results, tasks: 1, side: operator},
-		keyOperatorTasks: {title: "operator", results: o.results, tasks: o.tasks, side: operator},
+		keyOperator:      {title: "operator, 1 task", tasks: 1, side: operator, strict: true},
+		keyOperatorTasks: {title: "operator", tasks: o.tasks, side: operator, strict: true},
 		keyObject:        {title: "one object a result", results: o.objectResults, tasks: 1, side: newObjectSide()},
-		keyFloor:         {title: "opaque ConfigMaps", results: o.results, tasks: 1, side: newFloorSide()},
-		keyDecode:        {title: "decoding only, nothing stored", results: o.results, tasks: 1, side: newDecodeSide()},
-		keyWebhook:       {title: "webhook alone", results: o.results, tasks: 1, side: newWebhookSide()},
-		keyWebhookTasks:  {title: "webhook alone", results: o.results, tasks: o.tasks, side: newWebhookSide()},
-		keyFloorTasks:    {title: "opaque ConfigMaps", results: o.results, tasks: o.tasks, side: newFloorSide()},
+		keyInline:        {title: "inline list", results: o.inlineResults, tasks: 1, side: newInlineSide(), loads: inlineLoads(o)},
+		keyFloor:         {title: "opaque ConfigMaps", tasks: 1, side: newFloorSide()},
+		keyDecode:        {title: "decoding only", tasks: 1, side: newDecodeSide()},
+		keyWebhook:       {title: "webhook alone, 1 task", tasks: 1, side: newWebhookSide()},
+		keyWebhookTasks:  {title: "webhook alone", tasks: o.tasks, side: newWebhookSide()},
+		keyFloorTasks:    {title: "opaque ConfigMaps", tasks: o.tasks, side: newFloorSide()},
 	}
 	var chosen []contender
 	for _, key := range o.sides {
 		c := all[key]
 		c.key = key
-		c.title += ", 1 task"
+		if c.results == 0 {
+			c.results = o.results
+		}
+		c.warmup = min(o.warmup, c.results/4)
 		if c.tasks > 1 {
-			c.title = fmt.Sprintf("%s, %d tasks", all[key].title, c.tasks)
+			c.title = fmt.Sprintf("%s, %d tasks", c.title, c.tasks)
 		}
 		chosen = append(chosen, c)
 	}

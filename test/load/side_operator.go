@@ -24,14 +24,18 @@ const declareWorkers = 8
 // operatorSide is the operator: one manager with all components, every task declared.
 type operatorSide struct {
 	// args are further arguments of the manager.
-	args    []string
-	manager *local.Manager
+	args     []string
+	manager  *local.Manager
+	statuses *statuses
 }
 
 // start implements side. It returns once every FirmwareUpgrade has been seen, so that the first status writes, which
 // are not the results' cost, are over.
 func (s *operatorSide) start(ctx context.Context, turn *turn) (pid int, address, path string, err error) {
 	if err := declare(ctx, turn); err != nil {
+		return 0, "", "", err
+	}
+	if s.statuses, err = followStatuses(ctx, turn.api, turn.namespace); err != nil {
 		return 0, "", "", err
 	}
 	s.manager, err = local.StartManager(ctx, local.ManagerOptions{
@@ -45,7 +49,7 @@ func (s *operatorSide) start(ctx context.Context, turn *turn) (pid int, address,
 	if err != nil {
 		return 0, "", "", err
 	}
-	err = awaitAll(ctx, turn, func(fwu *v1alpha1.FirmwareUpgrade) string {
+	err = s.statuses.await(ctx, func(fwu *v1alpha1.FirmwareUpgrade) string {
 		if fwu.Status.ObservedGeneration != fwu.Generation {
 			return "has no status"
 		}
@@ -76,7 +80,7 @@ func declare(ctx context.Context, turn *turn) error {
 	return group.Wait()
 }
 
-// settle implements side: it returns when every status says what was pushed.
+// settle implements side: it returns when every status says what was pushed, all of which was answered 200.
 func (s *operatorSide) settle(ctx context.Context, turn *turn) error {
 	want := map[string]v1alpha1.DeviceCounts{}
 	for _, task := range turn.plan.Counts(nil) {
@@ -85,7 +89,7 @@ func (s *operatorSide) settle(ctx context.Context, turn *turn) error {
 			InProgress: task.InProgress, Pending: task.Pending, Recovered: task.Recovered,
 		}
 	}
-	return awaitAll(ctx, turn, func(fwu *v1alpha1.FirmwareUpgrade) string {
+	return s.statuses.await(ctx, func(fwu *v1alpha1.FirmwareUpgrade) string {
 		reasons := int64(0)
 		for _, r := range fwu.Status.Reasons {
 			reasons += r.Count
@@ -97,6 +101,9 @@ func (s *operatorSide) settle(ctx context.Context, turn *turn) error {
 		return ""
 	})
 }
+
+// sightings implements side.
+func (s *operatorSide) sightings() []sighting { return s.statuses.sightings() }
 
 // stored implements side.
 func (s *operatorSide) stored(ctx context.Context, turn *turn) ([]upgrade.Result, bool, error) {
@@ -110,6 +117,10 @@ func (s *operatorSide) stop(ctx context.Context, turn *turn) error {
 	if s.manager != nil {
 		errs = append(errs, s.manager.Stop(ctx))
 		s.manager = nil
+	}
+	if s.statuses != nil {
+		s.statuses.stop()
+		s.statuses = nil
 	}
 	err := turn.api.DeleteAllOf(ctx, &v1alpha1.FirmwareUpgrade{}, client.InNamespace(turn.namespace))
 	if err != nil {

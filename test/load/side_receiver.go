@@ -65,6 +65,9 @@ func (s *receiverSide) start(ctx context.Context, turn *turn) (pid int, address,
 // settle implements side: nothing follows.
 func (s *receiverSide) settle(context.Context, *turn) error { return nil }
 
+// sightings implements side: there are no statuses.
+func (s *receiverSide) sightings() []sighting { return nil }
+
 // stored implements side.
 func (s *receiverSide) stored(ctx context.Context, turn *turn) ([]upgrade.Result, bool, error) {
 	return s.read(ctx, turn)

@@ -102,19 +102,27 @@ func pushedResults(plan *platform.Plan) ([]upgrade.Result, error) {
 	return results, nil
 }
 
-// compareStored returns an error unless what is stored is what was pushed, field by field except for the time of
-// arrival. A result that stands in several slices counts once: compaction creates the merged slice before it deletes
-// what it was merged from.
-func compareStored(pushed, stored []upgrade.Result) error {
-	withoutTime := func(results []upgrade.Result) map[upgrade.Result]struct{} {
-		set := make(map[upgrade.Result]struct{}, len(results))
-		for _, r := range results {
-			r.ReceivedAt, r.FailedAt = 0, 0
-			set[r] = struct{}{}
-		}
-		return set
+// compareStored returns an error unless every result that was answered 200 is stored and nothing is that was not pushed,
+// field by field except for the time of arrival. Answers are those to the pushed results, in their order; a result that
+// was pushed but not answered 200 may be stored or not. One that stands in several slices counts once: compaction
+// creates the merged slice before it deletes what it was merged from.
+func compareStored(results []upgrade.Result, answers pushed, stored []upgrade.Result) error {
+	withoutTime := func(r upgrade.Result) upgrade.Result {
+		r.ReceivedAt, r.FailedAt, r.FirstReceivedAt, r.LastReceivedAt = 0, 0, 0, 0
+		return r
 	}
-	want, got := withoutTime(pushed), withoutTime(stored)
+	want, allowed, got := map[upgrade.Result]struct{}{}, map[upgrade.Result]struct{}{}, map[upgrade.Result]struct{}{}
+	for i, r := range results {
+		if answers[i].ok() {
+			want[withoutTime(r)] = struct{}{}
+		}
+		if !answers[i].unsent() {
+			allowed[withoutTime(r)] = struct{}{}
+		}
+	}
+	for _, r := range stored {
+		got[withoutTime(r)] = struct{}{}
+	}
 	missing, unknown := 0, 0
 	for r := range want {
 		if _, ok := got[r]; !ok {
@@ -122,7 +130,7 @@ func compareStored(pushed, stored []upgrade.Result) error {
 		}
 	}
 	for r := range got {
-		if _, ok := want[r]; !ok {
+		if _, ok := allowed[r]; !ok {
 			unknown++
 		}
 	}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -20,15 +21,20 @@ func TestCompareStored(t *testing.T) {
 		}
 		return r
 	}
-	pushed := []upgrade.Result{result("a"), result("b")}
+	results := []upgrade.Result{result("a"), result("b"), result("refused"), result("unsent")}
+	answers := pushed{{status: http.StatusOK}, {status: http.StatusOK}, {status: http.StatusServiceUnavailable}, {status: statusUnsent}}
 	cases := map[string]struct {
 		stored []upgrade.Result
 		want   string // part of the error; empty for none
 	}{
-		"all, in another order":        {stored: []upgrade.Result{result("b"), result("a")}},
-		"received at other times":      {stored: []upgrade.Result{result("a"), result("b", func(r *upgrade.Result) { r.ReceivedAt = 9 })}},
-		"twice, while it is compacted": {stored: []upgrade.Result{result("a"), result("b"), result("a")}},
-		"one is lost":                  {stored: []upgrade.Result{result("a")}, want: "1 are not stored"},
+		"all, in another order":         {stored: []upgrade.Result{result("b"), result("a")}},
+		"received at other times":       {stored: []upgrade.Result{result("a"), result("b", func(r *upgrade.Result) { r.ReceivedAt = 9 })}},
+		"twice, while it is compacted":  {stored: []upgrade.Result{result("a"), result("b"), result("a")}},
+		"one that was not answered 200": {stored: []upgrade.Result{result("a"), result("b"), result("refused")}},
+		"one that never left": {
+			stored: []upgrade.Result{result("a"), result("b"), result("unsent")}, want: "1 are that were not pushed",
+		},
+		"one is lost": {stored: []upgrade.Result{result("a")}, want: "1 are not stored"},
 		"one was never pushed": {
 			stored: []upgrade.Result{result("a"), result("b"), result("c")}, want: "1 are that were not pushed",
 		},
@@ -42,7 +48,7 @@ func TestCompareStored(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			err := compareStored(pushed, c.stored)
+			err := compareStored(results, answers, c.stored)
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("unexpected error: %v", err)

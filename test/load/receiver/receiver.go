@@ -33,6 +33,7 @@ type runner func(ctx context.Context, o *options, config *rest.Config, ready fun
 func ways() map[string]runner {
 	return map[string]runner{
 		WayObject:  runObjects,
+		WayInline:  runInline,
 		WayWebhook: runWebhook,
 		WayFloor:   runFloor,
 		WayDecode:  runDecoding,
