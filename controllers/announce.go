@@ -16,7 +16,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 )
@@ -37,7 +40,12 @@ const maxDelivered = 4096
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
-// announcer creates Events itself: the usual recorders drop or merge what must not be lost.
+// announceWorkers is how many outboxes are delivered at once.
+const announceWorkers = 1
+
+// announcer delivers the outboxes of FirmwareUpgrades: it creates the Events that a stored status says are to be created.
+// It does so itself, as the usual recorders drop or merge what must not be lost; and beside the writing of statuses, as
+// a thousand tasks that begin or end at once would else wait for each other's Events.
 type announcer struct {
 	client  client.Client
 	pace    *pace
@@ -52,6 +60,28 @@ type announcer struct {
 
 func newAnnouncer(c client.Client, p *pace, m *metrics, instance string) *announcer {
 	return &announcer{client: c, pace: p, metrics: m, instance: instance, delivered: map[types.UID]int64{}}
+}
+
+// Reconcile delivers the outbox of a FirmwareUpgrade.
+func (a *announcer) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	fwu := &v1alpha1.FirmwareUpgrade{}
+	if err := a.client.Get(ctx, req.NamespacedName, fwu); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	return ctrl.Result{}, a.deliver(ctx, fwu)
+}
+
+// SetupWithManager watches FirmwareUpgrades that have something in their outbox.
+func (a *announcer) SetupWithManager(mgr ctrl.Manager) error {
+	filled := predicate.NewPredicateFuncs(func(obj client.Object) bool {
+		fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
+		return ok && len(fwu.Status.Events.Pending) > 0
+	})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("announcer").
+		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(filled)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: announceWorkers, CacheSyncTimeout: syncTimeout}).
+		Complete(a)
 }
 
 // deliver creates the Events of a stored outbox. Their names follow from the object and the sequence, so that a

@@ -25,8 +25,10 @@ import (
 const (
 	// statusWindow is how long results gather before a status is written: at most one write a second and task.
 	statusWindow = time.Second
+	// outboxWindow is how long a delivered outbox waits for a status write that has more to tell than that.
+	outboxWindow = 5 * time.Second
 	// workers is how many statuses are computed and written at once.
-	workers = 4
+	workers = 3
 	// syncTimeout bounds how long a new leader may read stored slices before it gives up and another one tries.
 	syncTimeout = 10 * time.Minute
 )
@@ -34,7 +36,8 @@ const (
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=get;list;watch
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades/status,verbs=update
 
-// firmwareUpgradeReconciler writes the status of FirmwareUpgrades and announces what it says. It is the only writer.
+// firmwareUpgradeReconciler writes the status of FirmwareUpgrades, and into it what is to be announced. It is the only
+// writer.
 type firmwareUpgradeReconciler struct {
 	client   client.Client
 	tally    *upgrade.Tally
@@ -46,8 +49,8 @@ type firmwareUpgradeReconciler struct {
 	clock    clock.PassiveClock
 }
 
-// Reconcile delivers what the stored outbox still holds, computes the status, and writes it once if it changed; then
-// it delivers what that write put into the outbox. Where Events can't be created, the status is written all the same.
+// Reconcile computes the status, and writes it once if it changed. An outbox that the announcer has not delivered yet
+// stays as it is; the rest of the status does not wait for that.
 func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
@@ -56,17 +59,14 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	if !fwu.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
-	undelivered := r.announce.deliver(ctx, fwu)
-	wrote, again, err := r.updateStatus(ctx, fwu, undelivered == nil)
+	again, err := r.updateStatus(ctx, fwu)
 	switch {
 	case apierrors.IsConflict(err):
 		return ctrl.Result{RequeueAfter: statusWindow}, nil
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
-	case wrote && undelivered == nil:
-		undelivered = r.announce.deliver(ctx, fwu)
 	}
-	return ctrl.Result{RequeueAfter: r.until(fwu, again)}, undelivered
+	return ctrl.Result{RequeueAfter: r.until(fwu, again)}, nil
 }
 
 // SetupWithManager watches FirmwareUpgrades, their rivals for a task, and the tally.
@@ -86,35 +86,35 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 
 // updateStatus computes the status and, if it tells anything new, writes it into the object and the API server. It
 // may have to wait for its turn: then it computes again, so that what is written is true now.
-func (r *firmwareUpgradeReconciler) updateStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, delivered bool) (wrote bool, again time.Time, err error) {
-	next, again, err := r.nextStatus(ctx, fwu, delivered)
+func (r *firmwareUpgradeReconciler) updateStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (again time.Time, err error) {
+	next, again, err := r.nextStatus(ctx, fwu)
 	if err != nil || !worthWriting(fwu.Status, next) {
-		return false, again, err
+		return again, err
 	}
 	if err := r.pace.awaitStatusWrite(ctx); err != nil {
-		return false, again, err
+		return again, err
 	}
-	next, again, err = r.nextStatus(ctx, fwu, delivered)
+	next, again, err = r.nextStatus(ctx, fwu)
 	if err != nil {
-		return false, again, err
+		return again, err
 	}
 	fwu.Status = next
 	if err := r.pace.write(ctx, func() error { return r.client.Status().Update(ctx, fwu) }); err != nil {
 		r.metrics.statusWriteFailed(err)
-		return false, again, fmt.Errorf("update status: %w", err)
+		return again, fmt.Errorf("update status: %w", err)
 	}
 	r.metrics.statusWrites.Inc()
-	return true, again, nil
+	return again, nil
 }
 
-// nextStatus observes and computes, without writing. Where the stored outbox could not be delivered it stands as it is.
-func (r *firmwareUpgradeReconciler) nextStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, delivered bool) (v1alpha1.FirmwareUpgradeStatus, time.Time, error) {
+// nextStatus observes and computes, without writing.
+func (r *firmwareUpgradeReconciler) nextStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (v1alpha1.FirmwareUpgradeStatus, time.Time, error) {
 	seen, err := r.observe(ctx, fwu)
 	if err != nil {
 		return fwu.Status, time.Time{}, err
 	}
 	next, again := computeStatus(fwu, seen)
-	if !delivered {
+	if !r.announce.done(fwu) {
 		return next, again, nil
 	}
 	events, due := planEvents(fwu, next, seen, r.tally)
@@ -140,10 +140,10 @@ func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.F
 	return seen, nil
 }
 
-// until returns how long to wait for the next reconcile; 0 for ever. An outbox is emptied in the next window.
+// until returns how long to wait for the next reconcile; 0 for ever.
 func (r *firmwareUpgradeReconciler) until(fwu *v1alpha1.FirmwareUpgrade, again time.Time) time.Duration {
 	if len(fwu.Status.Events.Pending) > 0 {
-		return statusWindow
+		again = earliest(again, r.clock.Now().Add(outboxWindow))
 	}
 	if again.IsZero() {
 		return 0

@@ -129,11 +129,14 @@ func runOutbox(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, k *killer) {
 		stored = append(stored, batch...)
 		leader.tally.Add(batch)
 		for range 4 {
-			if _, err := leader.Reconcile(t.Context(), req); err != nil {
-				if !errors.Is(err, errKilled) {
-					t.Fatal(err)
+			for _, reconcile := range []func(context.Context, ctrl.Request) (ctrl.Result, error){leader.Reconcile, leader.announce.Reconcile} {
+				if _, err := reconcile(t.Context(), req); err != nil {
+					if !errors.Is(err, errKilled) {
+						t.Fatal(err)
+					}
+					leader = newReconciler(t, k8s, clock, stored)
+					break
 				}
-				leader = newReconciler(t, k8s, clock, stored)
 			}
 			clock.Step(statusWindow)
 		}

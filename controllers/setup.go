@@ -119,10 +119,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 
 func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retention *retention, pace *pace, m *metrics) error {
 	tally, index, rules := reader.tally, reader.index, retention.rules
+	announcer := newAnnouncer(mgr.GetClient(), pace, m, o.Instance)
 	controllers := []interface{ SetupWithManager(ctrl.Manager) error }{
+		announcer,
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), tally: tally, reader: reader, rules: rules,
-			pace: pace, announce: newAnnouncer(mgr.GetClient(), pace, m, o.Instance),
+			pace: pace, announce: announcer,
 			metrics: m, clock: o.Clock,
 		},
 		&releaseReconciler{

@@ -75,6 +75,7 @@ func (c *committer) run(ctx context.Context) {
 		workers.Go(func() {
 			for batch := c.queue.take(); batch != nil; batch = c.queue.take() {
 				c.commitTaken(ctx, batch)
+				c.queue.written()
 			}
 		})
 	}

@@ -241,7 +241,7 @@ func TestCommitter(t *testing.T) {
 		atLeast, atMost time.Duration
 	}{
 		"one push":             {&scriptedAPI{}, 1, map[string]int{"recorded": 1}, 1, 0, 0, 0},
-		"a burst":              {&scriptedAPI{}, 5000, map[string]int{"recorded": 5000}, 5000, 0, 0, 0},
+		"a burst":              {&scriptedAPI{}, 5000, map[string]int{"recorded": 5000}, 5000, 0, 0, gatherTime},
 		"answer lost":          {&scriptedAPI{script: first(faultUnclear)}, 1, map[string]int{"recorded": 1}, 1, 0, 0, time.Second},
 		"answer never comes":   {&scriptedAPI{script: first(faultUnclearHang)}, 1, map[string]int{"recorded": 1}, 1, 0, attemptTimeout, attemptTimeout + time.Second},
 		"dead peer":            {&scriptedAPI{script: first(faultHang)}, 1, map[string]int{"recorded": 1}, 1, 0, attemptTimeout, attemptTimeout + time.Second},
@@ -251,11 +251,11 @@ func TestCommitter(t *testing.T) {
 		"forbidden for long":   {&scriptedAPI{script: always(faultForbidden)}, 9, map[string]int{"not_stored": 9}, 0, 0, 8 * time.Second, StoreDeadline},
 		"always unclear":       {&scriptedAPI{script: always(faultUnclear)}, 10, map[string]int{"recorded": 10}, 10, 0, 0, time.Second},
 		"never an answer":      {&scriptedAPI{script: always(faultHang)}, 100, map[string]int{"not_stored": 100}, 0, 0, 8 * time.Second, StoreDeadline},
-		"one poisonous of 500": {&scriptedAPI{poison: map[string]bool{device(77): true}}, 500, map[string]int{"recorded": 499, "rejected": 1}, 499, 1, 0, 0},
+		"one poisonous of 500": {&scriptedAPI{poison: map[string]bool{device(77): true}}, 500, map[string]int{"recorded": 499, "rejected": 1}, 499, 1, 0, gatherTime},
 		"all poisonous": {&scriptedAPI{poison: map[string]bool{device(0): true, device(1): true, device(2): true}}, 3,
-			map[string]int{"rejected": 3}, 0, 3, 0, 0},
+			map[string]int{"rejected": 3}, 0, 3, 0, gatherTime},
 		"refused even as rejected": {&scriptedAPI{poison: map[string]bool{device(1): true}, poisonRejected: true}, 4,
-			map[string]int{"recorded": 3, "not_stored": 1}, 3, 0, 0, 0},
+			map[string]int{"recorded": 3, "not_stored": 1}, 3, 0, 0, gatherTime},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -326,6 +326,7 @@ func TestCommitterGathersWhileWriting(t *testing.T) {
 		var waits []func() []answered
 		for i := range commitWorkers {
 			waits = append(waits, c.push(i, 1))
+			time.Sleep(besideTime)
 			synctest.Wait()
 		}
 		waits = append(waits, c.push(commitWorkers, 400))
@@ -342,6 +343,41 @@ func TestCommitterGathersWhileWriting(t *testing.T) {
 		if got := api.calls(); got != commitWorkers+1 {
 			t.Errorf("400 entries that gathered went into %d slices, want 1", got-commitWorkers)
 		}
+	})
+}
+
+// TestCommitterWaitsForOthersOnlyWhereThereAre looks at when pushes are written: a lone sender's at once, those of several
+// senders after gatherTime, and beside a slow write after besideTime, or as soon as many have gathered.
+func TestCommitterWaitsForOthersOnlyWhereThereAre(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		api := &gate{release: release}
+		c := runCommitter(t, api)
+		writes := func(want int, when string) {
+			t.Helper()
+			synctest.Wait()
+			if got := api.calls(); got != want {
+				t.Errorf("%s: %d slices were begun, want %d", when, got, want)
+			}
+		}
+		c.push(0, 1)
+		writes(1, "a lone push")
+		c.push(1, gatherEntries-1)
+		time.Sleep(besideTime - 1)
+		writes(1, "others, shortly after")
+		time.Sleep(1)
+		writes(2, "others, when the first write takes long")
+		c.push(100, gatherEntries)
+		writes(3, "many others at once")
+		c.push(200, 3) // all workers write
+		writes(3, "more than there are workers for")
+		close(release)
+		writes(3, "three that waited when a write ended")
+		time.Sleep(gatherTime)
+		writes(4, "the same, after a moment")
+		time.Sleep(time.Second)
+		c.push(300, 1)
+		writes(5, "a lone push again")
 	})
 }
 
@@ -428,6 +464,7 @@ func TestCommitterRefusesWhenFull(t *testing.T) {
 		c := runCommitter(t, &gate{release: release})
 		for i := range commitWorkers {
 			c.push(i, 1)
+			time.Sleep(besideTime)
 			synctest.Wait()
 		}
 		waiting := c.push(0, maxQueueEntries)

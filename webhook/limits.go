@@ -40,6 +40,12 @@ const (
 	maxQueueEntries = 10000
 	// commitWorkers is how many slices are written at a time. While they are, arrivals gather into the next one.
 	commitWorkers = 3
+	// gatherEntries is how many waiting entries are written at once. A write costs the API server some three
+	// milliseconds of a processor, whatever is in it: fewer wait for others, gatherTime at most where several senders push
+	// at once, and besideTime while another slice is being written.
+	gatherEntries = 64
+	gatherTime    = 5 * time.Millisecond
+	besideTime    = 50 * time.Millisecond
 	// maxBatchEntries is how many entries go into a slice; below v1alpha1.MaxSliceTasks, as each may be of another task.
 	maxBatchEntries = 2000
 	// maxBatchRejected is how many of them may be rejected notifications (the bound of spec.rejected is 1,024).

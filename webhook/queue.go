@@ -6,6 +6,7 @@ package webhook
 import (
 	"slices"
 	"sync"
+	"time"
 )
 
 // queue holds the entries that gather while slices are being written. It is bounded: a full queue refuses.
@@ -14,6 +15,12 @@ type queue struct {
 	nonIdle *sync.Cond
 	entries []*entry
 	closed  bool
+	// writing is how many batches were taken and are not written yet.
+	writing int
+	// busy says that entries waited when the last write ended: there is more than one sender.
+	busy bool
+	// alarm wakes those that wait.
+	alarm *time.Timer
 	// length is told how many entries wait whenever that changes.
 	length func(int)
 }
@@ -21,6 +28,12 @@ type queue struct {
 func newQueue(length func(int)) *queue {
 	q := &queue{length: length}
 	q.nonIdle = sync.NewCond(&q.mu)
+	q.alarm = time.AfterFunc(time.Hour, func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.nonIdle.Broadcast()
+	})
+	q.alarm.Stop()
 	return q
 }
 
@@ -37,22 +50,53 @@ func (q *queue) push(e *entry) bool {
 	return true
 }
 
-// take waits for entries and returns those that may go into one slice, the oldest first; nil once the queue is closed
-// and empty.
+// take waits until it is worth to write a slice and returns the entries that may go into it, the oldest first; nil once
+// the queue is closed and empty. Who takes a batch calls written when it is done.
 func (q *queue) take() []*entry {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.entries) == 0 {
-		if q.closed {
+	for !q.isDue() {
+		if q.closed && len(q.entries) == 0 {
 			return nil
+		}
+		if len(q.entries) > 0 {
+			q.alarm.Reset(q.patience() - time.Since(q.entries[0].arrived))
 		}
 		q.nonIdle.Wait()
 	}
+	q.writing++
 	n := countBatch(q.entries)
 	batch := slices.Clone(q.entries[:n])
 	q.entries = slices.Delete(q.entries, 0, n)
 	q.length(len(q.entries))
 	return batch
+}
+
+// isDue says whether it is worth to write a slice: many entries have gathered, or the oldest has waited for patience.
+func (q *queue) isDue() bool {
+	return len(q.entries) > 0 &&
+		(q.closed || len(q.entries) >= gatherEntries || time.Since(q.entries[0].arrived) >= q.patience())
+}
+
+// patience is how long an entry waits for others. A lone push does not: it is stored at once.
+func (q *queue) patience() time.Duration {
+	switch {
+	case q.writing > 0:
+		return besideTime
+	case q.busy:
+		return gatherTime
+	default:
+		return 0
+	}
+}
+
+// written tells that a batch that was taken is written, or given up.
+func (q *queue) written() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.writing--
+	q.busy = len(q.entries) > 0
+	q.nonIdle.Broadcast()
 }
 
 // putBack returns entries that didn't fit into the slice after all; they are the next to be taken. They may exceed the

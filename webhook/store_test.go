@@ -123,9 +123,9 @@ func TestStoreOnTheAPIServer(t *testing.T) {
 		// reason is how the error is counted.
 		reason string
 	}{
-		"the same name":     {s, body("r-first", nil), writeStored, "other"},
-		"no rows":           {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tables[0].Rows = "" }), writeRefused, "refused"},
-		"an unknown state":  {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tables[0].State = "Odd" }), writeRefused, "refused"},
+		"the same name":    {s, body("r-first", nil), writeStored, "other"},
+		"no rows":          {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tables[0].Rows = "" }), writeRefused, "refused"},
+		"an unknown state": {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tables[0].State = "Odd" }), writeRefused, "refused"},
 		"a long text": {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) {
 			spec.Tables[0].StatusDesc = strings.Repeat("x", 1025)
 		}), writeRefused, "refused"},
