@@ -109,11 +109,11 @@ ifneq ($(strip $(BENCH_PLOTS)),)
 	@$(BIN)/plot --report=$(BENCH_REPORT) --out=$(BENCH_PLOTS)
 endif
 
-# For example: make bench-scale BENCH_ARGS="--parts=trickle --trickle-seconds=900"; see `bin/bench-scale --help`.
+# For example: make bench-scale BENCH_ARGS="--parts=trickle --trickle-seconds=900"; see `bin/bench scale --help`.
 .PHONY: bench-scale
 bench-scale: $(CONTROLPLANE_BINARIES) build ## Measure what many results, many tasks and single results cost, some 15 minutes (BENCH_ARGS=…).
-	go build -o $(BIN)/bench-scale ./test/scale
-	@exec $(BIN)/bench-scale $(BENCH_ARGS)
+	go build -o $(BIN)/bench ./test/load
+	@exec $(BIN)/bench scale $(BENCH_ARGS)
 
 .PHONY: verify
 verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(CONTROLPLANE)/kubectl ## Check that what is committed is generated, formatted, linted and tidy.

@@ -41,7 +41,7 @@ const maxDelivered = 4096
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
 // announceWorkers is how many outboxes are delivered at once.
-const announceWorkers = 1
+const announceWorkers = 2
 
 // announcer delivers the outboxes of FirmwareUpgrades: it creates the Events that a stored status says are to be created.
 // It does so itself, as the usual recorders drop or merge what must not be lost; and beside the writing of statuses, as

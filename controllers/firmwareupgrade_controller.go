@@ -28,7 +28,7 @@ const (
 	// outboxWindow is how long a delivered outbox waits for a status write that has more to tell than that.
 	outboxWindow = 5 * time.Second
 	// workers is how many statuses are computed and written at once.
-	workers = 3
+	workers = 4
 	// syncTimeout bounds how long a new leader may read stored slices before it gives up and another one tries.
 	syncTimeout = 10 * time.Minute
 )
@@ -66,7 +66,8 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	return ctrl.Result{RequeueAfter: r.until(fwu, again)}, nil
+	// What nobody waits for, such as emptying the outbox, comes after what results have changed.
+	return ctrl.Result{RequeueAfter: r.until(fwu, again), Priority: new(handler.LowPriority)}, nil
 }
 
 // SetupWithManager watches FirmwareUpgrades, their rivals for a task, and the tally.

@@ -6,14 +6,23 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/time/rate"
 	"k8s.io/utils/clock"
 )
 
+const (
+	// busyWrite is how long a write takes that is followed by a rest as long as itself. Quicker ones are followed by
+	// shorter rests in proportion, slower ones by longer rests.
+	busyWrite = 10 * time.Millisecond
+	// maxRests is how many times as long as its write a rest may be.
+	maxRests = 8
+)
+
 // pace keeps what the leader tells about results from being in the way of storing them. There is a limit of status
-// writes a second; and whoever writes rests afterwards for as long as the write took, so that an API server that is
-// busy, and answers later, is asked less often.
+// writes a second; and whoever writes rests afterwards, the longer the slower the write was, so that an API server that
+// is busy, and answers later, is asked less often.
 type pace struct {
 	statusWrites *rate.Limiter
 	clock        clock.Clock
@@ -35,13 +44,18 @@ func (p *pace) awaitStatusWrite(ctx context.Context) error {
 func (p *pace) write(ctx context.Context, write func() error) error {
 	started := p.clock.Now()
 	err := write()
-	if took := p.clock.Since(started); took > 0 {
-		rest := p.clock.NewTimer(took)
-		defer rest.Stop()
+	if rest := restAfter(p.clock.Since(started)); rest > 0 {
+		timer := p.clock.NewTimer(rest)
+		defer timer.Stop()
 		select {
-		case <-rest.C():
+		case <-timer.C():
 		case <-ctx.Done():
 		}
 	}
 	return err
+}
+
+// restAfter returns how long to rest after a write that took so long.
+func restAfter(took time.Duration) time.Duration {
+	return time.Duration(float64(took) * min(maxRests, float64(took)/float64(busyWrite)))
 }

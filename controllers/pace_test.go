@@ -13,13 +13,27 @@ import (
 	"fwupgrade.io/operator/test/harness"
 )
 
-// A writer rests for as long as its write took, which is how it notices that the API server is busy.
-func TestWritersRestAsLongAsTheyWrote(t *testing.T) {
+func TestRestAfter(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0:             0,
+		busyWrite / 4: busyWrite / 16,
+		busyWrite:     busyWrite,
+		2 * busyWrite: 4 * busyWrite,
+		time.Minute:   maxRests * time.Minute,
+	} {
+		if got := restAfter(took); got != want {
+			t.Errorf("after a write of %s: want %s, got %s", took, want, got)
+		}
+	}
+}
+
+// A writer rests after a slow write, which is how it notices that the API server is busy.
+func TestWritersRest(t *testing.T) {
 	clock := clocktesting.NewFakeClock(first)
 	p := newPace(1000, clock)
 	done := make(chan error)
 	go func() {
-		done <- p.write(t.Context(), func() error { clock.Step(3 * time.Second); return errKilled })
+		done <- p.write(t.Context(), func() error { clock.Step(busyWrite); return errKilled })
 	}()
 	harness.Eventually(t, func() string {
 		if !clock.HasWaiters() {
@@ -27,10 +41,10 @@ func TestWritersRestAsLongAsTheyWrote(t *testing.T) {
 		}
 		return ""
 	})
-	clock.Step(3*time.Second - 1)
+	clock.Step(busyWrite - 1)
 	select {
-	case <-done:
-		t.Error("the writer rested for less than its write took")
+	case err := <-done:
+		t.Errorf("the writer rested for too short: %v", err)
 	default:
 	}
 	clock.Step(1)

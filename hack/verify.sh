@@ -48,7 +48,7 @@ check "format" formatted
 check "license headers" headers
 check "go vet" go vet ./...
 check "linters" bin/tools/golangci-lint run ./...
-for module in . hack/controlplane hack/tools; do
+for module in . hack/controlplane hack/plot hack/tools; do
 	check "go mod tidy in $module" tidy "$module"
 done
 for folder in config/default config/samples; do

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/utils/clock"
 	"pgregory.net/rapid"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -91,7 +92,7 @@ func TestTypicalBatchFillsASlice(t *testing.T) {
 
 func TestQueueKeepsOrderAndBounds(t *testing.T) {
 	var length int
-	q := newQueue(func(n int) { length = n })
+	q := newQueue(clock.RealClock{}, func(n int) { length = n })
 	for i := range maxQueueEntries {
 		if !q.push(deviceEntry(i)) {
 			t.Fatalf("refused entry %d", i)
@@ -127,7 +128,7 @@ func TestQueueKeepsOrderAndBounds(t *testing.T) {
 }
 
 func TestQueueBoundsRejectedInABatch(t *testing.T) {
-	q := newQueue(func(int) {})
+	q := newQueue(clock.RealClock{}, func(int) {})
 	for range maxBatchRejected + 1 {
 		q.push(newRejectedEntry(time.Unix(1, 0), "x", nil))
 	}

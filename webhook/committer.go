@@ -34,16 +34,16 @@ import (
 type committer struct {
 	queue   *queue
 	store   creator
-	clock   clock.Clock
+	clock   clock.WithDelayedExecution
 	log     logr.Logger
 	metrics *metrics
 	// failing is whether the last attempt of any worker failed, to log when that changes and not each time.
 	failing atomic.Bool
 }
 
-func newCommitter(store creator, clk clock.Clock, log logr.Logger, m *metrics) *committer {
+func newCommitter(store creator, clk clock.WithDelayedExecution, log logr.Logger, m *metrics) *committer {
 	return &committer{
-		queue:   newQueue(func(n int) { m.queueEntries.Set(float64(n)) }),
+		queue:   newQueue(clk, func(n int) { m.queueEntries.Set(float64(n)) }),
 		store:   store,
 		clock:   clk,
 		log:     log,

@@ -44,7 +44,7 @@ const (
 	// milliseconds of a processor, whatever is in it: fewer wait for others, gatherTime at most where several senders push
 	// at once, and besideTime while another slice is being written.
 	gatherEntries = 64
-	gatherTime    = 5 * time.Millisecond
+	gatherTime    = 20 * time.Millisecond
 	besideTime    = 50 * time.Millisecond
 	// maxBatchEntries is how many entries go into a slice; below v1alpha1.MaxSliceTasks, as each may be of another task.
 	maxBatchEntries = 2000

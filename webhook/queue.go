@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"k8s.io/utils/clock"
 )
 
 // queue holds the entries that gather while slices are being written. It is bounded: a full queue refuses.
@@ -20,15 +22,16 @@ type queue struct {
 	// busy says that entries waited when the last write ended: there is more than one sender.
 	busy bool
 	// alarm wakes those that wait.
-	alarm *time.Timer
+	alarm clock.Timer
+	clock clock.PassiveClock
 	// length is told how many entries wait whenever that changes.
 	length func(int)
 }
 
-func newQueue(length func(int)) *queue {
-	q := &queue{length: length}
+func newQueue(clk clock.WithDelayedExecution, length func(int)) *queue {
+	q := &queue{clock: clk, length: length}
 	q.nonIdle = sync.NewCond(&q.mu)
-	q.alarm = time.AfterFunc(time.Hour, func() {
+	q.alarm = clk.AfterFunc(time.Hour, func() {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		q.nonIdle.Broadcast()
@@ -60,7 +63,7 @@ func (q *queue) take() []*entry {
 			return nil
 		}
 		if len(q.entries) > 0 {
-			q.alarm.Reset(q.patience() - time.Since(q.entries[0].arrived))
+			q.alarm.Reset(q.patience() - q.clock.Since(q.entries[0].arrived))
 		}
 		q.nonIdle.Wait()
 	}
@@ -75,7 +78,7 @@ func (q *queue) take() []*entry {
 // isDue says whether it is worth to write a slice: many entries have gathered, or the oldest has waited for patience.
 func (q *queue) isDue() bool {
 	return len(q.entries) > 0 &&
-		(q.closed || len(q.entries) >= gatherEntries || time.Since(q.entries[0].arrived) >= q.patience())
+		(q.closed || len(q.entries) >= gatherEntries || q.clock.Since(q.entries[0].arrived) >= q.patience())
 }
 
 // patience is how long an entry waits for others. A lone push does not: it is stored at once.

@@ -73,6 +73,7 @@ func (r *Result) Normalize() {
 	}
 }
 
+//nolint:gochecknoglobals // Never changed, and costly to make.
 var lineFeeds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 // received is the span of all of the device's notifications that went into the result.

@@ -99,7 +99,7 @@ func compareForPacking(a, b *Result) int {
 	}
 	for i := range columns {
 		c := &columns[i]
-		order := 0
+		var order int
 		if c.text != nil {
 			order = strings.Compare(*c.text(a), *c.text(b))
 		} else {

@@ -29,6 +29,8 @@ type column struct {
 }
 
 // columns are all there are, in their order from left to right.
+//
+//nolint:gochecknoglobals // A constant table.
 var columns = []column{
 	{
 		name: "operationId", required: true,
