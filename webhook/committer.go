@@ -20,8 +20,8 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-// committer stores entries by group commit: while commitWorkers slices are being written, what arrives gathers into
-// the next one. There is no timer, so a lone push is stored at once and a burst hundreds at a time.
+// committer stores entries by group commit: while slices are being written, what arrives gathers into the next one. A
+// lone push is stored at once and a burst hundreds at a time: the queue says when a slice is worth writing.
 //
 // The way of a batch:
 //  1. A worker takes what has gathered and packs as much of it as a slice may hold.

@@ -1,0 +1,52 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestScale takes a tiny turn of the parts that no other test takes. It looks at no speed: only that every status comes
+// right, which the parts check, and that everything is reported.
+func TestScale(t *testing.T) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("KUBEBUILDER_ASSETS is not set: run `make test`, which builds the control plane")
+	}
+	path := filepath.Join(t.TempDir(), "scale.json")
+	err := runScale(t.Context(), []string{
+		"--parts=trickle,restart", "--tasks=1,3", "--trickle-rate=20", "--trickle-seconds=1", "--stored=3000", "--mixed=150",
+		"--connections=4", "--json=" + path,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r scaleReport
+	if err := json.Unmarshal(content, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Turns) != 2 || r.Turns[0].Tasks != 1 || r.Turns[1].Tasks != 3 || r.Turns[0].Cores["kube-apiserver"] <= 0 {
+		t.Errorf("turns: %+v", r.Turns)
+	}
+	if r.Restart == nil || r.Restart.Stored != 3151 || r.Restart.First.Seconds <= 0 || r.Restart.Again.RSS < 1<<20 {
+		t.Errorf("restart: %+v", r.Restart)
+	} else if perResult := float64(r.Restart.SliceBytes) / 3151; perResult < 50 || perResult > 200 {
+		t.Errorf("%.0f bytes a result", perResult)
+	}
+}
+
+func TestScaleOptions(t *testing.T) {
+	for _, wrong := range []string{"--parts=grwoth", "--tasks=1001", "--stored=0", "--colour=red"} {
+		if err := runScale(t.Context(), []string{wrong}); err == nil || !strings.Contains(err.Error(), wrong[2:6]) {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+}
