@@ -95,9 +95,6 @@ func (b *bench) measureRestart(ctx context.Context, sorted, mixed int) (_ *resta
 	if err := b.seed(ctx, t, results[:sorted], results[sorted:sorted+mixed]); err != nil {
 		return nil, err
 	}
-	if err := declare(ctx, t); err != nil {
-		return nil, err
-	}
 	fmt.Fprintf(b.log, "restart: stored %d results\n", sorted+mixed)
 
 	r := &restart{Stored: sorted + mixed + 1, Mixed: mixed}

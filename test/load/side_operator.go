@@ -71,7 +71,8 @@ func declare(ctx context.Context, turn *turn) error {
 					TargetVersion: turn.plan.Options().TargetVersion,
 				},
 			}
-			if err := turn.api.Create(ctx, fwu); err != nil {
+			// A side that starts again finds it.
+			if err := client.IgnoreAlreadyExists(turn.api.Create(ctx, fwu)); err != nil {
 				return fmt.Errorf("declare a task: %w", err)
 			}
 			return nil
