@@ -66,8 +66,11 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	case err != nil:
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	// What nobody waits for, such as emptying the outbox, comes after what results have changed.
-	return ctrl.Result{RequeueAfter: r.until(fwu, again), Priority: new(handler.LowPriority)}, nil
+	priority := 0
+	if again.IsZero() { // nobody waits for the outbox to be emptied: that comes after what results or deadlines change
+		priority = handler.LowPriority
+	}
+	return ctrl.Result{RequeueAfter: r.until(fwu, again), Priority: &priority}, nil
 }
 
 // SetupWithManager watches FirmwareUpgrades, their rivals for a task, and the tally.
