@@ -34,7 +34,7 @@ const (
 )
 
 // compaction turns many small slices into few large ones. What it does changes no status: a result that is stored twice
-// for a while joins to itself. It rests after each write for as long as that took: see pace.
+// for a while joins to itself. It rests after each write: see pace.
 type compaction struct {
 	index    *sliceIndex
 	rewriter *rewriter

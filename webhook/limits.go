@@ -46,7 +46,7 @@ const (
 	gatherEntries = 64
 	gatherTime    = 20 * time.Millisecond
 	besideTime    = 50 * time.Millisecond
-	// maxBatchEntries is how many entries go into a slice; below v1alpha1.MaxSliceTasks, as each may be of another task.
+	// maxBatchEntries is how many entries go into a slice.
 	maxBatchEntries = 2000
 	// maxBatchRejected is how many of them may be rejected notifications (the bound of spec.rejected is 1,024).
 	maxBatchRejected = 1000

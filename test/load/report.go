@@ -138,11 +138,14 @@ func (r *report) ratios(loadKey, a, b string) []float64 {
 }
 
 // writeFile writes the report as JSON; without a path it does nothing.
-func (r *report) writeFile(path string) error {
+func (r *report) writeFile(path string) error { return writeJSON(path, r) }
+
+// writeJSON writes a report as JSON; without a path it does nothing.
+func writeJSON(path string, report any) error {
 	if path == "" {
 		return nil
 	}
-	content, err := json.MarshalIndent(r, "", "  ")
+	content, err := json.MarshalIndent(report, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the report: %w", err)
 	}

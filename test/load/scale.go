@@ -5,7 +5,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -193,15 +192,5 @@ func (r *scaleReport) write(w io.Writer, path string) error {
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)
 	}
-	if path == "" {
-		return nil
-	}
-	content, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the report: %w", err)
-	}
-	if err := os.WriteFile(path, append(content, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write the report: %w", err)
-	}
-	return nil
+	return writeJSON(path, r)
 }
