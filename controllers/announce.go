@@ -41,7 +41,7 @@ const maxDelivered = 4096
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
 // announceWorkers is how many outboxes are delivered at once.
-const announceWorkers = 2
+const announceWorkers = 1
 
 // announcer delivers the outboxes of FirmwareUpgrades: it creates the Events that a stored status says are to be created.
 // It does so itself, as the usual recorders drop or merge what must not be lost; and beside the writing of statuses, as
@@ -92,6 +92,9 @@ func (a *announcer) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) 
 	}
 	first := fwu.Status.Events.Sequence - int64(len(fwu.Status.Events.Pending)) + 1
 	for i, p := range fwu.Status.Events.Pending {
+		if err := a.pace.awaitEvent(ctx); err != nil {
+			return err
+		}
 		event := newEvent(fwu, first+int64(i), p, a.instance)
 		err := a.pace.write(ctx, func() error { return a.client.Create(ctx, event) })
 		switch {

@@ -23,9 +23,8 @@ import (
 )
 
 const (
-	// statusWindow is how long results gather before a status is written: at most one write a second and task.
-	statusWindow = time.Second
-	// outboxWindow is how long a delivered outbox waits for a status write that has more to tell than that.
+	// outboxWindow is how much longer than results a delivered outbox waits for a status write: until then one that has
+	// more to tell may have come.
 	outboxWindow = 5 * time.Second
 	// workers is how many statuses are computed and written at once.
 	workers = 4
@@ -43,6 +42,7 @@ type firmwareUpgradeReconciler struct {
 	tally    *upgrade.Tally
 	reader   *SliceReader
 	rules    tenancy
+	windows  *windows[reconcile.Request]
 	pace     *pace
 	announce *announcer
 	metrics  *metrics
@@ -52,10 +52,12 @@ type firmwareUpgradeReconciler struct {
 // Reconcile computes the status, and writes it once if it changed. An outbox that the announcer has not delivered yet
 // stays as it is; the rest of the status does not wait for that.
 func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	r.windows.taken(req)
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	r.windows.close(fwu.Spec.OperationID)
 	if !fwu.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, nil
 	}
@@ -81,7 +83,7 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("firmwareupgrade").
 		For(&v1alpha1.FirmwareUpgrade{}, specOrMetadata).
 		Watches(&v1alpha1.FirmwareUpgrade{}, handler.EnqueueRequestsFromMapFunc(r.rivals), specOrMetadata).
-		WatchesRawSource(&tallySource[reconcile.Request]{reader: r.reader, requests: r.claimants}).
+		WatchesRawSource(&tallySource[reconcile.Request]{reader: r.reader, requests: r.claimants, windows: r.windows}).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: workers, CacheSyncTimeout: syncTimeout,
 		}).
@@ -147,7 +149,7 @@ func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.F
 // until returns how long to wait for the next reconcile; 0 for ever.
 func (r *firmwareUpgradeReconciler) until(fwu *v1alpha1.FirmwareUpgrade, again time.Time) time.Duration {
 	if len(fwu.Status.Events.Pending) > 0 {
-		again = earliest(again, r.clock.Now().Add(outboxWindow))
+		again = earliest(again, r.clock.Now().Add(r.windows.current()+outboxWindow))
 	}
 	if again.IsZero() {
 		return 0

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"fwupgrade.io/operator/test/harness"
@@ -15,15 +16,39 @@ import (
 
 func TestRestAfter(t *testing.T) {
 	for took, want := range map[time.Duration]time.Duration{
-		0:             0,
-		busyWrite / 4: busyWrite / 16,
-		busyWrite:     busyWrite,
-		2 * busyWrite: 4 * busyWrite,
-		time.Minute:   maxRests * time.Minute,
+		0:              0,
+		busyWrite / 4:  busyWrite / 16,
+		busyWrite:      busyWrite,
+		2 * busyWrite:  4 * busyWrite,
+		10 * busyWrite: 10 * maxRests * busyWrite,
+		time.Minute:    maxRest,
 	} {
 		if got := restAfter(took); got != want {
 			t.Errorf("after a write of %s: want %s, got %s", took, want, got)
 		}
+	}
+}
+
+// TestStatusLimit has fewer statuses written when results come faster than a platform pushes them, and as many as before
+// once they don't.
+func TestStatusLimit(t *testing.T) {
+	clock := clocktesting.NewFakeClock(first)
+	p := newPace(150, clock)
+	for i, step := range []struct {
+		results int
+		want    rate.Limit
+	}{{800, 150}, {1000, 150}, {3000, 50}, {1_000_000, minStatusWrites}, {0, 150}} {
+		p.received(step.results)
+		clock.Step(time.Second)
+		if err := p.awaitStatusWrite(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.statusWrites.Limit(); got != step.want {
+			t.Errorf("step %d: after %d results a second %v statuses may be written, want %v", i, step.results, got, step.want)
+		}
+	}
+	if got := statusLimit(10, 1e6); got != 10 {
+		t.Errorf("the least limit is %v, above the flag's 10", got)
 	}
 }
 

@@ -41,11 +41,15 @@ type placeholderReconciler struct {
 	reader *SliceReader
 	index  *sliceIndex
 	rules  tenancy
-	clock  clock.PassiveClock
+	// windows keep a task that reports all the time from being looked at each time.
+	windows *windows[upgrade.Task]
+	clock   clock.PassiveClock
 }
 
 // Reconcile looks at one task.
 func (r *placeholderReconciler) Reconcile(ctx context.Context, task upgrade.Task) (ctrl.Result, error) {
+	r.windows.taken(task)
+	r.windows.close(task.OperationID)
 	same, err := sameOperation(ctx, r.client, task.OperationID)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -83,9 +87,11 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return builder.TypedControllerManagedBy[upgrade.Task](mgr).
 		Named("placeholder").
 		Watches(&v1alpha1.FirmwareUpgrade{}, toTasks).
-		WatchesRawSource(&tallySource[upgrade.Task]{reader: r.reader, requests: func(_ context.Context, t upgrade.Task) []upgrade.Task {
-			return []upgrade.Task{t}
-		}}).
+		WatchesRawSource(&tallySource[upgrade.Task]{
+			reader:   r.reader,
+			windows:  r.windows,
+			requests: func(_ context.Context, t upgrade.Task) []upgrade.Task { return []upgrade.Task{t} },
+		}).
 		WithOptions(controller.TypedOptions[upgrade.Task]{CacheSyncTimeout: syncTimeout}).
 		Complete(reconcile.TypedFunc[upgrade.Task](r.Reconcile))
 }

@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/upgrade"
@@ -98,6 +99,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	pace := newPace(o.MaxStatusWritesPerSecond, o.Clock)
+	reader.received = pace.received
 	rewriter := &rewriter{client: direct, namespace: o.Namespace, index: index, pace: pace, metrics: m}
 	retention := &retention{
 		client: mgr.GetClient(), tally: tally, index: index, rules: rules, rewriter: rewriter,
@@ -124,7 +126,7 @@ func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retentio
 		announcer,
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), tally: tally, reader: reader, rules: rules,
-			pace: pace, announce: announcer,
+			windows: newWindows[reconcile.Request](), pace: pace, announce: announcer,
 			metrics: m, clock: o.Clock,
 		},
 		&releaseReconciler{
@@ -134,7 +136,8 @@ func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retentio
 	}
 	if o.Undeclared == UndeclaredAdopt {
 		controllers = append(controllers, &placeholderReconciler{
-			client: mgr.GetClient(), tally: tally, reader: reader, index: index, rules: rules, clock: o.Clock,
+			client: mgr.GetClient(), tally: tally, reader: reader, index: index, rules: rules,
+			windows: newWindows[upgrade.Task](), clock: o.Clock,
 		})
 	}
 	for _, c := range controllers {

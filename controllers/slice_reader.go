@@ -28,6 +28,8 @@ type SliceReader struct {
 	namespace string
 	tally     *upgrade.Tally
 	index     *sliceIndex
+	// received is called with how many results a slice had that told something new; may be nil. Set once, before Start.
+	received func(results int)
 
 	synced   chan struct{}
 	syncOnce sync.Once
@@ -120,7 +122,11 @@ func (r *SliceReader) take(slice *v1alpha1.FirmwareUpgradeResultSlice) *storedSl
 	select {
 	case <-r.synced:
 		r.index.add(stored)
-		r.publish(r.tally.Add(results))
+		changed := r.tally.Add(results)
+		if len(changed) > 0 && r.received != nil {
+			r.received(len(results))
+		}
+		r.publish(changed)
 	default: // everything is published in the end
 		r.index.put(stored)
 		r.tally.Add(results)

@@ -107,9 +107,7 @@ func (c *committer) commit(ctx context.Context, entries []*entry, spec *v1alpha1
 	result, err := c.write(ctx, spec, deadline)
 	switch {
 	case result == writeStored:
-		for _, e := range entries {
-			e.done <- e.stored()
-		}
+		c.answer(entries, (*entry).stored)
 	case result == writeUnclear || !c.clock.Now().Before(deadline):
 		c.giveUp(entries)
 	case len(entries) > 1:
@@ -128,8 +126,14 @@ func (c *committer) commit(ctx context.Context, entries []*entry, spec *v1alpha1
 }
 
 func (c *committer) giveUp(entries []*entry) {
+	c.answer(entries, func(*entry) outcome { return outcome{answer: answerNotStored} })
+}
+
+// answer gives entries their outcomes.
+func (c *committer) answer(entries []*entry, outcomeOf func(*entry) outcome) {
+	c.queue.answering(len(entries))
 	for _, e := range entries {
-		e.done <- outcome{answer: answerNotStored}
+		e.done <- outcomeOf(e)
 	}
 }
 

@@ -347,7 +347,8 @@ func TestCommitterGathersWhileWriting(t *testing.T) {
 }
 
 // TestCommitterWaitsForOthersOnlyWhereThereAre looks at when pushes are written: a lone sender's at once, those of several
-// senders after gatherTime, and beside a slow write after besideTime, or as soon as many have gathered.
+// senders when as many have come as before or after gatherTime, and beside a slow write after besideTime, or as soon as
+// many have gathered.
 func TestCommitterWaitsForOthersOnlyWhereThereAre(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -369,16 +370,91 @@ func TestCommitterWaitsForOthersOnlyWhereThereAre(t *testing.T) {
 		writes(2, "others, when the first write takes long")
 		c.push(100, gatherEntries)
 		writes(3, "many others at once")
-		c.push(200, 3) // all workers write
+		c.push(300, 3) // all workers write
 		writes(3, "more than there are workers for")
 		close(release)
 		writes(3, "three that waited when a write ended")
 		time.Sleep(gatherTime)
 		writes(4, "the same, after a moment")
-		time.Sleep(time.Second)
-		c.push(300, 1)
-		writes(5, "a lone push again")
 	})
+}
+
+// pushAlone has a lone sender push n times, again as soon as it was answered and has slept for pause, and returns how
+// long the slowest answer took.
+func (r *running) pushAlone(from, n int, pause time.Duration) (slowest time.Duration) {
+	for i := range n {
+		slowest = max(slowest, r.push(from+i, 1)()[0].after)
+		time.Sleep(pause)
+	}
+	return slowest
+}
+
+// TestCommitterLearnsHowManyPushTogether has senders come and go.
+func TestCommitterLearnsHowManyPushTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const write = 5 * time.Millisecond
+		api := &slowAPI{takes: write}
+		c := runCommitter(t, api)
+		if slowest := c.pushAlone(0, probeEvery-1, 0); slowest != write {
+			t.Errorf("a lone sender waited %s for a write of %s", slowest, write)
+		}
+		// Five senders that each push again when they were answered: once it is known how many they are, none waits
+		// for more.
+		var senders sync.WaitGroup
+		for n := range 5 {
+			senders.Go(func() {
+				c.pushAlone(1000*(n+1), 20, 0)
+				if slowest := c.pushAlone(1000*(n+1)+100, 20, 0); slowest != write {
+					t.Errorf("one of five senders waited %s for a write of %s", slowest, write)
+				}
+				c.pushAlone(1000*(n+1)+200, 20, 0) // until the others are done, too
+			})
+		}
+		senders.Wait()
+		// One of them stays.
+		c.pushAlone(7000, 10, 0)
+		if slowest := c.pushAlone(8000, 10, 0); slowest != write {
+			t.Errorf("the sender that stayed waited %s for a write of %s", slowest, write)
+		}
+	})
+}
+
+// TestCommitterGathersWhatComesApart has many senders whose pushes never meet: after a while they are gathered.
+func TestCommitterGathersWhatComesApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &slowAPI{takes: 5 * time.Millisecond}
+		c := runCommitter(t, api)
+		apart := func(from, n int) {
+			for i := range n {
+				c.push(from+i, 1)
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(time.Second)
+		}
+		apart(0, probeEvery+10)
+		before := api.written()
+		apart(1000, 100)
+		if got := api.written() - before; got > 60 {
+			t.Errorf("100 pushes, 10 ms apart, went into %d slices", got)
+		}
+	})
+}
+
+// slowAPI is a creator that takes its time.
+type slowAPI struct {
+	scriptedAPI
+	takes time.Duration
+}
+
+func (s *slowAPI) create(ctx context.Context, body []byte) error {
+	time.Sleep(s.takes)
+	return s.scriptedAPI.create(ctx, body)
+}
+
+func (s *slowAPI) written() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.slices)
 }
 
 // gate is a creator that waits until it is released.

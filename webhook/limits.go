@@ -41,11 +41,15 @@ const (
 	// commitWorkers is how many slices are written at a time. While they are, arrivals gather into the next one.
 	commitWorkers = 3
 	// gatherEntries is how many waiting entries are written at once. A write costs the API server some three
-	// milliseconds of a processor, whatever is in it: fewer wait for others, gatherTime at most where several senders push
-	// at once, and besideTime while another slice is being written.
-	gatherEntries = 64
+	// milliseconds of a processor, whatever is in it: fewer wait until as many have come as lately waited together, but
+	// gatherTime at most; and besideTime while another slice is being written.
+	gatherEntries = 128
 	gatherTime    = 20 * time.Millisecond
 	besideTime    = 50 * time.Millisecond
+	// probeEvery is how many pushes in a row come alone until it is tried whether, within gatherTime, others come too:
+	// as many as probeCrowd at first.
+	probeEvery = 500
+	probeCrowd = 4
 	// maxBatchEntries is how many entries go into a slice.
 	maxBatchEntries = 2000
 	// maxBatchRejected is how many of them may be rejected notifications (the bound of spec.rejected is 1,024).

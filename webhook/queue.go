@@ -17,10 +17,14 @@ type queue struct {
 	nonIdle *sync.Cond
 	entries []*entry
 	closed  bool
-	// writing is how many batches were taken and are not written yet.
-	writing int
-	// busy says that entries waited when the last write ended: there is more than one sender.
-	busy bool
+	// writing is how many batches were taken and are not written yet, unanswered how many of their entries have no
+	// answer yet.
+	writing, unanswered int
+	// crowd is how many pushes are expected to wait for their answers at the same time: the most that lately did. Of one
+	// sender, which pushes again when it was answered, it is 1, of several that do so it is their number.
+	crowd int
+	// alone is how many batches of a single entry were taken in a row.
+	alone int
 	// alarm wakes those that wait.
 	alarm clock.Timer
 	clock clock.PassiveClock
@@ -29,7 +33,7 @@ type queue struct {
 }
 
 func newQueue(clk clock.WithDelayedExecution, length func(int)) *queue {
-	q := &queue{clock: clk, length: length}
+	q := &queue{clock: clk, length: length, crowd: 1}
 	q.nonIdle = sync.NewCond(&q.mu)
 	q.alarm = clk.AfterFunc(time.Hour, func() {
 		q.mu.Lock()
@@ -48,6 +52,7 @@ func (q *queue) push(e *entry) bool {
 		return false
 	}
 	q.entries = append(q.entries, e)
+	q.crowd = max(q.crowd, min(len(q.entries)+q.unanswered, gatherEntries))
 	q.length(len(q.entries))
 	q.nonIdle.Signal()
 	return true
@@ -67,30 +72,58 @@ func (q *queue) take() []*entry {
 		}
 		q.nonIdle.Wait()
 	}
-	q.writing++
 	n := countBatch(q.entries)
+	q.learn(n)
+	q.writing++
+	q.unanswered += n
 	batch := slices.Clone(q.entries[:n])
 	q.entries = slices.Delete(q.entries, 0, n)
 	q.length(len(q.entries))
 	return batch
 }
 
-// isDue says whether it is worth to write a slice: many entries have gathered, or the oldest has waited for patience.
+// isDue says whether it is worth to write a slice: the crowd, or many, have gathered, or the oldest entry has waited for
+// patience. Beside another write, part of the crowd waits for that one's answers.
 func (q *queue) isDue() bool {
-	return len(q.entries) > 0 &&
-		(q.closed || len(q.entries) >= gatherEntries || q.clock.Since(q.entries[0].arrived) >= q.patience())
+	n := len(q.entries)
+	switch {
+	case n == 0:
+		return false
+	case q.closed || n >= gatherEntries || q.writing == 0 && n >= q.crowd:
+		return true
+	default:
+		return q.clock.Since(q.entries[0].arrived) >= q.patience()
+	}
 }
 
-// patience is how long an entry waits for others. A lone push does not: it is stored at once.
+// patience is how long an entry waits for others.
 func (q *queue) patience() time.Duration {
-	switch {
-	case q.writing > 0:
+	if q.writing > 0 {
 		return besideTime
-	case q.busy:
-		return gatherTime
-	default:
-		return 0
 	}
+	return gatherTime
+}
+
+// learn is told how many entries are taken. Where fewer came than were waited for, fewer are waited for from then on. Of
+// pushes that always came alone, a few are waited for now and then: they may be those of many senders, that only never
+// met.
+func (q *queue) learn(n int) {
+	if q.writing == 0 && n < q.crowd {
+		q.crowd = (q.crowd + n) / 2
+	}
+	if q.alone++; n > 1 {
+		q.alone = 0
+	}
+	if q.alone >= probeEvery {
+		q.alone, q.crowd = 0, max(q.crowd, probeCrowd)
+	}
+}
+
+// answering tells that n entries that were taken are about to get their answers.
+func (q *queue) answering(n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.unanswered -= n
 }
 
 // written tells that a batch that was taken is written, or given up.
@@ -98,7 +131,6 @@ func (q *queue) written() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.writing--
-	q.busy = len(q.entries) > 0
 	q.nonIdle.Broadcast()
 }
 
@@ -107,6 +139,7 @@ func (q *queue) written() {
 func (q *queue) putBack(entries []*entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.unanswered -= len(entries)
 	q.entries = slices.Insert(q.entries, 0, entries...)
 	q.length(len(q.entries))
 	q.nonIdle.Signal()

@@ -15,7 +15,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -46,14 +49,17 @@ type bench struct {
 	options *options
 	cluster *local.Cluster
 	api     client.WithWatch
-	log     io.Writer
+	// receiver is whom the receivers act as: a service account with a token, as in a pod. The API server remembers a
+	// token that it verified, but verifies a client certificate with every request.
+	receiver *rest.Config
+	log      io.Writer
 }
 
-// measureAll starts a control plane, gives every side its turns and returns what was measured. Progress goes to log,
-// a line for each turn. With an error it returns what was measured before, if anything was.
-func measureAll(ctx context.Context, o *options, log io.Writer) (_ *report, err error) {
+// startBench starts a control plane. The caller has to stop it.
+func startBench(ctx context.Context, o *options, log io.Writer) (_ *bench, err error) {
 	fmt.Fprintln(log, "Starting the control plane")
-	cluster, err := local.Start(ctx, local.Options{
+	b := &bench{options: o, log: log}
+	b.cluster, err = local.Start(ctx, local.Options{
 		EtcdArgs: map[string][]string{
 			"unsafe-no-fsync": {fmt.Sprint(!o.fsync)}, "quota-backend-bytes": {etcdQuota},
 		},
@@ -61,12 +67,41 @@ func measureAll(ctx context.Context, o *options, log io.Writer) (_ *report, err 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, cluster.Stop()) }()
-	api, err := newAPI(cluster)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.cluster.Stop())
+		}
+	}()
+	if b.api, err = newAPI(b.cluster); err != nil {
+		return nil, err
+	}
+	b.receiver, err = b.receiverConfig(ctx)
+	return b, err
+}
+
+// receiverConfig makes the service account of the receivers. What it may do is not measured, so it may do everything.
+func (b *bench) receiverConfig(ctx context.Context) (*rest.Config, error) {
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceDefault, Name: "bench"}}
+	for _, obj := range []client.Object{account, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "bench"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}},
+	}} {
+		if err := b.api.Create(ctx, obj); err != nil {
+			return nil, fmt.Errorf("make the receivers' service account: %w", err)
+		}
+	}
+	return b.cluster.ServiceAccountConfig(ctx, account.Namespace, account.Name)
+}
+
+// measureAll starts a control plane, gives every side its turns and returns what was measured. Progress goes to log,
+// a line for each turn. With an error it returns what was measured before, if anything was.
+func measureAll(ctx context.Context, o *options, log io.Writer) (_ *report, err error) {
+	b, err := startBench(ctx, o, log)
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{options: o, cluster: cluster, api: api, log: log}
+	defer func() { err = errors.Join(err, b.cluster.Stop()) }()
 	sides, loads := sidesOf(o), loadsOf(o)
 	r := newReport(o, sides, loads)
 	defer func() { r.Machine.LoadAfter, r.Targets = loadAverage(), findTargets(r) }()
@@ -87,7 +122,7 @@ func measureAll(ctx context.Context, o *options, log io.Writer) (_ *report, err 
 
 func newAPI(cluster *local.Cluster) (client.WithWatch, error) {
 	scheme := apiruntime.NewScheme()
-	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme)); err != nil {
+	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme)); err != nil {
 		return nil, fmt.Errorf("register the API types: %w", err)
 	}
 	api, err := client.NewWithWatch(cluster.Config(), client.Options{Scheme: scheme})
@@ -105,7 +140,7 @@ func newAPI(cluster *local.Cluster) (client.WithWatch, error) {
 func (b *bench) takeTurn(ctx context.Context, c *contender, l load, next turnOf) (_ *measurement, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, turnTimeout, fmt.Errorf("not done after %s", turnTimeout))
 	defer cancel()
-	t := &turn{namespace: fmt.Sprintf("bench-%s-%s-%d", c.key, l.Key, next.round+1), cluster: b.cluster, api: b.api}
+	t := &turn{namespace: fmt.Sprintf("bench-%s-%s-%d", c.key, l.Key, next.round+1), receiver: b.receiver, api: b.api}
 	if b.options.verbose {
 		t.log = b.log
 	}

@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
-
-	"fwupgrade.io/operator/hack/local"
 )
 
 // commandScale, as the first argument, measures how the operator bears growth instead of how it compares.
@@ -115,16 +113,11 @@ func runScale(ctx context.Context, args []string) error {
 }
 
 func measurePart(ctx context.Context, o *scaleOptions, part string, r *scaleReport) (err error) {
-	cluster, err := local.Start(ctx, local.Options{EtcdArgs: map[string][]string{"quota-backend-bytes": {etcdQuota}}})
+	b, err := startBench(ctx, &options{verbose: o.verbose, fsync: true}, os.Stderr)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, cluster.Stop()) }()
-	api, err := newAPI(cluster)
-	if err != nil {
-		return err
-	}
-	b := &bench{options: &options{verbose: o.verbose}, cluster: cluster, api: api, log: os.Stderr}
+	defer func() { err = errors.Join(err, b.cluster.Stop()) }()
 	closed := load{Key: "scale", Connections: o.connections}
 	switch part {
 	case partGrowth:

@@ -73,7 +73,7 @@ func (r *restart) writeTo(w io.Writer) {
 
 // measureRestart stores results as compaction and webhook leave them, starts the leader, kills it and starts it again.
 func (b *bench) measureRestart(ctx context.Context, sorted, mixed int) (_ *restart, err error) {
-	t := &turn{namespace: "scale-restart", cluster: b.cluster, api: b.api}
+	t := &turn{namespace: "scale-restart", receiver: b.receiver, api: b.api}
 	if b.options.verbose {
 		t.log = b.log
 	}

@@ -9,9 +9,9 @@ import (
 	"io"
 	"slices"
 
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/hack/simulator/platform"
 	"fwupgrade.io/operator/internal/upgrade"
 )
@@ -39,8 +39,9 @@ type turn struct {
 	// plan is what is pushed, and answers are how that went, as soon as it did.
 	plan    *platform.Plan
 	answers pushed
-	cluster *local.Cluster
-	api     client.WithWatch
+	// receiver is whom the receiver acts as, api acts as the administrator.
+	receiver *rest.Config
+	api      client.WithWatch
 	// log gets what the receiver logs.
 	log io.Writer
 }

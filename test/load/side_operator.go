@@ -39,7 +39,7 @@ func (s *operatorSide) start(ctx context.Context, turn *turn) (pid int, address,
 		return 0, "", "", err
 	}
 	s.manager, err = local.StartManager(ctx, local.ManagerOptions{
-		Config: turn.cluster.Config(),
+		Config: turn.receiver,
 		Output: turn.log,
 		Args: append([]string{
 			"--components=webhook,controllers", "--leader-elect=false", "--allow-anonymous", "--drain-duration=0s",

@@ -51,7 +51,7 @@ func (s *receiverSide) start(ctx context.Context, turn *turn) (pid int, address,
 	}
 	s.process, err = local.StartManager(ctx, local.ManagerOptions{
 		Binary: binary,
-		Config: turn.cluster.Config(),
+		Config: turn.receiver,
 		Output: turn.log,
 		Env:    []string{envReceiver + "=1"},
 		Args:   []string{"--way=" + s.way, "--operator-namespace=" + turn.namespace},
