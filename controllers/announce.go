@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,11 +16,14 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 )
@@ -40,8 +44,12 @@ const maxDelivered = 4096
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
-// announceWorkers is how many outboxes are delivered at once.
-const announceWorkers = 1
+const (
+	// announceWorkers is how many outboxes are delivered at once.
+	announceWorkers = 1
+	// warningPriority is that of an outbox with a Warning; others have 0.
+	warningPriority = 100
+)
 
 // announcer delivers the outboxes of FirmwareUpgrades: it creates the Events that a stored status says are to be created.
 // It does so itself, as the usual recorders drop or merge what must not be lost; and beside the writing of statuses, as
@@ -73,15 +81,38 @@ func (a *announcer) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 
 // SetupWithManager watches FirmwareUpgrades that have something in their outbox.
 func (a *announcer) SetupWithManager(mgr ctrl.Manager) error {
-	filled := predicate.NewPredicateFuncs(func(obj client.Object) bool {
-		fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
-		return ok && len(fwu.Status.Events.Pending) > 0
-	})
+	enqueue := func(obj client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+		if fwu, ok := obj.(*v1alpha1.FirmwareUpgrade); ok && len(fwu.Status.Events.Pending) > 0 {
+			enqueueOutbox(fwu, q)
+		}
+	}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("announcer").
-		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(filled)).
+		Watches(&v1alpha1.FirmwareUpgrade{}, handler.Funcs{
+			CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+				enqueue(e.Object, q)
+			},
+			UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+				enqueue(e.ObjectNew, q)
+			},
+		}).
 		WithOptions(controller.Options{MaxConcurrentReconciles: announceWorkers, CacheSyncTimeout: syncTimeout}).
 		Complete(a)
+}
+
+// enqueueOutbox asks for an outbox to be delivered: one with a Warning before those without, when many wait.
+func enqueueOutbox(fwu *v1alpha1.FirmwareUpgrade, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}
+	prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request])
+	if !ok {
+		q.Add(request)
+		return
+	}
+	priority := 0
+	if slices.ContainsFunc(fwu.Status.Events.Pending, func(p v1alpha1.PendingEvent) bool { return p.Type == corev1.EventTypeWarning }) {
+		priority = warningPriority
+	}
+	prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
 }
 
 // deliver creates the Events of a stored outbox. Their names follow from the object and the sequence, so that a
@@ -95,17 +126,17 @@ func (a *announcer) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) 
 		if err := a.pace.awaitEvent(ctx); err != nil {
 			return err
 		}
-		event := newEvent(fwu, first+int64(i), p, a.instance)
-		err := a.pace.write(ctx, func() error { return a.client.Create(ctx, event) })
+		created := newEvent(fwu, first+int64(i), p, a.instance)
+		err := a.pace.write(ctx, func() error { return a.client.Create(ctx, created) })
 		switch {
 		case err == nil:
 			a.metrics.announced(p)
 		case apierrors.IsAlreadyExists(err):
 		case apierrors.IsInvalid(err) || apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 			// Neither gets better by a retry, and neither may keep the Events behind it from being told.
-			ctrl.LoggerFrom(ctx).Error(err, "Gave an Event up", "event", event.Name, "reason", p.Reason)
+			ctrl.LoggerFrom(ctx).Error(err, "Gave an Event up", "event", created.Name, "reason", p.Reason)
 		default:
-			return fmt.Errorf("create event %s: %w", event.Name, err)
+			return fmt.Errorf("create event %s: %w", created.Name, err)
 		}
 	}
 	a.note(fwu)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -22,8 +23,9 @@ const (
 	capacityInterval = 2 * time.Second
 	// publishEvery is after how many of those the ConfigMap is written again, in case somebody changed it.
 	publishEvery = 30
-	// capacityWarnPercent is from where on the log warns.
+	// capacityWarnPercent is from where on an Event and the log warn, capacityCalmPercent below what they may warn again.
 	capacityWarnPercent = 80
+	capacityCalmPercent = 75
 	// capacityReopenPercent is below what a full store takes results again.
 	capacityReopenPercent = 95
 
@@ -32,6 +34,16 @@ const (
 	StoreConfigMap = "fwupgrade-store"
 	// StoreFullKey is the key of that ConfigMap which is "true" when the store is full.
 	StoreFullKey = "full"
+)
+
+// Reasons of Events about that ConfigMap.
+const (
+	// EventStoreNearlyFull says that the stored results came near their limit.
+	EventStoreNearlyFull = "StoreNearlyFull"
+	// EventStoreFull says that further results are refused.
+	EventStoreFull = "StoreFull"
+	// EventStoreReopened says that results are stored again.
+	EventStoreReopened = "StoreReopened"
 )
 
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=create,namespace=system
@@ -45,7 +57,9 @@ type capacity struct {
 	index     *sliceIndex
 	namespace string
 	limit     int
-	clock     clock.WithTicker
+	// instance names this process in the Events.
+	instance string
+	clock    clock.WithTicker
 	// full is what was written last; nil before the first write.
 	full   *bool
 	checks int
@@ -74,27 +88,69 @@ func (c *capacity) Start(ctx context.Context) error {
 func (c *capacity) check(ctx context.Context) error {
 	stored := c.index.load()
 	full := stored >= c.limit || c.full != nil && *c.full && stored*100 >= c.limit*capacityReopenPercent
-	c.warn(ctx, stored, full)
-	if c.checks++; c.full != nil && *c.full == full && c.checks%publishEvery != 0 {
+	kind, reason := c.news(stored, full)
+	if c.checks++; c.full == nil || *c.full != full || c.checks%publishEvery == 0 {
+		if err := c.publish(ctx, full); err != nil {
+			return err
+		}
+		c.full = &full
+	}
+	if reason == "" {
 		return nil
 	}
-	if err := c.publish(ctx, full); err != nil {
-		return err
-	}
-	c.full = &full
-	return nil
+	ctrl.LoggerFrom(ctx).Info(c.note(reason, stored), "reason", reason)
+	return c.tell(ctx, kind, reason, c.note(reason, stored))
 }
 
-func (c *capacity) warn(ctx context.Context, stored int, full bool) {
+// news says what changed since the last check, by the type and reason of an Event; empty if nothing did.
+func (c *capacity) news(stored int, full bool) (kind, reason string) {
+	was := c.full != nil && *c.full
 	near := stored*100 >= c.limit*capacityWarnPercent
-	log := ctrl.LoggerFrom(ctx).WithValues("stored", stored, "limit", c.limit)
 	switch {
-	case full && (c.full == nil || !*c.full):
-		log.Info("Refused further results: the store is full; shorten retention or raise --max-stored-results")
+	case full && !was:
+		c.warned = true
+		return corev1.EventTypeWarning, EventStoreFull
+	case was && !full:
+		return corev1.EventTypeNormal, EventStoreReopened
 	case near && !c.warned:
-		log.Info("Stored results came near their limit; shorten retention or raise --max-stored-results")
+		c.warned = true
+		return corev1.EventTypeWarning, EventStoreNearlyFull
 	}
-	c.warned = near
+	if stored*100 < c.limit*capacityCalmPercent {
+		c.warned = false
+	}
+	return "", ""
+}
+
+func (c *capacity) note(reason string, stored int) string {
+	does := map[string]string{
+		EventStoreNearlyFull: "Stored results came near their limit",
+		EventStoreFull:       "Refused further results, pushes are answered 503",
+		EventStoreReopened:   "Stored results again",
+	}[reason]
+	return fmt.Sprintf("%s: %d of %d; shorten retention, or raise --max-stored-results after looking at etcd's quota",
+		does, stored, c.limit)
+}
+
+// tell creates an Event about the ConfigMap. The log and the metrics say the same, so that one that can't be created is
+// not tried again.
+func (c *capacity) tell(ctx context.Context, kind, reason, note string) error {
+	now := c.clock.Now()
+	event := &eventsv1.Event{
+		ObjectMeta:          metav1.ObjectMeta{Namespace: c.namespace, Name: fmt.Sprintf("%s.%x", StoreConfigMap, now.UnixNano())},
+		EventTime:           metav1.NewMicroTime(now),
+		ReportingController: reportingController,
+		ReportingInstance:   c.instance,
+		Action:              "Store",
+		Type:                kind,
+		Reason:              reason,
+		Note:                note,
+		Regarding:           corev1.ObjectReference{APIVersion: "v1", Kind: "ConfigMap", Namespace: c.namespace, Name: StoreConfigMap},
+	}
+	if err := c.client.Create(ctx, event); err != nil {
+		return fmt.Errorf("create event %s: %w", reason, err)
+	}
+	return nil
 }
 
 func (c *capacity) publish(ctx context.Context, full bool) error {

@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -18,17 +19,18 @@ import (
 const (
 	// compactAtSlices is how many small mixed slices make it worth compacting them.
 	compactAtSlices = 200
-	// sortAtResults is how many results a task there must be, on average, that they are worth slices of their own.
-	sortAtResults = 64
-	// settledAge is after which time mixed slices are sorted and small slices of a task merged, however few.
+	// settledAge is after which time small slices are compacted, however few.
 	settledAge = 10 * time.Minute
 	// mergeAtSlices is how many small slices of a task make it worth merging them.
 	mergeAtSlices = 16
 	// smallSlice is below how many bytes a slice is small.
 	smallSlice = v1alpha1.MaxSliceBytes / 2
-	// maxInputs and maxInputBytes bound what one step reads, and so its memory.
+	// maxInputs and maxInputBytes bound what one step rewrites, and so its memory.
 	maxInputs     = 256
 	maxInputBytes = 16 << 20
+	// A device reports several results, of which one counts. Once settled slices have more than supersededSlack results
+	// and a quarter more than devices, they are joined.
+	supersededSlack = 1000
 	// maxSteps bounds a run, so that retention has its turn.
 	maxSteps = 4
 )
@@ -37,69 +39,85 @@ const (
 // for a while joins to itself. It rests after each write: see pace.
 type compaction struct {
 	index    *sliceIndex
+	tally    *upgrade.Tally
 	rewriter *rewriter
 	clock    clock.PassiveClock
-}
-
-// compactionStep is slices that are rewritten together.
-type compactionStep struct {
-	inputs []*storedSlice
-	// sort says that the results get slices of one task each; otherwise they get slices of several tasks.
-	sort bool
 }
 
 // run takes some steps, while there is something to do.
 func (c *compaction) run(ctx context.Context) {
 	for range maxSteps {
-		step := planCompaction(c.index, c.clock.Now())
-		if len(step.inputs) == 0 || ctx.Err() != nil {
+		inputs := planCompaction(c.index, c.tally.Devices, c.clock.Now())
+		if len(inputs) == 0 || ctx.Err() != nil {
 			return
 		}
-		if err := c.rewriter.rewrite(ctx, step.inputs, step.sort, nil); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "Could not compact, will try again", "slices", len(step.inputs))
+		if err := c.rewriter.rewrite(ctx, inputs, nil); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Could not compact, will try again", "slices", len(inputs))
 			return
 		}
 	}
 }
 
-// planCompaction chooses the next step; without inputs if nothing is worth it.
+// planCompaction chooses the slices that the next step rewrites; none if nothing is worth it. Devices says how many
+// devices of a task have reported.
 //
-//  1. Many small mixed slices are sorted by task, if the tasks get large slices by that, else gathered in larger mixed
-//     ones: what many small tasks report at once would else make a slice a task out of each batch.
-//  2. Mixed slices that are old are sorted, whatever they hold.
-//  3. The small slices of a task are merged, when there are many or no more have come for a while.
-func planCompaction(index *sliceIndex, now time.Time) compactionStep {
+//  1. Small mixed slices, when there are many or the oldest is settled: tasks with many results get slices of their own,
+//     the others are gathered in large mixed slices, as a slice for each would be an object for a handful of results.
+//  2. The small slices of a task, when there are many or all are settled.
+//  3. All slices of a task, and all mixed slices, when they are settled and hold many superseded results.
+func planCompaction(index *sliceIndex, devices func(upgrade.Task) int64, now time.Time) []*storedSlice {
 	settled := func(s *storedSlice) bool { return now.Sub(s.CreationTimestamp.Time) > settledAge }
 	mixed := index.filter((*storedSlice).mixed)
-	if len(mixed) > 0 && settled(mixed[0]) {
-		return compactionStep{inputs: withinBounds(mixed), sort: true}
+	small := slices.DeleteFunc(slices.Clone(mixed), (*storedSlice).large)
+	if len(small) >= compactAtSlices || len(small) > 0 && settled(small[0]) && (len(small) > 1 || small[0].rejected > 0) {
+		return withinBounds(small)
 	}
-	small := slices.DeleteFunc(mixed, func(s *storedSlice) bool { return s.bytes >= smallSlice })
-	if len(small) >= compactAtSlices {
-		inputs := withinBounds(small)
-		return compactionStep{inputs: inputs, sort: worthSorting(inputs)}
+	byTask := map[upgrade.Task][]*storedSlice{}
+	for _, s := range index.filter((*storedSlice).ofOneTask) {
+		byTask[s.tasks[0]] = append(byTask[s.tasks[0]], s)
 	}
-	ofTask := map[upgrade.Task][]*storedSlice{}
-	for _, s := range index.filter((*storedSlice).mergeable) {
-		ofTask[s.tasks[0]] = append(ofTask[s.tasks[0]], s)
-	}
-	for _, of := range ofTask {
-		if len(of) >= mergeAtSlices || len(of) > 1 && settled(of[len(of)-1]) {
-			return compactionStep{inputs: withinBounds(of), sort: true}
+	var chosen []*storedSlice
+	choose := func(candidate []*storedSlice) { // the first by name, so that a step that broke off is taken again
+		if len(candidate) > 0 && (len(chosen) == 0 || strings.Compare(candidate[0].Name, chosen[0].Name) < 0) {
+			chosen = candidate
 		}
 	}
-	return compactionStep{}
+	for task, of := range byTask {
+		small := slices.DeleteFunc(slices.Clone(of), (*storedSlice).large)
+		switch {
+		case len(small) >= mergeAtSlices || len(small) > 1 && settled(small[len(small)-1]):
+			choose(withinBounds(small))
+		case settled(of[len(of)-1]) && superseded(of, devices(task)):
+			choose(of)
+		}
+	}
+	if len(chosen) == 0 && len(mixed) > 0 && settled(mixed[len(mixed)-1]) && superseded(mixed, devicesOf(mixed, devices)) {
+		return mixed
+	}
+	return chosen
 }
 
-func worthSorting(mixed []*storedSlice) bool {
-	results, tasks := 0, map[upgrade.Task]struct{}{}
-	for _, s := range mixed {
-		results += s.results
-		for _, t := range s.tasks {
-			tasks[t] = struct{}{}
+// superseded says whether slices hold so many more results than devices that it is worth joining them.
+func superseded(of []*storedSlice, devices int64) bool {
+	results := int64(0)
+	for _, s := range of {
+		results += int64(s.results)
+	}
+	return results > supersededSlack && results > devices+devices/4
+}
+
+// devicesOf returns how many devices have reported of the tasks in slices.
+func devicesOf(of []*storedSlice, devices func(upgrade.Task) int64) int64 {
+	seen, count := map[upgrade.Task]struct{}{}, int64(0)
+	for _, s := range of {
+		for _, task := range s.tasks {
+			if _, known := seen[task]; !known {
+				seen[task] = struct{}{}
+				count += devices(task)
+			}
 		}
 	}
-	return results >= sortAtResults*len(tasks)
+	return count
 }
 
 func withinBounds(slices []*storedSlice) []*storedSlice {

@@ -6,9 +6,12 @@ package controllers
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -38,28 +41,34 @@ func TestPlanCompaction(t *testing.T) {
 	for _, s := range unreadable {
 		s.unreadable = errors.New("from the future")
 	}
+	rejected := storedSlices(1, hour, 1, 1, small, false)
+	rejected[0].rejected = 1
+	const devices = 1000 // of each task
 	cases := map[string]struct {
 		stored []*storedSlice
 		inputs int
-		sort   bool
 	}{
-		"nothing":                           {nil, 0, false},
-		"few young slices":                  {storedSlices(compactAtSlices-1, minute, 1, 100, small, false), 0, false},
-		"many small slices of a task":       {storedSlices(compactAtSlices, minute, 1, 1, small, false), compactAtSlices, true},
-		"many results of few tasks":         {storedSlices(compactAtSlices, minute, 10, 1, small, false), compactAtSlices, true},
-		"few results of many tasks":         {storedSlices(compactAtSlices, minute, 300, 0, small, false), compactAtSlices, false},
-		"large slices of many tasks":        {storedSlices(compactAtSlices, minute, 300, 0, large, false), 0, false},
-		"large slices that are old":         {storedSlices(3, hour, 300, 0, large, false), 3, true},
-		"one slice that is old":             {storedSlices(1, hour, 1, 1, small, false), 1, true},
-		"more than one step may read":       {storedSlices(1000, minute, 1, 1, small, false), maxInputs, true},
-		"more bytes than one step may read": {storedSlices(100, hour, 1, 1, v1alpha1.MaxSliceBytes, false), 64, true},
-		"few slices of a sorted task":       {storedSlices(mergeAtSlices-1, minute, 1, 9, small, true), 0, false},
-		"many slices of a sorted task":      {storedSlices(mergeAtSlices, minute, 1, 9, small, true), mergeAtSlices, true},
-		"a sorted task that came to rest":   {storedSlices(2, hour, 1, 9, small, true), 2, true},
-		"a task in one slice":               {storedSlices(1, hour, 1, 9, small, true), 0, false},
-		"a task that goes on":               {append(storedSlices(2, hour, 1, 9, small, true), storedSlices(1, minute, 1, 9, small, true)...), 0, false},
-		"large slices of a sorted task":     {storedSlices(100, hour, 1, 9, large, true), 0, false},
-		"what can't be read":                {unreadable, 0, false},
+		"nothing":                              {nil, 0},
+		"few young slices":                     {storedSlices(compactAtSlices-1, minute, 1, 100, small, false), 0},
+		"many small slices":                    {storedSlices(compactAtSlices, minute, 300, 1, small, false), compactAtSlices},
+		"large slices":                         {storedSlices(compactAtSlices, minute, 300, 1, large, false), 0},
+		"large slices that are old":            {storedSlices(3, hour, 300, 1, large, false), 0},
+		"one small slice that is old":          {storedSlices(1, hour, 1, 1, small, false), 0},
+		"one with rejected notifications":      {rejected, 1},
+		"two small slices that are old":        {storedSlices(2, hour, 1, 1, small, false), 2},
+		"more than one step may read":          {storedSlices(1000, minute, 1, 1, small, false), maxInputs},
+		"more bytes than one step may read":    {storedSlices(200, hour, 1, 1, large-1, false), 128},
+		"few slices of a task":                 {storedSlices(mergeAtSlices-1, minute, 1, 9, small, true), 0},
+		"many slices of a task":                {storedSlices(mergeAtSlices, minute, 1, 9, small, true), mergeAtSlices},
+		"a settled task":                       {storedSlices(2, hour, 1, 9, small, true), 2},
+		"a task in one slice":                  {storedSlices(1, hour, 1, 9, small, true), 0},
+		"a task that goes on":                  {append(storedSlices(2, hour, 1, 9, small, true), storedSlices(1, minute, 1, 9, small, true)...), 0},
+		"large slices of a task":               {storedSlices(100, hour, 1, 9, large, true), 0},
+		"superseded results of a task":         {storedSlices(300, hour, 1, 9, large, true), 300},
+		"the same, of a task that goes on":     {append(storedSlices(300, hour, 1, 9, large, true), storedSlices(1, minute, 1, 9, large, true)...), 0},
+		"superseded results of many tasks":     {storedSlices(300, hour, 3, 9, large, false), 300},
+		"many tasks with a result each device": {storedSlices(100, hour, 3, 9, large, false), 0},
+		"what can't be read":                   {unreadable, 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -67,9 +76,9 @@ func TestPlanCompaction(t *testing.T) {
 			for _, s := range c.stored {
 				index.put(s)
 			}
-			got := planCompaction(index, first)
-			if len(got.inputs) != c.inputs || len(got.inputs) > 0 && got.sort != c.sort {
-				t.Errorf("want %d inputs, sorted: %t; got %d, %t", c.inputs, c.sort, len(got.inputs), got.sort)
+			got := planCompaction(index, func(upgrade.Task) int64 { return devices }, first)
+			if len(got) != c.inputs {
+				t.Errorf("want %d inputs, got %d", c.inputs, len(got))
 			}
 		})
 	}
@@ -85,7 +94,7 @@ func TestManySmallTasksAreGathered(t *testing.T) {
 	}
 	s.awaitRead()
 	want := s.summaries()
-	(&compaction{index: s.index, rewriter: s.rewriter, clock: s.clock}).run(t.Context())
+	s.compaction().run(t.Context())
 	s.awaitRead()
 	if got := len(s.stored()); got != 1 {
 		t.Errorf("want 1 slice, got %d", got)
@@ -109,7 +118,7 @@ func TestUnreadableSlicesStay(t *testing.T) {
 	if got := s.tally.Summary(taskNumber(0), upgrade.Query{}).Reported(); got == 0 {
 		t.Error("what could be read does not count")
 	}
-	(&compaction{index: s.index, rewriter: s.rewriter, clock: s.clock}).run(t.Context())
+	s.compaction().run(t.Context())
 	if err := s.retention(time.Hour).run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -117,5 +126,82 @@ func TestUnreadableSlicesStay(t *testing.T) {
 	stored := s.stored()
 	if len(stored) != 1 || stored[0].Name != "r-future" || s.index.unreadable() != 1 {
 		t.Errorf("want r-future alone, got %d slices", len(stored))
+	}
+}
+
+// What a device reported before its result is not kept for ever, however large the slices are, and the status does not
+// change by that.
+func TestSupersededResultsGo(t *testing.T) {
+	const devices = 2000
+	s := newStore(t, harness.NewNamespace(t, k8s), k8s)
+	for n, state := range []v1alpha1.State{v1alpha1.StateDownloading, v1alpha1.StateUpdating, v1alpha1.StateSucceeded} {
+		var results []upgrade.Result
+		for device := range devices {
+			r := failure(device, first.Add(time.Duration(n)*time.Minute), strings.Repeat("long ", 40)+strconv.Itoa(device))
+			r.State = state
+			r.Normalize()
+			results = append(results, r)
+		}
+		for i, tables := range upgrade.Split(results, v1alpha1.MaxSliceBytes-sliceOverhead) {
+			s.create(fmt.Sprintf("%sof-task-%d-%d", mergedPrefix, n, i), v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: tables},
+				map[string]string{v1alpha1.LabelTask: results[0].Hash()})
+		}
+	}
+	s.awaitRead()
+	want := s.summaries()
+	s.clock.SetTime(time.Now().Add(time.Hour))
+	s.compaction().run(t.Context())
+	s.awaitRead()
+	if got := s.index.storedResults(); got != devices {
+		t.Errorf("want %d results, got %d", devices, got)
+	}
+	if diff := cmp.Diff(want, s.summaries()); diff != "" {
+		t.Errorf("the summary changed (-want +got):\n%s", diff)
+	}
+}
+
+// More than one step may hold in memory is rewritten for a share of the devices at a time.
+func TestMergeInShares(t *testing.T) {
+	inputs := storedSlices(2, time.Hour, 1, 9, smallSlice, true)
+	var results, got []upgrade.Result
+	for device := range 500 {
+		r := failure(device, first, "Invalid URI")
+		r.Normalize()
+		results = append(results, r)
+	}
+	spec := v1alpha1.FirmwareUpgradeResultSliceSpec{
+		Tables:   upgrade.Pack(results),
+		Rejected: []v1alpha1.RejectedNotification{{Reason: "no JSON"}},
+	}
+	rejected, names := 0, map[string]bool{}
+	for n := range 3 {
+		m := newMerge(inputs, share{n: n, of: 3}, sortAtResults, nil)
+		for i := range inputs {
+			if err := m.add(i, &spec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		outputs, err := m.outputs("ns")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, out := range outputs {
+			unpacked, err := upgrade.Unpack(&out.Spec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(unpacked) > len(results)/2 {
+				t.Errorf("share %d has %d of %d devices", n, len(unpacked), len(results))
+			}
+			got = append(got, unpacked...)
+			rejected += len(out.Spec.Rejected)
+			names[out.Name] = true
+		}
+	}
+	if diff := cmp.Diff(upgrade.Merge(results), upgrade.Merge(got)); diff != "" || len(got) != len(results) {
+		t.Errorf("%d results of %d (-want +got):\n%s", len(got), len(results), diff)
+	}
+	if rejected != 2 || len(names) != 4 {
+		t.Errorf("want 2 rejected notifications in 4 slices, got %d in %d", rejected, len(names))
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,7 +48,7 @@ func newStore(t *testing.T, namespace string, c client.WithWatch) *store {
 	s := &store{
 		t: t, namespace: namespace, tally: tally, index: index, clock: clocktesting.NewFakeClock(time.Now()),
 		reader:   NewSliceReader(k8s, namespace, tally, index),
-		rewriter: &rewriter{client: c, namespace: namespace, index: index, pace: newPace(1000, clock.RealClock{}), metrics: m},
+		rewriter: &rewriter{client: c, namespace: namespace, index: index, sortAt: sortAtResults, pace: newPace(1000, clock.RealClock{}), metrics: m},
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -66,16 +67,20 @@ func newStore(t *testing.T, namespace string, c client.WithWatch) *store {
 }
 
 func (s *store) retention(unclaimed time.Duration) *retention {
-	return &retention{
-		client: k8s, tally: s.tally, index: s.index, rewriter: s.rewriter, unclaimed: unclaimed, clock: s.clock,
-		wake: make(chan struct{}, 1), condemned: map[upgrade.Task]struct{}{},
-	}
+	return newRetention(k8s, s.rewriter, s.tally, tenancy{}, unclaimed, s.clock)
 }
 
-// create stores a slice as the webhook would.
-func (s *store) create(name string, spec v1alpha1.FirmwareUpgradeResultSliceSpec) {
+func (s *store) compaction() *compaction {
+	return &compaction{index: s.index, tally: s.tally, rewriter: s.rewriter, clock: s.clock}
+}
+
+// create stores a slice as the webhook would or, with labels, as compaction does.
+func (s *store) create(name string, spec v1alpha1.FirmwareUpgradeResultSliceSpec, labels ...map[string]string) {
 	s.t.Helper()
 	slice := &v1alpha1.FirmwareUpgradeResultSlice{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, Spec: spec}
+	for _, l := range labels {
+		slice.Labels = l
+	}
 	if err := k8s.Create(s.t.Context(), slice); err != nil {
 		s.t.Fatal(err)
 	}
@@ -97,7 +102,7 @@ func (s *store) awaitRead() {
 	harness.Eventually(s.t, func() string {
 		stored := s.stored()
 		for i := range stored {
-			if len(s.index.filter(func(x *storedSlice) bool { return x.UID == stored[i].UID })) == 0 {
+			if s.index.uidOf(stored[i].Name) != stored[i].UID {
 				return "slice " + stored[i].Name + " is not read yet"
 			}
 		}
@@ -106,6 +111,16 @@ func (s *store) awaitRead() {
 		}
 		return ""
 	})
+}
+
+// uidOf returns the UID of the slice that has a name; none if there is none.
+func (x *sliceIndex) uidOf(name string) types.UID {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if s, ok := x.byName[name]; ok {
+		return s.UID
+	}
+	return ""
 }
 
 // summaries are the summaries of all tasks, from the store alone.
@@ -150,6 +165,7 @@ func mixedSlice(n, tasks int) v1alpha1.FirmwareUpgradeResultSliceSpec {
 
 func TestCompactionChangesNoSummary(t *testing.T) {
 	s := newStore(t, harness.NewNamespace(t, k8s), k8s)
+	s.rewriter.sortAt = 1
 	for n := range 20 {
 		spec := mixedSlice(n, 3)
 		if n == 4 {
@@ -160,7 +176,7 @@ func TestCompactionChangesNoSummary(t *testing.T) {
 	s.awaitRead()
 	want := s.summaries()
 
-	c := &compaction{index: s.index, rewriter: s.rewriter, clock: s.clock}
+	c := s.compaction()
 	c.run(t.Context())
 	if got := len(s.stored()); got != 20 {
 		t.Errorf("young slices were compacted: want 20, got %d", got)
@@ -205,16 +221,17 @@ func TestKilledCompactionLosesNothing(t *testing.T) {
 				s.create(fmt.Sprintf("r-%d", n), mixedSlice(n, 2))
 			}
 			s.awaitRead()
+			s.rewriter.sortAt = 1
 			want := s.summaries()
-			if err := s.rewriter.rewrite(t.Context(), s.index.filter((*storedSlice).mixed), true, nil); err != nil && !k.dead {
+			if err := s.rewriter.rewrite(t.Context(), s.index.filter((*storedSlice).mixed), nil); err != nil && !k.dead {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, s.summaries()); diff != "" {
 				t.Fatalf("killed after %d writes (-want +got):\n%s", writes, diff)
 			}
 			s.awaitRead()
-			next := &rewriter{client: k8s, namespace: s.namespace, index: s.index, pace: s.rewriter.pace, metrics: s.rewriter.metrics}
-			if err := next.rewrite(t.Context(), s.index.filter(func(*storedSlice) bool { return true }), true, nil); err != nil {
+			next := &rewriter{client: k8s, namespace: s.namespace, index: s.index, sortAt: 1, pace: s.rewriter.pace, metrics: s.rewriter.metrics}
+			if err := next.rewrite(t.Context(), s.index.filter(func(*storedSlice) bool { return true }), nil); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(want, s.summaries()); diff != "" {
@@ -246,16 +263,17 @@ func TestPurgeAfterKilledCompaction(t *testing.T) {
 		s.create("r-0", mixedSlice(0, 3))
 		s.create("r-1", mixedSlice(1, 3))
 		s.awaitRead()
+		s.rewriter.sortAt = 1
 		want := s.summaries()
 		inputs := s.index.filter((*storedSlice).mixed)
-		if err := s.rewriter.rewrite(t.Context(), inputs, true, nil); (err != nil) != k.dead {
+		if err := s.rewriter.rewrite(t.Context(), inputs, nil); (err != nil) != k.dead {
 			t.Fatal(err)
 		}
 		s.awaitRead()
 		s.rewriter.client = k8s
 		r := s.retention(time.Hour)
 		r.clock = clocktesting.NewFakeClock(first)
-		r.condemn(taskNumber(0))
+		r.condemn(taskNumber(0), last)
 		if err := r.run(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -366,7 +384,7 @@ func TestPurgeOnDemandAndByHand(t *testing.T) {
 	s.awaitRead()
 	s.clock.SetTime(first)
 	r := s.retention(24 * time.Hour)
-	r.condemn(taskNumber(0))
+	r.condemn(taskNumber(0), last)
 	if err := r.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -381,10 +399,102 @@ func TestPurgeOnDemandAndByHand(t *testing.T) {
 		}
 	}
 	s.awaitRead()
-	if err := r.run(t.Context()); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if left := s.tally.All(); len(left) != 1 {
+			t.Errorf("too early the tally has %v", left)
+		}
+		s.clock.Step(vanishedAge)
+		if err := r.run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if left := s.tally.All(); len(left) != 0 {
 		t.Errorf("the tally still has %v", left)
+	}
+}
+
+// What arrives while a task is purged stays and counts, whether the purge sees its slice or not.
+func TestPurgeSparesWhatComesLater(t *testing.T) {
+	s := newStore(t, harness.NewNamespace(t, k8s), k8s)
+	s.create("r-0", mixedSlice(0, 2))
+	later := failure(99, last, "Invalid URI")
+	later.Task = taskNumber(0)
+	s.create("r-1", v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: upgrade.Pack([]upgrade.Result{later})})
+	s.awaitRead()
+	s.clock.SetTime(first)
+	r := s.retention(24 * time.Hour)
+	r.condemn(taskNumber(0), last.Add(-time.Second))
+	if err := r.run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitRead()
+	if got := s.summaries()[taskNumber(0)]; got.Reported() != 1 {
+		t.Errorf("of task 0 want the later result alone, got %d", got.Reported())
+	}
+	if got := s.summaries()[taskNumber(1)]; got.Reported() != 5 {
+		t.Errorf("of task 1 want 5 devices, got %d", got.Reported())
+	}
+	harness.Eventually(t, func() string {
+		if got := s.tally.Devices(taskNumber(0)); got != 1 {
+			return fmt.Sprintf("the tally counts %d devices of the purged task, want 1", got)
+		}
+		return ""
+	})
+}
+
+// A purge that fails for one slice removes the others, and what is left later.
+func TestPurgeGoesOnAfterAFailure(t *testing.T) {
+	fail := true
+	flaky := interceptor.NewClient(k8s, interceptor.Funcs{
+		Delete: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.DeleteOption) error {
+			if fail && obj.GetName() == "r-0" {
+				return errKilled
+			}
+			return c.Delete(ctx, obj, opts...)
+		},
+	})
+	s := newStore(t, harness.NewNamespace(t, k8s), flaky)
+	for n := range 3 {
+		s.create(fmt.Sprintf("r-%d", n), mixedSlice(n, 1))
+	}
+	s.awaitRead()
+	s.clock.SetTime(first.Add(48 * time.Hour))
+	r := s.retention(24 * time.Hour)
+	if err := r.run(t.Context()); err == nil {
+		t.Error("the failure is not told")
+	}
+	s.awaitRead()
+	if got := len(s.stored()); got != 1 {
+		t.Errorf("%d slices are left, want the one that could not be deleted", got)
+	}
+	fail = false
+	if err := r.run(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := len(s.stored()); got != 0 {
+		t.Errorf("%d slices are left", got)
+	}
+}
+
+// An archived task goes only when all of its failures were announced: the tally has to remember them until then.
+func TestRetentionWaitsForAnnouncements(t *testing.T) {
+	status := func(announced int64, pending int) v1alpha1.FirmwareUpgradeStatus {
+		return v1alpha1.FirmwareUpgradeStatus{
+			Devices: v1alpha1.DeviceCounts{Failed: 3, Recovered: 1},
+			Events:  v1alpha1.EventsStatus{Announced: announced, Pending: make([]v1alpha1.PendingEvent, pending)},
+		}
+	}
+	for name, c := range map[string]struct {
+		status v1alpha1.FirmwareUpgradeStatus
+		want   bool
+	}{
+		"all":                {status(4, 0), true},
+		"one is missing":     {status(3, 0), false},
+		"not delivered":      {status(4, 1), false},
+		"nothing has failed": {v1alpha1.FirmwareUpgradeStatus{}, true},
+	} {
+		if got := announced(c.status); got != c.want {
+			t.Errorf("%s: want %t, got %t", name, c.want, got)
+		}
 	}
 }

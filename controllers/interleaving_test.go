@@ -35,12 +35,15 @@ const interleavingChecks = 30
 // interleavingTimeout bounds each wait for a goroutine of a leader.
 const interleavingTimeout = 30 * time.Second
 
-// TestAnyInterleavingKeepsTheStatus lets the webhook commit, FirmwareUpgrades come and go, time pass, and two leaders
-// at once compact and remove what is over, one API request at a time in any order, and kills leaders between any two
-// requests, or after a request whose answer they never see. Whatever happens:
+// TestAnyInterleavingKeepsTheStatus lets the webhook commit, FirmwareUpgrades come, be archived and go, time pass, tasks be
+// condemned, and two leaders at once compact and remove what is over, one API request at a time in any order, and kills
+// leaders between any two requests, or after a request whose answer they never see. Whatever happens:
 //
-//   - what is stored adds up to what was committed, at any moment, for every task but those that retention may remove;
-//   - in the end, one leader alone leaves one slice for every task that is kept, and nothing else.
+//   - what is stored adds up to what was committed, at any moment, for every task that nothing may be removed of;
+//   - of a task that retention may remove, what arrived later than that stays all the same;
+//   - no rejected notification is lost;
+//   - a leader that has caught up with its watch counts what is stored;
+//   - in the end, one leader alone leaves few slices, and nothing that may go.
 func TestAnyInterleavingKeepsTheStatus(t *testing.T) {
 	fewerChecks(t, interleavingChecks)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -49,12 +52,15 @@ func TestAnyInterleavingKeepsTheStatus(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"commit":      w.commit,
 			"claim":       w.claim,
+			"archive":     w.archive,
 			"release":     w.release,
+			"condemn":     w.condemn,
 			"time passes": func(*rapid.T) { w.age() },
 			"compact":     w.compact,
 			"retain":      w.retain,
 			"proceed":     w.proceed,
 			"go on":       w.proceed, // twice as often as anything else
+			"catch up":    w.catchUp,
 			"kill":        w.kill,
 			"":            w.check,
 		})
@@ -82,11 +88,14 @@ type world struct {
 	namespace string
 	clock     *clocktesting.FakeClock
 	leaders   [2]*interleavedLeader
-	// committed is everything the webhook stored; rejected is how many of its slices held a rejected notification.
+	// committed are the results that the webhook stored, rejected the bodies of the rejected notifications.
 	committed []upgrade.Result
+	rejected  []string
 	slices    int
 	// claimed are the tasks with a FirmwareUpgrade.
 	claimed map[upgrade.Task]*v1alpha1.FirmwareUpgrade
+	// removable is until when, in microseconds since 1970, results of a task may have arrived that retention may remove.
+	removable map[upgrade.Task]int64
 	// aged says that the results of unclaimed tasks are due to be removed; from then on no claim changes.
 	aged bool
 }
@@ -94,7 +103,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, namespace: harness.NewNamespace(t, k8s), clock: clocktesting.NewFakeClock(first),
-		claimed: map[upgrade.Task]*v1alpha1.FirmwareUpgrade{},
+		claimed: map[upgrade.Task]*v1alpha1.FirmwareUpgrade{}, removable: map[upgrade.Task]int64{},
 	}
 	for i := range w.leaders {
 		w.leaders[i] = newInterleavedLeader(w)
@@ -113,13 +122,17 @@ func (w *world) close() {
 	}
 }
 
-// commit stores a slice of a few results.
+// commit stores a slice of a few results, received now or in the first seconds.
 func (w *world) commit(t *rapid.T) {
 	w.slices++
+	now := first
+	if rapid.Bool().Draw(t, "fresh") {
+		now = w.clock.Now()
+	}
 	var spec v1alpha1.FirmwareUpgradeResultSliceSpec
 	var results []upgrade.Result
 	for range rapid.IntRange(1, 4).Draw(t, "results") {
-		r := failure(rapid.IntRange(0, 3).Draw(t, "device"), first.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "second"))*time.Second), "Invalid URI")
+		r := failure(rapid.IntRange(0, 3).Draw(t, "device"), now.Add(time.Duration(rapid.IntRange(0, 5).Draw(t, "second"))*time.Second), "Invalid URI")
 		r.Task = taskNumber(rapid.IntRange(0, 2).Draw(t, "task"))
 		r.State = rapid.SampledFrom([]v1alpha1.State{v1alpha1.StateDownloading, v1alpha1.StateFailed, v1alpha1.StateSucceeded}).Draw(t, "state")
 		r.Normalize()
@@ -127,7 +140,9 @@ func (w *world) commit(t *rapid.T) {
 	}
 	spec.Tables = upgrade.Pack(results)
 	if rapid.IntRange(0, 9).Draw(t, "rejected") == 0 {
-		spec.Rejected = []v1alpha1.RejectedNotification{{ReceivedAt: metav1.NewMicroTime(first), Reason: "no JSON"}}
+		body := fmt.Sprintf("body %d", w.slices)
+		spec.Rejected = []v1alpha1.RejectedNotification{{ReceivedAt: metav1.NewMicroTime(first), Reason: "no JSON", Body: body}}
+		w.rejected = append(w.rejected, body)
 	}
 	w.create(fmt.Sprintf("r-%04d", w.slices), spec)
 	w.committed = append(w.committed, results...)
@@ -153,29 +168,88 @@ func (w *world) claim(t *rapid.T) {
 	w.claimed[taskNumber(n)] = fwu
 }
 
-// release deletes a FirmwareUpgrade, which is remembered in a slice.
-func (w *world) release(t *rapid.T) {
+// archive freezes the status of a FirmwareUpgrade, so that its results may go.
+func (w *world) archive(t *rapid.T) {
+	task, fwu := w.anyClaimed(t)
+	if fwu.Status.ArchivedAt != nil {
+		t.Skip("archived")
+	}
+	fwu.Status.ArchivedAt = &metav1.Time{Time: w.clock.Now().Add(10 * time.Second)}
+	if err := k8s.Status().Update(w.t.Context(), fwu); err != nil {
+		w.t.Fatal(err)
+	}
+	w.mayRemove(task, fwu.Status.ArchivedAt.Time)
+}
+
+// anyClaimed returns one of the claimed tasks.
+func (w *world) anyClaimed(t *rapid.T) (upgrade.Task, *v1alpha1.FirmwareUpgrade) {
 	if w.aged || len(w.claimed) == 0 {
 		t.Skip("aged or nothing is claimed")
 	}
 	held := slices.SortedFunc(maps.Keys(w.claimed), func(a, b upgrade.Task) int { return cmp.Compare(a.OperationID, b.OperationID) })
 	task := rapid.SampledFrom(held).Draw(t, "task")
+	return task, w.claimed[task]
+}
+
+// mayRemove says that retention may remove what arrived of a task until a time.
+func (w *world) mayRemove(task upgrade.Task, until time.Time) {
+	w.removable[task] = max(w.removable[task], until.UnixMicro())
+}
+
+// condemn has an idle leader purge a task that nobody claims, as after a deletion that asks for it.
+func (w *world) condemn(t *rapid.T) {
+	l := w.idle(t)
+	task := taskNumber(rapid.IntRange(0, 2).Draw(t, "task"))
+	if w.claimed[task] != nil {
+		t.Skip("claimed")
+	}
+	until := w.clock.Now().Add(10 * time.Second)
+	w.mayRemove(task, until)
+	l.retention.condemn(task, until)
+	l.begin(l.retention.run)
+}
+
+// catchUp has an idle leader read what is stored, and compares what it counts with that.
+func (w *world) catchUp(t *rapid.T) { w.compareCounts(w.idle(t)) }
+
+func (w *world) compareCounts(l *interleavedLeader) {
+	l.store.awaitRead()
+	stored := l.store.summaries()
+	for task, want := range stored {
+		if until := w.removable[task]; until != 0 { // another leader may have removed some of it
+			continue
+		}
+		harness.Eventually(w.t, func() string {
+			return gocmp.Diff(want, l.store.tally.Summary(task, upgrade.Query{}))
+		})
+	}
+}
+
+// release deletes a FirmwareUpgrade, which is remembered in a slice.
+func (w *world) release(t *rapid.T) {
+	task, fwu := w.anyClaimed(t)
 	w.slices++
 	w.create(fmt.Sprintf("released-%04d", w.slices), v1alpha1.FirmwareUpgradeResultSliceSpec{Released: []v1alpha1.ReleasedTask{{
 		AppID: task.AppID, OperationID: task.OperationID, ReleasedAt: metav1.NewMicroTime(first),
 	}}})
-	if err := k8s.Delete(w.t.Context(), w.claimed[task]); err != nil {
+	if err := k8s.Delete(w.t.Context(), fwu); err != nil {
 		w.t.Fatal(err)
 	}
 	delete(w.claimed, task)
 }
 
-// age makes the results of unclaimed tasks due.
+// age makes the results of unclaimed tasks due, those that come from now on not.
 func (w *world) age() {
-	if !w.aged {
-		w.aged = true
-		w.clock.Step(48 * time.Hour)
+	if w.aged {
+		return
 	}
+	w.aged = true
+	for n := range 3 {
+		if w.claimed[taskNumber(n)] == nil {
+			w.mayRemove(taskNumber(n), w.clock.Now().Add(10*time.Second))
+		}
+	}
+	w.clock.Step(48 * time.Hour)
 }
 
 // compact has an idle leader rewrite any slices.
@@ -189,8 +263,7 @@ func (w *world) compact(t *rapid.T) {
 			inputs = append(inputs, s)
 		}
 	}
-	sort := rapid.Bool().Draw(t, "sort")
-	l.begin(func(ctx context.Context) error { return l.store.rewriter.rewrite(ctx, inputs, sort, nil) })
+	l.begin(func(ctx context.Context) error { return l.store.rewriter.rewrite(ctx, inputs, nil) })
 }
 
 // retain has an idle leader remove what is over.
@@ -229,14 +302,35 @@ func (w *world) kill(t *rapid.T) {
 
 // check holds what is stored to what was committed.
 func (w *world) check(t *rapid.T) {
-	want, got := summariesOf(w.committed), w.leaders[0].store.summaries()
-	if w.aged {
-		removable := func(task upgrade.Task, _ upgrade.Summary) bool { return w.claimed[task] == nil }
-		maps.DeleteFunc(want, removable)
-		maps.DeleteFunc(got, removable)
+	stored := w.leaders[0].store.stored()
+	tally, rejected := upgrade.NewTally(), map[string]int{}
+	for i := range stored {
+		results, err := upgrade.Unpack(&stored[i].Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tally.Add(results)
+		for _, r := range stored[i].Spec.Rejected {
+			rejected[r.Body]++
+		}
 	}
-	if diff := gocmp.Diff(want, got); diff != "" {
-		t.Fatalf("What is stored (-committed +stored):\n%s", diff)
+	for task, want := range summariesOf(w.committed) {
+		if w.removable[task] != 0 {
+			continue
+		}
+		if diff := gocmp.Diff(want, tally.Summary(task, upgrade.Query{})); diff != "" {
+			t.Fatalf("What is stored of %v (-committed +stored):\n%s", task, diff)
+		}
+	}
+	for _, r := range w.committed {
+		if r.ReceivedAt > w.removable[r.Task] && len(tally.Add([]upgrade.Result{r})) > 0 {
+			t.Fatalf("A result is lost, although nothing may remove it: %+v", r)
+		}
+	}
+	for _, body := range w.rejected {
+		if rejected[body] == 0 {
+			t.Fatalf("A rejected notification is lost: %s", body)
+		}
 	}
 }
 
@@ -248,7 +342,8 @@ func (w *world) settle(t *rapid.T) {
 	w.age()
 	last := newInterleavedLeader(w)
 	defer last.kill()
-	c := &compaction{index: last.store.index, rewriter: last.store.rewriter, clock: clocktesting.NewFakeClock(time.Now().Add(time.Hour))}
+	c := last.store.compaction()
+	c.clock = clocktesting.NewFakeClock(time.Now().Add(time.Hour))
 	for range 4 { // what one removes another may only see afterwards
 		for _, job := range []func(context.Context) error{last.retention.run, func(ctx context.Context) error { c.run(ctx); return nil }} {
 			last.begin(job)
@@ -259,36 +354,45 @@ func (w *world) settle(t *rapid.T) {
 		}
 	}
 	w.check(t)
-	kept := map[upgrade.Task]int{}
-	for task := range summariesOf(w.committed) {
-		if w.claimed[task] != nil {
-			kept[task] = 1
-		}
-	}
-	got := map[upgrade.Task]int{}
+	mixed, sorted := 0, map[upgrade.Task]int{}
 	for _, s := range last.store.index.filter(func(*storedSlice) bool { return true }) {
-		if !s.sorted && s.rejected == 0 && s.released == 0 {
-			t.Errorf("slice %s is left over", s.Name)
+		switch {
+		case s.sorted:
+			sorted[s.tasks[0]]++
+		case len(s.tasks) > 0:
+			mixed++
 		}
 		for _, task := range s.tasks {
-			got[task]++
+			if !w.keeps(task) {
+				t.Errorf("slice %s with results of %v is left over", s.Name, task)
+			}
 		}
 		for _, r := range s.releases {
-			if task := (upgrade.Task{AppID: r.AppID, OperationID: r.OperationID}); kept[task] == 0 {
+			if task := (upgrade.Task{AppID: r.AppID, OperationID: r.OperationID}); !w.keeps(task) {
 				t.Errorf("slice %s with the release of a task without results is left over", s.Name)
 			}
 		}
 	}
-	if diff := gocmp.Diff(kept, got); diff != "" {
-		t.Errorf("Slices by task (-want +got):\n%s", diff)
-	}
-	for task, want := range summariesOf(w.committed) {
-		if w.claimed[task] != nil {
-			if diff := gocmp.Diff(want, last.store.tally.Summary(task, upgrade.Query{})); diff != "" {
-				t.Errorf("The leader's tally of %v (-want +got):\n%s", task, diff)
-			}
+	for task, n := range sorted {
+		if n > 1 {
+			t.Errorf("%d slices of %v are left over", n-1, task)
 		}
 	}
+	if mixed > 1 {
+		t.Errorf("%d mixed slices are left over", mixed-1)
+	}
+	w.compareCounts(last)
+}
+
+// keeps says whether results of a task may stay to the end: those of a claimed one, and what came after time passed.
+func (w *world) keeps(task upgrade.Task) bool {
+	fwu := w.claimed[task]
+	if fwu != nil && fwu.Status.ArchivedAt == nil {
+		return true
+	}
+	return slices.ContainsFunc(w.committed, func(r upgrade.Result) bool {
+		return r.Task == task && r.ReceivedAt > first.Add(time.Hour).UnixMicro()
+	})
 }
 
 // summariesOf are the summaries of all tasks.
@@ -315,8 +419,8 @@ type interleavedLeader struct {
 
 // heldRequest is a request that waits.
 type heldRequest struct {
-	// unanswered says that the leader dies before it sees the answer.
-	pass     chan (bool)
+	// pass lets it pass; true says that the leader dies before it sees the answer.
+	pass     chan bool
 	answered chan struct{}
 }
 
@@ -333,6 +437,7 @@ func newInterleavedLeader(w *world) *interleavedLeader {
 			return l.hold(func() error { return c.Delete(ctx, obj, opts...) })
 		},
 	}))
+	l.store.rewriter.sortAt = 3                                             // some tasks get slices of their own, some don't
 	l.store.rewriter.pace = newPace(1000, clocktesting.NewFakeClock(first)) // where no time passes, nobody rests
 	l.retention = l.store.retention(24 * time.Hour)
 	l.retention.clock = w.clock

@@ -41,12 +41,14 @@ func newMetrics(reg prometheus.Registerer, tally *upgrade.Tally, index *sliceInd
 	for _, c := range []prometheus.Collector{
 		m.statusWrites, m.statusWriteErrors, m.events, m.failuresAnnounced, m.slicesWritten, m.slicesDeleted,
 		gauge("stored_results", "Results in the stored slices.", func() float64 { return float64(index.storedResults()) }),
+		gauge("store_load", "What --max-stored-results bounds: the stored results, and the rejected notifications as so many results as they may be large as.",
+			func() float64 { return float64(index.load()) }),
 		gauge("stored_results_limit", "The limit of stored results, --max-stored-results.", func() float64 { return float64(limit) }),
 		gauge("stored_slices", "Stored slices.", func() float64 { return float64(index.size()) }),
 		gauge("unreadable_slices", "Stored slices that this version can't read completely; they are left as they are.",
 			func() float64 { return float64(index.unreadable()) }),
 		gauge("devices", "Devices in the tally, over all tasks.", func() float64 { return float64(tally.Results()) }),
-		gauge("tasks", "Tasks in the tally.", func() float64 { return float64(len(tally.All())) }),
+		gauge("tasks", "Tasks in the tally.", func() float64 { return float64(tally.Count()) }),
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

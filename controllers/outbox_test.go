@@ -15,11 +15,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/upgrade"
@@ -177,5 +180,27 @@ func checkAnnounced(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, want int64) {
 	}
 	if diff := cmp.Diff(map[string]int{"d000000": 1, "d000001": 1, "d000002": 1}, named); diff != "" {
 		t.Errorf("%s: devices named alone (-want +got):\n%s", fwu.Name, diff)
+	}
+}
+
+// TestWarningsAreAnnouncedFirst has an outbox with a Warning delivered before others that waited longer.
+func TestWarningsAreAnnouncedFirst(t *testing.T) {
+	q := priorityqueue.New[reconcile.Request]("outboxes")
+	defer q.ShutDown()
+	for _, box := range []struct{ name, kind string }{
+		{"begun", corev1.EventTypeNormal}, {"failed", corev1.EventTypeWarning}, {"ended", corev1.EventTypeNormal},
+	} {
+		fwu := wrappers.MakeFirmwareUpgrade(box.name, "ns").Obj()
+		fwu.Status.Events.Pending = []v1alpha1.PendingEvent{{Type: box.kind}}
+		enqueueOutbox(fwu, q)
+	}
+	var got []string
+	for range 3 {
+		request, _, _ := q.GetWithPriority()
+		q.Done(request)
+		got = append(got, request.Name)
+	}
+	if got[0] != "failed" {
+		t.Errorf("the order is %v, want failed first", got)
 	}
 }

@@ -62,7 +62,7 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task upgrade.Task
 		}
 		return ctrl.Result{}, err
 	}
-	last := r.tally.Summary(task, upgrade.Query{}).LastReceivedAt
+	last := r.tally.LastReceivedAt(task)
 	if holder != nil || last == 0 || !time.UnixMicro(last).After(r.index.releasedAt(task)) {
 		return ctrl.Result{}, nil
 	}

@@ -11,7 +11,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -25,21 +24,20 @@ import (
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
-// releaseRequest is a task whose FirmwareUpgrade was deleted.
+// releaseRequest is a FirmwareUpgrade that was deleted.
 type releaseRequest struct {
-	task upgrade.Task
-	// uid is of the deleted FirmwareUpgrade; it names the record, so that a repetition makes no second one.
-	uid types.UID
+	// deleted is its last state. Its UID names the record, so that a repetition makes no second one.
+	deleted *v1alpha1.FirmwareUpgrade
 	// at is when the deletion was seen.
 	at metav1.MicroTime
-	// purge says that the stored results are to go at once. A leader that dies first leaves them to retention.
-	purge bool
 }
 
 // releaseReconciler remembers in a slice that a task's FirmwareUpgrade was deleted, so that the results stored until
-// then bring no placeholder back, and has them removed where that is asked for. A deletion while no leader runs is not seen: then a placeholder appears.
+// then bring no placeholder back, and has them removed where that is asked for. A deletion while no leader runs is not
+// seen: then a placeholder appears.
 type releaseReconciler struct {
 	client    client.Client
+	reader    *SliceReader
 	tally     *upgrade.Tally
 	index     *sliceIndex
 	rules     tenancy
@@ -48,29 +46,54 @@ type releaseReconciler struct {
 	clock     clock.PassiveClock
 }
 
-// Reconcile records the release, unless another FirmwareUpgrade has the task by now: then the deleted one was a
-// duplicate, was a placeholder or was moved.
+// Reconcile records the release of every task that the FirmwareUpgrade claimed, as soon as all are known.
 func (r *releaseReconciler) Reconcile(ctx context.Context, req releaseRequest) (ctrl.Result, error) {
-	same, err := sameOperation(ctx, r.client, req.task.OperationID)
-	if err != nil {
+	if err := r.reader.WaitForSync(ctx); err != nil {
 		return ctrl.Result{}, err
 	}
-	if holderOf(req.task, same, r.rules) != nil {
-		return ctrl.Result{}, nil
+	tasks := r.claimed(req.deleted)
+	// A leader that dies first leaves the results to retention. An ambiguous claim counted nothing, so that nothing is purged
+	// with it.
+	purge := req.deleted.Annotations[v1alpha1.AnnotationPurgeOnDelete] == "true" && len(tasks) == 1
+	for _, task := range tasks {
+		if err := r.release(ctx, req, task, purge); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
+	return ctrl.Result{}, nil
+}
+
+// claimed returns the tasks with results that a FirmwareUpgrade claims.
+func (r *releaseReconciler) claimed(fwu *v1alpha1.FirmwareUpgrade) []upgrade.Task {
+	return slices.DeleteFunc(r.tally.Tasks(fwu.Spec.OperationID), func(task upgrade.Task) bool {
+		return !r.rules.permitted(fwu) || !r.rules.covers(fwu, task.AppID)
+	})
+}
+
+// release records that a task was released, unless another FirmwareUpgrade has it by now: then the deleted one was a
+// duplicate, was a placeholder or was moved.
+func (r *releaseReconciler) release(ctx context.Context, req releaseRequest, task upgrade.Task, purge bool) error {
+	same, err := sameOperation(ctx, r.client, task.OperationID)
+	if err != nil {
+		return err
+	}
+	if holderOf(task, same, r.rules) != nil {
+		return nil
+	}
+	r.index.noteRelease(task, req.at.Time)
 	record := &v1alpha1.FirmwareUpgradeResultSlice{
-		ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "released-" + string(req.uid) + "-" + req.task.Hash()[:8]},
+		ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: "released-" + string(req.deleted.UID) + "-" + task.Hash()[:8]},
 		Spec: v1alpha1.FirmwareUpgradeResultSliceSpec{Released: []v1alpha1.ReleasedTask{{
-			AppID: req.task.AppID, OperationID: req.task.OperationID, ReleasedAt: req.at,
+			AppID: task.AppID, OperationID: task.OperationID, ReleasedAt: req.at,
 		}}},
 	}
 	if err := r.client.Create(ctx, record); err != nil && !apierrors.IsAlreadyExists(err) {
-		return ctrl.Result{}, fmt.Errorf("record a released task: %w", err)
+		return fmt.Errorf("record a released task: %w", err)
 	}
-	if req.purge {
-		r.retention.condemn(req.task)
+	if purge {
+		r.retention.condemn(task, req.at.Time)
 	}
-	return ctrl.Result{}, nil
+	return nil
 }
 
 // SetupWithManager watches deletions of FirmwareUpgrades.
@@ -88,14 +111,9 @@ func (r *releaseReconciler) deleted(_ context.Context, e event.DeleteEvent, q wo
 	if !ok {
 		return
 	}
-	now := metav1.NewMicroTime(r.clock.Now().Truncate(time.Microsecond))
-	tasks := slices.DeleteFunc(r.tally.Tasks(fwu.Spec.OperationID), func(task upgrade.Task) bool {
-		return !r.rules.permitted(fwu) || !r.rules.covers(fwu, task.AppID)
-	})
-	// An ambiguous claim counted nothing, so that nothing is purged with it.
-	purge := fwu.Annotations[v1alpha1.AnnotationPurgeOnDelete] == "true" && len(tasks) == 1
-	for _, task := range tasks {
-		r.index.noteRelease(task, now.Time)
-		q.AddAfter(releaseRequest{task: task, uid: fwu.UID, at: now, purge: purge}, statusWindow)
+	req := releaseRequest{deleted: fwu, at: metav1.NewMicroTime(r.clock.Now().Truncate(time.Microsecond))}
+	for _, task := range r.claimed(fwu) {
+		r.index.noteRelease(task, req.at.Time)
 	}
+	q.AddAfter(req, statusWindow)
 }

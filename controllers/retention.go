@@ -5,12 +5,14 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -18,8 +20,12 @@ import (
 	"fwupgrade.io/operator/internal/upgrade"
 )
 
-// maxRejected is how many rejected notifications are kept, the newest.
-const maxRejected = 1000
+const (
+	// maxRejected is how many rejected notifications are kept, the newest.
+	maxRejected = 1000
+	// vanishedAge is after which time a task without slices is forgotten.
+	vanishedAge = time.Minute
+)
 
 // retention removes slices whose time is over: those of archived FirmwareUpgrades, of tasks that nobody has claimed for
 // a while, and old rejected notifications. Beside compaction it is the only one that deletes slices.
@@ -35,15 +41,26 @@ type retention struct {
 	// wake asks for a run ahead of time.
 	wake chan struct{}
 
+	// vanished are the tasks of which no slice is stored, with since when.
+	vanished map[upgrade.Task]time.Time
+
 	mu sync.Mutex
-	// condemned are tasks whose results are to go with the next run.
-	condemned map[upgrade.Task]struct{}
+	// condemned are tasks whose results are to go with the next run, with when the last of these arrived, in microseconds
+	// since 1970: what arrives later stays.
+	condemned map[upgrade.Task]int64
 }
 
-// condemn has the results of a task removed with the next run, which it asks for.
-func (r *retention) condemn(task upgrade.Task) {
+func newRetention(c client.Client, rewriter *rewriter, tally *upgrade.Tally, rules tenancy, unclaimed time.Duration, clk clock.PassiveClock) *retention {
+	return &retention{
+		client: c, tally: tally, index: rewriter.index, rules: rules, rewriter: rewriter, unclaimed: unclaimed, clock: clk,
+		wake: make(chan struct{}, 1), condemned: map[upgrade.Task]int64{},
+	}
+}
+
+// condemn has the results of a task that arrived until a time removed with the next run, which it asks for.
+func (r *retention) condemn(task upgrade.Task, until time.Time) {
 	r.mu.Lock()
-	r.condemned[task] = struct{}{}
+	r.condemned[task] = until.UnixMicro()
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
@@ -53,50 +70,93 @@ func (r *retention) condemn(task upgrade.Task) {
 
 // run removes what is due:
 //
-//  1. The tally forgets tasks of which no slice is stored any more: somebody deleted them by hand.
-//  2. Tasks whose time is over are condemned.
-//  3. Condemned tasks are forgotten, then their slices deleted. A crash in between brings them back to be condemned anew.
-//  4. So go placeholders without results, rejected notifications and records of released tasks.
+//  1. The tally forgets tasks of which no slice has been stored for a while: somebody deleted them by hand.
+//  2. The results of condemned tasks go, and those of tasks whose time is over.
+//  3. So go placeholders without results, rejected notifications and records of released tasks.
+//
+// What fails does not keep the rest from being removed.
 func (r *retention) run(ctx context.Context) error {
 	now := r.clock.Now()
-	for _, task := range r.tally.All() {
-		if len(r.index.ofTask(task)) == 0 {
-			r.tally.Forget(task)
-			continue
-		}
-		due, err := r.due(ctx, task)
-		if err != nil {
-			return err
-		}
-		if !due.IsZero() && !now.Before(due) {
-			r.condemn(task)
-		}
+	r.forgetVanished(now)
+	due, errs := r.dueTasks(ctx, now)
+	condemned, err := r.condemnedTasks(ctx)
+	errs = append(errs, err)
+	maps.Copy(due, condemned)
+	if err := r.purge(ctx, due); err != nil {
+		errs = append(errs, err)
+	} else {
+		r.pardon(condemned)
 	}
-	for _, task := range r.condemnedTasks() {
-		if err := r.execute(ctx, task); err != nil {
-			return err
-		}
-	}
-	if err := r.removePlaceholders(ctx); err != nil {
-		return err
-	}
-	return r.removeRest(ctx, now)
+	return errors.Join(append(errs, r.removePlaceholders(ctx), r.removeRest(ctx, now))...)
 }
 
-// due returns when the results of a task are to go; zero for not yet known.
-func (r *retention) due(ctx context.Context, task upgrade.Task) (time.Time, error) {
-	last := r.tally.Summary(task, upgrade.Query{}).LastReceivedAt
+// forgetVanished waits for a while, in case a watch that broke off tells of deletions first.
+func (r *retention) forgetVanished(now time.Time) {
+	vanished := map[upgrade.Task]time.Time{}
+	for _, task := range r.tally.All() {
+		if r.index.hasTask(task) {
+			continue
+		}
+		since, known := r.vanished[task]
+		switch {
+		case !known:
+			vanished[task] = now
+		case now.Sub(since) < vanishedAge:
+			vanished[task] = since
+		default:
+			r.tally.Forget(task)
+		}
+	}
+	r.vanished = vanished
+}
+
+// dueTasks returns the tasks whose time is over, with when their last result arrived.
+func (r *retention) dueTasks(ctx context.Context, now time.Time) (map[upgrade.Task]int64, []error) {
+	tasks := map[upgrade.Task]int64{}
+	var errs []error
+	for _, task := range r.index.tasks() {
+		last := r.lastReceivedAt(task)
+		due, err := r.due(ctx, task, last)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case !due.IsZero() && !now.Before(due):
+			tasks[task] = last
+		}
+	}
+	return tasks, errs
+}
+
+// lastReceivedAt returns when the newest result of a task arrived. One that the tally has forgotten, because a run broke
+// off, has what its slices say, which may be another task's and later.
+func (r *retention) lastReceivedAt(task upgrade.Task) int64 {
+	last := r.tally.LastReceivedAt(task)
+	if last == 0 {
+		for _, s := range r.index.ofTask(task) {
+			last = max(last, s.lastReceivedAt)
+		}
+	}
+	return last
+}
+
+// due returns when the results of a task are to go, the last of which arrived at last; zero for not yet known.
+func (r *retention) due(ctx context.Context, task upgrade.Task, last int64) (time.Time, error) {
 	holder, err := r.holder(ctx, task)
 	switch {
 	case err != nil:
 		return time.Time{}, err
-	case holder != nil && holder.Status.ArchivedAt == nil:
+	case holder != nil && (holder.Status.ArchivedAt == nil || !announced(holder.Status)):
 		return time.Time{}, nil
 	// The API keeps seconds.
 	case holder != nil && !time.UnixMicro(last).Truncate(time.Second).After(holder.Status.ArchivedAt.Time):
 		return holder.Status.ArchivedAt.Time, nil
 	}
 	return time.UnixMicro(last).Add(r.unclaimed), nil
+}
+
+// announced says whether every failure that a status counts was announced: the tally has to remember it until then.
+func announced(st v1alpha1.FirmwareUpgradeStatus) bool {
+	return len(st.Events.Pending) == 0 && st.Events.Announced >= st.Devices.Failed+st.Devices.Recovered
 }
 
 // holder returns the FirmwareUpgrade that has the task, nil if none has.
@@ -108,55 +168,69 @@ func (r *retention) holder(ctx context.Context, task upgrade.Task) (*v1alpha1.Fi
 	return holderOf(task, same, r.rules), nil
 }
 
-// execute purges a condemned task, unless a FirmwareUpgrade has come meanwhile that counts it: then it is pardoned.
-func (r *retention) execute(ctx context.Context, task upgrade.Task) error {
-	holder, err := r.holder(ctx, task)
-	if err != nil {
-		return err
-	}
-	if holder == nil || holder.Status.ArchivedAt != nil {
-		if err := r.purge(ctx, task); err != nil {
-			return err
+// condemnedTasks returns the condemned tasks, but those that a FirmwareUpgrade which has come meanwhile counts: these are
+// pardoned.
+func (r *retention) condemnedTasks(ctx context.Context) (map[upgrade.Task]int64, error) {
+	r.mu.Lock()
+	condemned := maps.Clone(r.condemned)
+	r.mu.Unlock()
+	counted := map[upgrade.Task]int64{}
+	for task, until := range condemned {
+		holder, err := r.holder(ctx, task)
+		if err != nil {
+			return nil, err
+		}
+		if holder != nil && holder.Status.ArchivedAt == nil {
+			counted[task] = until
+			delete(condemned, task)
 		}
 	}
-	r.mu.Lock()
-	delete(r.condemned, task)
-	r.mu.Unlock()
-	return nil
+	r.pardon(counted)
+	return condemned, nil
 }
 
-func (r *retention) condemnedTasks() []upgrade.Task {
+// pardon takes tasks from the condemned ones, unless they were condemned anew.
+func (r *retention) pardon(tasks map[upgrade.Task]int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Collect(maps.Keys(r.condemned))
+	for task, until := range tasks {
+		if r.condemned[task] == until {
+			delete(r.condemned, task)
+		}
+	}
 }
 
-// purge makes the tally forget the task and deletes its slices; what they hold of other tasks is rewritten first. A slice
-// that can't be read completely stays.
-func (r *retention) purge(ctx context.Context, task upgrade.Task) error {
-	stored := r.index.ofTask(task)
-	r.tally.Forget(task)
+// purge removes the results of tasks that arrived until the times given. The tally forgets the tasks before it is looked
+// which slices they have: what arrives later is either among these, and is read back when they were rewritten, or is
+// added to the tally afterwards. A slice that can't be read completely stays.
+func (r *retention) purge(ctx context.Context, tasks map[upgrade.Task]int64) error {
+	drop := func(result *upgrade.Result) bool {
+		until, ok := tasks[result.Task]
+		return ok && max(result.ReceivedAt, result.LastReceivedAt) <= until
+	}
+	seen := map[types.UID]struct{}{}
 	var shared []*storedSlice
-	for _, s := range stored {
-		if s.unreadable != nil {
-			continue
-		}
-		if len(s.tasks) > 1 || s.rejected > 0 {
-			shared = append(shared, s)
-			continue
-		}
-		if err := r.rewriter.removeStored(ctx, s); err != nil {
-			return err
+	var errs []error
+	for task := range tasks {
+		r.tally.Forget(task)
+		for _, s := range r.index.ofTask(task) {
+			if _, again := seen[s.UID]; again || s.unreadable != nil {
+				continue
+			}
+			seen[s.UID] = struct{}{}
+			if len(s.tasks) == 1 && s.rejected == 0 && s.released == 0 && s.lastReceivedAt <= tasks[task] {
+				errs = append(errs, r.rewriter.remove(ctx, s))
+			} else {
+				shared = append(shared, s)
+			}
 		}
 	}
-	for len(shared) > 0 {
+	for shared = sortByAge(shared); len(shared) > 0; {
 		batch := withinBounds(shared)
-		if err := r.rewriter.rewrite(ctx, batch, false, func(t upgrade.Task) bool { return t == task }); err != nil {
-			return err
-		}
+		errs = append(errs, r.rewriter.rewrite(ctx, batch, drop))
 		shared = shared[len(batch):]
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // removePlaceholders deletes placeholders whose results retention has removed: Git never declared them, and there is
@@ -170,7 +244,7 @@ func (r *retention) removePlaceholders(ctx context.Context) error {
 	for i := range list.Items {
 		p := &list.Items[i]
 		task := upgrade.Task{AppID: p.Spec.AppID, OperationID: p.Spec.OperationID}
-		if !r.rules.isPlaceholder(p) || p.Status.ArchivedAt == nil || len(r.index.ofTask(task)) > 0 {
+		if !r.rules.isPlaceholder(p) || p.Status.ArchivedAt == nil || r.index.hasTask(task) {
 			continue
 		}
 		if err := deletePlaceholder(ctx, r.client, p); err != nil {
@@ -192,7 +266,7 @@ func (r *retention) removeRest(ctx context.Context, now time.Time) error {
 		if kept <= maxRejected && now.Sub(s.CreationTimestamp.Time) < r.unclaimed {
 			continue
 		}
-		if err := r.rewriter.removeStored(ctx, s); err != nil {
+		if err := r.rewriter.remove(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -203,7 +277,7 @@ func (r *retention) removeRest(ctx context.Context, now time.Time) error {
 		if slices.ContainsFunc(s.releases, r.stored) {
 			continue
 		}
-		if err := r.rewriter.removeStored(ctx, s); err != nil {
+		if err := r.rewriter.remove(ctx, s); err != nil {
 			return err
 		}
 	}
@@ -211,5 +285,5 @@ func (r *retention) removeRest(ctx context.Context, now time.Time) error {
 }
 
 func (r *retention) stored(t v1alpha1.ReleasedTask) bool {
-	return len(r.index.ofTask(upgrade.Task{AppID: t.AppID, OperationID: t.OperationID})) > 0
+	return r.index.hasTask(upgrade.Task{AppID: t.AppID, OperationID: t.OperationID})
 }

@@ -100,17 +100,14 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	pace := newPace(o.MaxStatusWritesPerSecond, o.Clock)
 	reader.received = pace.received
-	rewriter := &rewriter{client: direct, namespace: o.Namespace, index: index, pace: pace, metrics: m}
-	retention := &retention{
-		client: mgr.GetClient(), tally: tally, index: index, rules: rules, rewriter: rewriter,
-		unclaimed: o.RetainUnclaimed, clock: o.Clock, wake: make(chan struct{}, 1), condemned: map[upgrade.Task]struct{}{},
-	}
+	rewriter := &rewriter{client: direct, namespace: o.Namespace, index: index, sortAt: sortAtResults, pace: pace, metrics: m}
+	retention := newRetention(mgr.GetClient(), rewriter, tally, rules, o.RetainUnclaimed, o.Clock)
 	rejections := &rejections{client: direct, clock: o.Clock, instance: o.Instance, wake: make(chan struct{}, 1)}
 	index.added = rejections.note
 	for _, runnable := range []manager.Runnable{
 		reader, rejections,
-		&housekeeping{reader: reader, compaction: &compaction{index: index, rewriter: rewriter, clock: o.Clock}, retention: retention, clock: o.Clock},
-		&capacity{client: direct, reader: reader, index: index, namespace: o.Namespace, limit: o.MaxStoredResults, clock: o.Clock},
+		&housekeeping{reader: reader, compaction: &compaction{index: index, tally: tally, rewriter: rewriter, clock: o.Clock}, retention: retention, clock: o.Clock},
+		&capacity{client: direct, reader: reader, index: index, namespace: o.Namespace, limit: o.MaxStoredResults, instance: o.Instance, clock: o.Clock},
 	} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("add %T: %w", runnable, err)
@@ -130,7 +127,7 @@ func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retentio
 			metrics: m, clock: o.Clock,
 		},
 		&releaseReconciler{
-			client: mgr.GetClient(), tally: tally, index: index, rules: rules, retention: retention,
+			client: mgr.GetClient(), reader: reader, tally: tally, index: index, rules: rules, retention: retention,
 			namespace: o.Namespace, clock: o.Clock,
 		},
 	}

@@ -4,6 +4,8 @@
 package controllers
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -30,10 +32,14 @@ type storedSlice struct {
 	lastRejection string
 	// releases are its released tasks.
 	releases []v1alpha1.ReleasedTask
+	// lastReceivedAt is when the newest of its results arrived, in microseconds since 1970.
+	lastReceivedAt int64
 	// bytes is about how large it is.
 	bytes int
 	// spec is what it holds, where that is kept for compaction: small mixed slices, until there are maxInputBytes of them.
 	spec *v1alpha1.FirmwareUpgradeResultSliceSpec
+	// retired says that this process has deleted it, which the watch has not told yet. Guarded by the index.
+	retired bool
 	// unreadable says what of it can't be read, nil if all can. Another version may: it is neither compacted nor removed.
 	unreadable error
 }
@@ -50,7 +56,7 @@ func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) (info *storedSlice, 
 		results:  len(results),
 		rejected: len(s.Spec.Rejected), released: len(s.Spec.Released),
 		releases:   s.Spec.Released,
-		bytes:      upgrade.Size(s.Spec.Tables),
+		bytes:      upgrade.Size(s.Spec.Tables) + rejectedBytes(s.Spec.Rejected),
 		unreadable: err,
 	}
 	if n := len(s.Spec.Rejected); n > 0 {
@@ -58,6 +64,7 @@ func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) (info *storedSlice, 
 	}
 	seen := map[upgrade.Task]struct{}{}
 	for i := range results {
+		info.lastReceivedAt = max(info.lastReceivedAt, results[i].ReceivedAt, results[i].LastReceivedAt)
 		if task := results[i].Task; i == 0 || task != results[i-1].Task {
 			if _, ok := seen[task]; !ok {
 				task = upgrade.Task{AppID: strings.Clone(task.AppID), OperationID: strings.Clone(task.OperationID)}
@@ -66,19 +73,28 @@ func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) (info *storedSlice, 
 			}
 		}
 	}
-	if info.mixed() && info.bytes < smallSlice {
+	if info.mixed() && !info.large() {
 		info.spec = &s.Spec
 	}
 	return info, results
 }
 
-// mixed says whether the slice holds results that compaction has not sorted yet.
+func rejectedBytes(rejected []v1alpha1.RejectedNotification) int {
+	bytes := 0
+	for i := range rejected {
+		bytes += len(rejected[i].Reason) + len(rejected[i].Body)
+	}
+	return bytes
+}
+
+// mixed says whether the slice holds results of any tasks: from the webhook, or gathered.
 func (s *storedSlice) mixed() bool { return !s.sorted && len(s.tasks) > 0 && s.unreadable == nil }
 
-// mergeable says whether the slice is a product of sorting that may be merged with others of its task.
-func (s *storedSlice) mergeable() bool {
-	return s.sorted && len(s.tasks) == 1 && s.bytes < smallSlice && s.unreadable == nil
-}
+// ofOneTask says whether the slice is one that compaction made for a task.
+func (s *storedSlice) ofOneTask() bool { return s.sorted && len(s.tasks) == 1 && s.unreadable == nil }
+
+// large says whether the slice is as large as compaction makes it.
+func (s *storedSlice) large() bool { return s.bytes >= smallSlice }
 
 // resultBytes is about how large a stored result is.
 const resultBytes = 128
@@ -87,13 +103,19 @@ const resultBytes = 128
 type sliceIndex struct {
 	mu       sync.Mutex
 	byName   map[string]*storedSlice
-	byTask   map[upgrade.Task]map[types.UID]*storedSlice
+	byTask   map[upgrade.Task]*slicesOfTask
 	results  int
 	rejected int
 	kept     int // bytes of slices whose spec is kept
 	released map[upgrade.Task]time.Time
 	// added is called with every new slice; may be nil. Set once, before anything is read.
 	added func(*storedSlice)
+}
+
+// slicesOfTask are the slices with results of a task.
+type slicesOfTask struct {
+	task   upgrade.Task
+	slices map[types.UID]*storedSlice
 }
 
 func newSliceIndex() *sliceIndex {
@@ -104,7 +126,7 @@ func newSliceIndex() *sliceIndex {
 
 func (x *sliceIndex) reset() {
 	x.byName = map[string]*storedSlice{}
-	x.byTask = map[upgrade.Task]map[types.UID]*storedSlice{}
+	x.byTask = map[upgrade.Task]*slicesOfTask{}
 	x.released = map[upgrade.Task]time.Time{}
 	x.results, x.rejected, x.kept = 0, 0, 0
 }
@@ -130,16 +152,28 @@ func (x *sliceIndex) announce(stored []*storedSlice) {
 func (x *sliceIndex) put(s *storedSlice) (known bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	_, known = x.byName[s.Name]
-	x.drop(s.Name)
+	before, known := x.byName[s.Name]
+	if known {
+		x.drop(before)
+	}
 	x.insert(s)
 	return known
 }
 
-func (x *sliceIndex) remove(name string) {
+// remove forgets a slice that was deleted; not another one that has its name by now.
+func (x *sliceIndex) remove(name string, uid types.UID) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.drop(name)
+	if s, ok := x.byName[name]; ok && s.UID == uid {
+		x.drop(s)
+	}
+}
+
+// retire notes that a slice was deleted, before the watch says so: it is not chosen any more.
+func (x *sliceIndex) retire(s *storedSlice) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	s.retired = true
 }
 
 func (x *sliceIndex) replace(all []*storedSlice) {
@@ -161,33 +195,31 @@ func (x *sliceIndex) insert(s *storedSlice) {
 	if s.spec != nil {
 		x.kept += s.bytes
 	}
-	for _, t := range s.tasks {
+	for i, t := range s.tasks {
 		of := x.byTask[t]
 		if of == nil {
-			of = map[types.UID]*storedSlice{}
+			of = &slicesOfTask{task: t, slices: map[types.UID]*storedSlice{}}
 			x.byTask[t] = of
 		}
-		of[s.UID] = s
+		s.tasks[i] = of.task // the same strings for all slices
+		of.slices[s.UID] = s
 	}
 	for _, r := range s.releases {
 		x.release(upgrade.Task{AppID: r.AppID, OperationID: r.OperationID}, r.ReleasedAt.Time)
 	}
 }
 
-func (x *sliceIndex) drop(name string) {
-	s, ok := x.byName[name]
-	if !ok {
-		return
-	}
-	delete(x.byName, name)
+func (x *sliceIndex) drop(s *storedSlice) {
+	delete(x.byName, s.Name)
 	x.results -= s.results
 	x.rejected -= s.rejected
 	if s.spec != nil {
 		x.kept -= s.bytes
 	}
 	for _, t := range s.tasks {
-		delete(x.byTask[t], s.UID)
-		if len(x.byTask[t]) == 0 {
+		of := x.byTask[t]
+		delete(of.slices, s.UID)
+		if len(of.slices) == 0 {
 			delete(x.byTask, t)
 		}
 	}
@@ -227,31 +259,54 @@ func (x *sliceIndex) storedResults() int {
 	return x.results
 }
 
-// ofTask returns the slices with results of the task.
-func (x *sliceIndex) ofTask(task upgrade.Task) []*storedSlice {
+// tasks returns the tasks of which results are stored, in no order.
+func (x *sliceIndex) tasks() []upgrade.Task {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	out := make([]*storedSlice, 0, len(x.byTask[task]))
-	for _, s := range x.byTask[task] {
-		out = append(out, s)
-	}
-	return out
+	return slices.Collect(maps.Keys(x.byTask))
 }
 
-// filter returns the slices that the function picks, the oldest first.
-func (x *sliceIndex) filter(pick func(*storedSlice) bool) []*storedSlice {
+// hasTask says whether results of the task are stored.
+func (x *sliceIndex) hasTask(task upgrade.Task) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return x.byTask[task] != nil
+}
+
+// ofTask returns the slices with results of the task, the oldest first, without those that were deleted.
+func (x *sliceIndex) ofTask(task upgrade.Task) []*storedSlice {
+	x.mu.Lock()
+	var out []*storedSlice
+	if of := x.byTask[task]; of != nil {
+		for _, s := range of.slices {
+			if !s.retired {
+				out = append(out, s)
+			}
+		}
+	}
+	x.mu.Unlock()
+	return sortByAge(out)
+}
+
+// filter returns the slices that the function picks, the oldest first, without those that were deleted.
+func (x *sliceIndex) filter(pick func(*storedSlice) bool) []*storedSlice {
+	x.mu.Lock()
 	var out []*storedSlice
 	for _, s := range x.byName {
-		if pick(s) {
+		if !s.retired && pick(s) {
 			out = append(out, s)
 		}
 	}
-	slices.SortFunc(out, func(a, b *storedSlice) int {
-		return a.CreationTimestamp.Compare(b.CreationTimestamp.Time)
+	x.mu.Unlock()
+	return sortByAge(out)
+}
+
+// sortByAge sorts the oldest first. The API keeps seconds; those of one are in the order of their names.
+func sortByAge(stored []*storedSlice) []*storedSlice {
+	slices.SortFunc(stored, func(a, b *storedSlice) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
 	})
-	return out
+	return stored
 }
 
 // unreadable returns how many slices hold what this version can't read.

@@ -82,6 +82,9 @@ func (r *SliceReader) listWatch() *cache.ListWatch {
 	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			if o.ResourceVersion == "0" {
+				o.ResourceVersion = "" // what a cache has may be older than what was counted
+			}
 			list := &v1alpha1.FirmwareUpgradeResultSliceList{}
 			return list, r.client.List(ctx, list, options(o))
 		},
@@ -140,15 +143,11 @@ func (r *SliceReader) Update(obj any) error { return r.Add(obj) }
 // Delete implements cache.ReflectorStore. The tally forgets nothing: compaction has stored the results elsewhere, and
 // retention tells the tally itself.
 func (r *SliceReader) Delete(obj any) error {
-	key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
-	if err != nil {
-		return fmt.Errorf("read a deleted slice: %w", err)
+	slice, ok := obj.(metav1.Object)
+	if !ok {
+		return fmt.Errorf("read a deleted slice: unexpected %T", obj)
 	}
-	_, name, err := cache.SplitMetaNamespaceKey(key)
-	if err != nil {
-		return fmt.Errorf("read a deleted slice: %w", err)
-	}
-	r.index.remove(name)
+	r.index.remove(slice.GetName(), slice.GetUID())
 	return nil
 }
 

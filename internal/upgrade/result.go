@@ -8,6 +8,7 @@ package upgrade
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strings"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 )
@@ -40,4 +41,13 @@ type Result struct {
 	// FirstReceivedAt and LastReceivedAt are when the device's first and last notification for the task arrived; 0 where
 	// that is this one.
 	FirstReceivedAt, LastReceivedAt int64
+}
+
+// Detach gives the result strings of its own, where they share the memory of a slice.
+func (r *Result) Detach() {
+	r.AppID, r.OperationID = strings.Clone(r.AppID), strings.Clone(r.OperationID)
+	r.DeviceID, r.SubOperationID = strings.Clone(r.DeviceID), strings.Clone(r.SubOperationID)
+	for _, field := range []*string{&r.TargetVersion, &r.SourceVersion, &r.CurVersion, &r.StatusDesc, &r.UpgradeTime} {
+		*field = strings.Clone(*field)
+	}
 }

@@ -113,6 +113,33 @@ func (t *Tally) Results() int64 {
 	return t.devices
 }
 
+// Devices returns how many devices of a task have reported.
+func (t *Tally) Devices(task Task) int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if of, known := t.tasks[task]; known {
+		return int64(len(of.devices))
+	}
+	return 0
+}
+
+// LastReceivedAt returns when the newest notification of a task arrived, in microseconds since 1970-01-01 UTC; 0 if none did.
+func (t *Tally) LastReceivedAt(task Task) int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if of, known := t.tasks[task]; known {
+		return of.received.last
+	}
+	return 0
+}
+
+// Count returns how many tasks there are.
+func (t *Tally) Count() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.tasks)
+}
+
 // task returns the tally of a task, a new one if there is none.
 func (t *Tally) task(id Task) *taskTally {
 	if task, known := t.tasks[id]; known {
