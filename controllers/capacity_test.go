@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -76,7 +77,7 @@ func TestRejectedAreBounded(t *testing.T) {
 	for n := range maxRejected/perSlice + 2 {
 		spec := v1alpha1.FirmwareUpgradeResultSliceSpec{}
 		for range perSlice {
-			spec.Rejected = append(spec.Rejected, v1alpha1.RejectedNotification{Reason: "no JSON"})
+			spec.Rejected = append(spec.Rejected, v1alpha1.RejectedNotification{ReceivedAt: metav1.NowMicro(), Reason: "no JSON"})
 		}
 		s.create(fmt.Sprintf("r-%d", n), spec)
 	}

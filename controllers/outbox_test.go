@@ -82,7 +82,7 @@ func newReconciler(t *testing.T, c client.Client, clock *clocktesting.FakeClock,
 	}
 	pace := newPace(1000, clock)
 	return &firmwareUpgradeReconciler{
-		client: c, tally: tally, pace: pace, metrics: m, clock: clock, announce: newAnnouncer(c, pace, m, "test"),
+		client: c, tally: tally, windows: newWindows[reconcile.Request](), pace: pace, metrics: m, clock: clock, announce: newAnnouncer(c, pace, m, "test"),
 	}
 }
 
