@@ -24,7 +24,7 @@ const (
 	// calmResults is how many results a second the platform pushes at most. When more come, which is a backlog that
 	// several senders push at once, fewer statuses are written, in proportion, but minStatusWrites a second.
 	calmResults     = 1000
-	minStatusWrites = 25
+	minStatusWrites = 5
 	// statusBurst is how many statuses may be written at once after a pause.
 	statusBurst = workers
 	// eventsPerSecond is how many Events a second are created over all FirmwareUpgrades, when many begin or end at once.

@@ -47,7 +47,7 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.openSeconds, "open-seconds", 10, "how long pushes fall due in an open loop")
 	fs.IntVar(&o.openConnections, "open-connections", 1024, "connections of an open loop: pushes wait when all are in use")
 	fs.IntVar(&o.otherRounds, "other-rounds", 1, "how often each side has its turn in every other loop")
-	fs.IntVar(&o.results, "results", 20000, "results of a turn in a closed loop")
+	fs.IntVar(&o.results, "results", 40000, "results of a turn in a closed loop")
 	fs.IntVar(&o.objectResults, "object-results", 4000, "the same for the side that makes one object of each")
 	fs.IntVar(&o.inlineResults, "inline-results", 200, "the same for the side that keeps them in one object's status")
 	fs.IntVar(&o.warmup, "warmup", 1000,
