@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -38,9 +39,12 @@ const (
 	annotationDevices  = "fwupgrade.io/devices"
 )
 
-// maxDelivered bounds what is remembered of delivered outboxes. To forget one costs requests that are answered
-// AlreadyExists.
-const maxDelivered = 4096
+const (
+	// maxDelivered bounds what is remembered of delivered outboxes. To forget one that the status still holds costs
+	// requests that are answered AlreadyExists, redeliverAfter later.
+	maxDelivered   = 4096
+	redeliverAfter = time.Minute
+)
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
@@ -76,7 +80,11 @@ func (a *announcer) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resul
 	if err := a.client.Get(ctx, req.NamespacedName, fwu); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	return ctrl.Result{}, a.deliver(ctx, fwu)
+	if len(fwu.Status.Events.Pending) == 0 {
+		return ctrl.Result{}, nil
+	}
+	// Until the status says that it was delivered, it may have been forgotten that it was.
+	return ctrl.Result{RequeueAfter: redeliverAfter}, a.deliver(ctx, fwu)
 }
 
 // SetupWithManager watches FirmwareUpgrades that have something in their outbox.
@@ -148,7 +156,9 @@ func (a *announcer) done(fwu *v1alpha1.FirmwareUpgrade) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(fwu.Status.Events.Pending) == 0 {
-		delete(a.delivered, fwu.UID)
+		if a.delivered[fwu.UID] <= fwu.Status.Events.Sequence { // the object may be older than what was delivered
+			delete(a.delivered, fwu.UID)
+		}
 		return true
 	}
 	return a.delivered[fwu.UID] >= fwu.Status.Events.Sequence
@@ -158,7 +168,7 @@ func (a *announcer) done(fwu *v1alpha1.FirmwareUpgrade) bool {
 func (a *announcer) note(fwu *v1alpha1.FirmwareUpgrade) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.delivered) >= maxDelivered { // of objects that were deleted before their outbox was empty
+	if len(a.delivered) >= maxDelivered { // of objects that were not looked at since their outbox was emptied
 		clear(a.delivered)
 	}
 	a.delivered[fwu.UID] = fwu.Status.Events.Sequence

@@ -95,6 +95,7 @@ func (c *capacity) check(ctx context.Context) error {
 		}
 		c.full = &full
 	}
+	c.warned = full || reason == EventStoreNearlyFull || c.warned && stored*100 >= c.limit*capacityCalmPercent
 	if reason == "" {
 		return nil
 	}
@@ -108,16 +109,11 @@ func (c *capacity) news(stored int, full bool) (kind, reason string) {
 	near := stored*100 >= c.limit*capacityWarnPercent
 	switch {
 	case full && !was:
-		c.warned = true
 		return corev1.EventTypeWarning, EventStoreFull
 	case was && !full:
 		return corev1.EventTypeNormal, EventStoreReopened
-	case near && !c.warned:
-		c.warned = true
+	case near && !full && !c.warned:
 		return corev1.EventTypeWarning, EventStoreNearlyFull
-	}
-	if stored*100 < c.limit*capacityCalmPercent {
-		c.warned = false
 	}
 	return "", ""
 }

@@ -63,13 +63,15 @@ func (c *compaction) run(ctx context.Context) {
 //
 //  1. Small mixed slices, when there are many or the oldest is settled: tasks with many results get slices of their own,
 //     the others are gathered in large mixed slices, as a slice for each would be an object for a handful of results.
+//     Mixed slices with rejected notifications count as small, so that these come into slices of their own.
 //  2. The small slices of a task, when there are many or all are settled.
-//  3. All slices of a task, and all mixed slices, when they are settled and hold many superseded results.
+//  3. All slices of a task, when they are settled, and all settled mixed slices, when they hold many superseded results.
 func planCompaction(index *sliceIndex, devices func(upgrade.Task) int64, now time.Time) []*storedSlice {
 	settled := func(s *storedSlice) bool { return now.Sub(s.CreationTimestamp.Time) > settledAge }
 	mixed := index.filter((*storedSlice).mixed)
-	small := slices.DeleteFunc(slices.Clone(mixed), (*storedSlice).large)
-	if len(small) >= compactAtSlices || len(small) > 0 && settled(small[0]) && (len(small) > 1 || small[0].rejected > 0) {
+	rejects := func(s *storedSlice) bool { return s.rejected > 0 && settled(s) }
+	small := slices.DeleteFunc(slices.Clone(mixed), func(s *storedSlice) bool { return s.large() && !rejects(s) })
+	if len(small) >= compactAtSlices || len(small) > 0 && settled(small[0]) && (len(small) > 1 || rejects(small[0])) {
 		return withinBounds(small)
 	}
 	byTask := map[upgrade.Task][]*storedSlice{}
@@ -91,7 +93,8 @@ func planCompaction(index *sliceIndex, devices func(upgrade.Task) int64, now tim
 			choose(of)
 		}
 	}
-	if len(chosen) == 0 && len(mixed) > 0 && settled(mixed[len(mixed)-1]) && superseded(mixed, devicesOf(mixed, devices)) {
+	mixed = slices.DeleteFunc(mixed, func(s *storedSlice) bool { return !settled(s) })
+	if len(chosen) == 0 && superseded(mixed, devicesOf(mixed, devices)) {
 		return mixed
 	}
 	return chosen
@@ -106,16 +109,17 @@ func superseded(of []*storedSlice, devices int64) bool {
 	return results > supersededSlack && results > devices+devices/4
 }
 
-// devicesOf returns how many devices have reported of the tasks in slices.
+// devicesOf returns how many devices slices have results of at most: of each task no more than results, nor than devices
+// that have reported.
 func devicesOf(of []*storedSlice, devices func(upgrade.Task) int64) int64 {
-	seen, count := map[upgrade.Task]struct{}{}, int64(0)
+	results, count := map[upgrade.Task]int64{}, int64(0)
 	for _, s := range of {
-		for _, task := range s.tasks {
-			if _, known := seen[task]; !known {
-				seen[task] = struct{}{}
-				count += devices(task)
-			}
+		for i, task := range s.tasks {
+			results[task] += int64(s.resultsOf[i])
 		}
+	}
+	for task, n := range results {
+		count += min(n, devices(task))
 	}
 	return count
 }

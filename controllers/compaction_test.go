@@ -28,7 +28,7 @@ func storedSlices(count int, age time.Duration, tasks, results, bytes int, sorte
 		s := &storedSlice{sorted: sorted, results: tasks * results, bytes: bytes}
 		s.Name, s.UID, s.CreationTimestamp = name, types.UID(name), metav1.NewTime(first.Add(-age))
 		for n := range tasks {
-			s.tasks = append(s.tasks, taskNumber(n))
+			s.tasks, s.resultsOf = append(s.tasks, taskNumber(n)), append(s.resultsOf, results)
 		}
 		out[i] = s
 	}
@@ -41,8 +41,8 @@ func TestPlanCompaction(t *testing.T) {
 	for _, s := range unreadable {
 		s.unreadable = errors.New("from the future")
 	}
-	rejected := storedSlices(1, hour, 1, 1, small, false)
-	rejected[0].rejected = 1
+	rejected, largeRejected := storedSlices(1, hour, 1, 1, small, false), storedSlices(1, hour, 1, 1, large, false)
+	rejected[0].rejected, largeRejected[0].rejected = 1, 1
 	const devices = 1000 // of each task
 	cases := map[string]struct {
 		stored []*storedSlice
@@ -55,6 +55,7 @@ func TestPlanCompaction(t *testing.T) {
 		"large slices that are old":            {storedSlices(3, hour, 300, 1, large, false), 0},
 		"one small slice that is old":          {storedSlices(1, hour, 1, 1, small, false), 0},
 		"one with rejected notifications":      {rejected, 1},
+		"a large one with rejected":            {largeRejected, 1},
 		"two small slices that are old":        {storedSlices(2, hour, 1, 1, small, false), 2},
 		"more than one step may read":          {storedSlices(1000, minute, 1, 1, small, false), maxInputs},
 		"more bytes than one step may read":    {storedSlices(200, hour, 1, 1, large-1, false), 128},
@@ -66,7 +67,9 @@ func TestPlanCompaction(t *testing.T) {
 		"large slices of a task":               {storedSlices(100, hour, 1, 9, large, true), 0},
 		"superseded results of a task":         {storedSlices(300, hour, 1, 9, large, true), 300},
 		"the same, of a task that goes on":     {append(storedSlices(300, hour, 1, 9, large, true), storedSlices(1, minute, 1, 9, large, true)...), 0},
-		"superseded results of many tasks":     {storedSlices(300, hour, 3, 9, large, false), 300},
+		"superseded results of many tasks":     {storedSlices(400, hour, 3, 9, large, false), 400},
+		"the same, while others come":          {append(storedSlices(400, hour, 3, 9, large, false), storedSlices(9, minute, 1, 9, small, false)...), 400},
+		"the last few of large tasks":          {storedSlices(100, hour, 100, 9, large, false), 0},
 		"many tasks with a result each device": {storedSlices(100, hour, 3, 9, large, false), 0},
 		"what can't be read":                   {unreadable, 0},
 	}

@@ -69,10 +69,14 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	priority := 0
-	if again.IsZero() { // nobody waits for the outbox to be emptied: that comes after what results or deadlines change
-		priority = handler.LowPriority
+	if outbox := r.outboxDue(fwu); !outbox.IsZero() && earliest(outbox, again).Equal(outbox) {
+		// Nobody waits for an outbox to be emptied: that comes after what results or deadlines change.
+		again, priority = outbox, handler.LowPriority
 	}
-	return ctrl.Result{RequeueAfter: r.until(fwu, again), Priority: &priority}, nil
+	if again.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{RequeueAfter: max(again.Sub(r.clock.Now()), time.Millisecond), Priority: &priority}, nil
 }
 
 // SetupWithManager watches FirmwareUpgrades, their rivals for a task, and the tally.
@@ -146,15 +150,12 @@ func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.F
 	return seen, nil
 }
 
-// until returns how long to wait for the next reconcile; 0 for ever.
-func (r *firmwareUpgradeReconciler) until(fwu *v1alpha1.FirmwareUpgrade, again time.Time) time.Duration {
-	if len(fwu.Status.Events.Pending) > 0 {
-		again = earliest(again, r.clock.Now().Add(r.windows.current()+outboxWindow))
+// outboxDue returns when an outbox is to be emptied; zero where there is nothing in it.
+func (r *firmwareUpgradeReconciler) outboxDue(fwu *v1alpha1.FirmwareUpgrade) time.Time {
+	if len(fwu.Status.Events.Pending) == 0 {
+		return time.Time{}
 	}
-	if again.IsZero() {
-		return 0
-	}
-	return max(again.Sub(r.clock.Now()), time.Millisecond)
+	return r.clock.Now().Add(r.windows.current() + outboxWindow)
 }
 
 // rivals returns the other FirmwareUpgrades with the operationId of one that came, went or changed.

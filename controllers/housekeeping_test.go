@@ -476,25 +476,52 @@ func TestPurgeGoesOnAfterAFailure(t *testing.T) {
 	}
 }
 
-// An archived task goes only when all of its failures were announced: the tally has to remember them until then.
+// The results of an archived FirmwareUpgrade go only when all of its failures were announced, as the tally has to remember
+// them until then; or, if that can't be had, as late as unclaimed ones.
 func TestRetentionWaitsForAnnouncements(t *testing.T) {
-	status := func(announced int64, pending int) v1alpha1.FirmwareUpgradeStatus {
-		return v1alpha1.FirmwareUpgradeStatus{
-			Devices: v1alpha1.DeviceCounts{Failed: 3, Recovered: 1},
-			Events:  v1alpha1.EventsStatus{Announced: announced, Pending: make([]v1alpha1.PendingEvent, pending)},
-		}
-	}
+	archivedAt := last.Add(time.Hour)
 	for name, c := range map[string]struct {
-		status v1alpha1.FirmwareUpgradeStatus
-		want   bool
+		announced int64
+		pending   int
+		after     time.Duration // since it was archived
+		want      int
 	}{
-		"all":                {status(4, 0), true},
-		"one is missing":     {status(3, 0), false},
-		"not delivered":      {status(4, 1), false},
-		"nothing has failed": {v1alpha1.FirmwareUpgradeStatus{}, true},
+		"all announced":         {4, 0, time.Minute, 0},
+		"one is missing":        {3, 0, time.Minute, 1},
+		"not delivered":         {4, 1, time.Minute, 1},
+		"missing for very long": {3, 0, 25 * time.Hour, 0},
 	} {
-		if got := announced(c.status); got != c.want {
-			t.Errorf("%s: want %t, got %t", name, c.want, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := newStore(t, harness.NewNamespace(t, k8s), k8s)
+			s.create("r-0", mixedSlice(0, 1))
+			s.awaitRead()
+			fwu := wrappers.MakeFirmwareUpgrade("archived", s.namespace).App("app").Operation(taskNumber(0).OperationID).Obj()
+			if err := k8s.Create(t.Context(), fwu); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := k8s.Delete(context.Background(), fwu); err != nil {
+					t.Error(err)
+				}
+			})
+			fwu.Status.ArchivedAt = &metav1.Time{Time: archivedAt}
+			fwu.Status.Devices = v1alpha1.DeviceCounts{Failed: 3, Recovered: 1}
+			fwu.Status.Events.Announced = c.announced
+			for range c.pending {
+				fwu.Status.Events.Pending = append(fwu.Status.Events.Pending, v1alpha1.PendingEvent{
+					Type: "Warning", Reason: EventDegraded, Time: metav1.NewMicroTime(archivedAt),
+				})
+			}
+			if err := k8s.Status().Update(t.Context(), fwu); err != nil {
+				t.Fatal(err)
+			}
+			s.clock.SetTime(archivedAt.Add(c.after))
+			if err := s.retention(24 * time.Hour).run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(s.stored()); got != c.want {
+				t.Errorf("want %d slices left, got %d", c.want, got)
+			}
+		})
 	}
 }

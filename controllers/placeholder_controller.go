@@ -41,6 +41,8 @@ type placeholderReconciler struct {
 	reader *SliceReader
 	index  *sliceIndex
 	rules  tenancy
+	// retention knows which results are about to go.
+	retention *retention
 	// windows keep a task that reports all the time from being looked at each time.
 	windows *windows[upgrade.Task]
 	clock   clock.PassiveClock
@@ -61,6 +63,9 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task upgrade.Task
 			return ctrl.Result{RequeueAfter: statusWindow}, nil
 		}
 		return ctrl.Result{}, err
+	}
+	if r.retention.isCondemned(task) { // it would count what is about to go
+		return ctrl.Result{RequeueAfter: statusWindow}, nil
 	}
 	last := r.tally.LastReceivedAt(task)
 	if holder != nil || last == 0 || !time.UnixMicro(last).After(r.index.releasedAt(task)) {

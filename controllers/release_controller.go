@@ -71,13 +71,21 @@ func (r *releaseReconciler) claimed(fwu *v1alpha1.FirmwareUpgrade) []upgrade.Tas
 }
 
 // release records that a task was released, unless another FirmwareUpgrade has it by now: then the deleted one was a
-// duplicate, was a placeholder or was moved.
+// duplicate, was a placeholder or was moved. A placeholder doesn't keep what is to be purged.
 func (r *releaseReconciler) release(ctx context.Context, req releaseRequest, task upgrade.Task, purge bool) error {
 	same, err := sameOperation(ctx, r.client, task.OperationID)
 	if err != nil {
 		return err
 	}
-	if holderOf(task, same, r.rules) != nil {
+	switch holder := holderOf(task, same, r.rules); {
+	case holder == nil:
+	case purge && r.rules.isPlaceholder(holder):
+		// Made for what was reported meanwhile. It counts what is to go: it has to be made anew afterwards.
+		r.retention.condemn(task, req.at.Time)
+		if err := deletePlaceholder(ctx, r.client, holder); err != nil {
+			return err
+		}
+	default:
 		return nil
 	}
 	r.index.noteRelease(task, req.at.Time)

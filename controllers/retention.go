@@ -68,6 +68,14 @@ func (r *retention) condemn(task upgrade.Task, until time.Time) {
 	}
 }
 
+// isCondemned says whether results of a task are about to go.
+func (r *retention) isCondemned(task upgrade.Task) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, condemned := r.condemned[task]
+	return condemned
+}
+
 // run removes what is due:
 //
 //  1. The tally forgets tasks of which no slice has been stored for a while: somebody deleted them by hand.
@@ -139,17 +147,23 @@ func (r *retention) lastReceivedAt(task upgrade.Task) int64 {
 	return last
 }
 
-// due returns when the results of a task are to go, the last of which arrived at last; zero for not yet known.
+// due returns when the results of a task are to go, the last of which arrived at last; zero for not yet known. Those of an
+// archived FirmwareUpgrade go at once when every failure was announced, and when that can't be had, as late as those
+// that nobody claims.
 func (r *retention) due(ctx context.Context, task upgrade.Task, last int64) (time.Time, error) {
 	holder, err := r.holder(ctx, task)
-	switch {
-	case err != nil:
+	if err != nil || holder != nil && holder.Status.ArchivedAt == nil {
 		return time.Time{}, err
-	case holder != nil && (holder.Status.ArchivedAt == nil || !announced(holder.Status)):
-		return time.Time{}, nil
-	// The API keeps seconds.
-	case holder != nil && !time.UnixMicro(last).Truncate(time.Second).After(holder.Status.ArchivedAt.Time):
-		return holder.Status.ArchivedAt.Time, nil
+	}
+	if holder != nil {
+		archivedAt := holder.Status.ArchivedAt.Time
+		late := time.UnixMicro(last).Truncate(time.Second).After(archivedAt) // the API keeps seconds
+		switch {
+		case !late && announced(holder.Status):
+			return archivedAt, nil
+		case !late:
+			return archivedAt.Add(r.unclaimed), nil
+		}
 	}
 	return time.UnixMicro(last).Add(r.unclaimed), nil
 }
@@ -168,8 +182,7 @@ func (r *retention) holder(ctx context.Context, task upgrade.Task) (*v1alpha1.Fi
 	return holderOf(task, same, r.rules), nil
 }
 
-// condemnedTasks returns the condemned tasks, but those that a FirmwareUpgrade which has come meanwhile counts: these are
-// pardoned.
+// condemnedTasks returns the condemned tasks, but those that somebody has declared anew meanwhile: these are pardoned.
 func (r *retention) condemnedTasks(ctx context.Context) (map[upgrade.Task]int64, error) {
 	r.mu.Lock()
 	condemned := maps.Clone(r.condemned)
@@ -180,7 +193,7 @@ func (r *retention) condemnedTasks(ctx context.Context) (map[upgrade.Task]int64,
 		if err != nil {
 			return nil, err
 		}
-		if holder != nil && holder.Status.ArchivedAt == nil {
+		if holder != nil && holder.Status.ArchivedAt == nil && !r.rules.isPlaceholder(holder) {
 			counted[task] = until
 			delete(condemned, task)
 		}

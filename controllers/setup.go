@@ -133,7 +133,7 @@ func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retentio
 	}
 	if o.Undeclared == UndeclaredAdopt {
 		controllers = append(controllers, &placeholderReconciler{
-			client: mgr.GetClient(), tally: tally, reader: reader, index: index, rules: rules,
+			client: mgr.GetClient(), tally: tally, reader: reader, index: index, rules: rules, retention: retention,
 			windows: newWindows[upgrade.Task](), clock: o.Clock,
 		})
 	}

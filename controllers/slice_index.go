@@ -22,8 +22,9 @@ import (
 type storedSlice struct {
 	// ObjectMeta holds name, UID and creation time, and makes the Reflector take it for an object.
 	metav1.ObjectMeta
-	// tasks are the tasks it has results of, each once.
-	tasks []upgrade.Task
+	// tasks are the tasks it has results of, each once, and resultsOf how many of each.
+	tasks     []upgrade.Task
+	resultsOf []int
 	// sorted says that it is the product of compaction and holds one task.
 	sorted bool
 	// results, rejected and released are how many of each it has.
@@ -62,16 +63,17 @@ func newStoredSlice(s *v1alpha1.FirmwareUpgradeResultSlice) (info *storedSlice, 
 	if n := len(s.Spec.Rejected); n > 0 {
 		info.lastRejection = s.Spec.Rejected[n-1].Reason
 	}
-	seen := map[upgrade.Task]struct{}{}
+	seen := map[upgrade.Task]int{}
 	for i := range results {
 		info.lastReceivedAt = max(info.lastReceivedAt, results[i].ReceivedAt, results[i].LastReceivedAt)
-		if task := results[i].Task; i == 0 || task != results[i-1].Task {
-			if _, ok := seen[task]; !ok {
-				task = upgrade.Task{AppID: strings.Clone(task.AppID), OperationID: strings.Clone(task.OperationID)}
-				seen[task] = struct{}{}
-				info.tasks = append(info.tasks, task)
-			}
+		n, ok := seen[results[i].Task]
+		if !ok {
+			task := upgrade.Task{AppID: strings.Clone(results[i].AppID), OperationID: strings.Clone(results[i].OperationID)}
+			n = len(info.tasks)
+			seen[task] = n
+			info.tasks, info.resultsOf = append(info.tasks, task), append(info.resultsOf, 0)
 		}
+		info.resultsOf[n]++
 	}
 	if info.mixed() && !info.large() {
 		info.spec = &s.Spec
@@ -181,7 +183,9 @@ func (x *sliceIndex) replace(all []*storedSlice) {
 	defer x.mu.Unlock()
 	x.reset()
 	for _, s := range all {
-		x.insert(s)
+		own := *s // what was handed over before is read without the lock
+		own.tasks = slices.Clone(s.tasks)
+		x.insert(&own)
 	}
 }
 

@@ -48,15 +48,32 @@ func filled(devices int, failedEvery int) *upgrade.Tally {
 func BenchmarkTallyMemory(b *testing.B) {
 	const devices = 1_000_000
 	for b.Loop() {
-		before := heap()
-		tally := filled(devices, 0)
-		used := heap() - before
-		if tally.Results() != devices {
-			b.Fatalf("The tally has %d devices", tally.Results())
-		}
-		b.ReportMetric(float64(used)/devices, "bytes/device")
-		runtime.KeepAlive(tally)
+		b.ReportMetric(bytesADevice(b, devices), "bytes/device")
 	}
+}
+
+// maxBytesADevice is the target: a million devices that succeeded fit into 150 MB of the leader's memory.
+const maxBytesADevice = 150
+
+func TestTallyMemory(t *testing.T) {
+	for _, devices := range []int{200_000, 300_000} { // hash tables grow in steps
+		if got := bytesADevice(t, devices); got > maxBytesADevice {
+			t.Errorf("%d devices take %.0f bytes each, more than %d", devices, got, maxBytesADevice)
+		}
+	}
+}
+
+// bytesADevice returns what each of so many devices that succeeded takes in a tally.
+func bytesADevice(tb testing.TB, devices int) float64 {
+	tb.Helper()
+	before := heap()
+	tally := filled(devices, 0)
+	used := heap() - before
+	if tally.Results() != int64(devices) {
+		tb.Fatalf("The tally has %d devices", tally.Results())
+	}
+	runtime.KeepAlive(tally)
+	return float64(used) / float64(devices)
 }
 
 func heap() int64 {

@@ -35,6 +35,7 @@ type scaleOptions struct {
 	devices, tasks              []int
 	connections, results        int
 	trickleRate, trickleSeconds int
+	restartTasks                []int
 	stored, mixed               int
 	verbose                     bool
 	jsonFile                    string
@@ -52,6 +53,7 @@ func parseScale(args []string) (*scaleOptions, error) {
 	fs.IntVar(&o.results, "results", 50_000, "tasks: results over all tasks")
 	fs.IntVar(&o.trickleRate, "trickle-rate", 100, "trickle: notifications a second, each arriving alone")
 	fs.IntVar(&o.trickleSeconds, "trickle-seconds", 60, "trickle: for how long")
+	fs.IntSliceVar(&o.restartTasks, "restart-tasks", []int{1, 1000}, "restart: tasks over which the results are spread")
 	fs.IntVar(&o.stored, "stored", 1_000_000, "restart: results that are stored, sorted by task")
 	fs.IntVar(&o.mixed, "mixed", 20_000, "restart: further results, in batches of 100 as the webhook stores them")
 	fs.BoolVar(&o.verbose, "verbose", false, "show what the operator logs")
@@ -66,11 +68,11 @@ func parseScale(args []string) (*scaleOptions, error) {
 		}
 	}
 	for name, values := range map[string][]int{
-		"devices": o.devices, "tasks": o.tasks, "results": {o.results}, "connections": {o.connections},
+		"devices": o.devices, "tasks": o.tasks, "restart-tasks": o.restartTasks, "results": {o.results}, "connections": {o.connections},
 		"trickle-rate": {o.trickleRate}, "trickle-seconds": {o.trickleSeconds}, "stored": {o.stored}, "mixed": {o.mixed},
 	} {
 		for _, value := range values {
-			if value < 1 || value > 2*maxResults || name == "tasks" && value > maxTasks {
+			if value < 1 || value > 2*maxResults || strings.HasSuffix(name, "tasks") && value > maxTasks {
 				problems = append(problems, fmt.Errorf("--%s=%d is out of bounds", name, value))
 			}
 		}
@@ -83,7 +85,7 @@ type scaleReport struct {
 	CPUs    int         `json:"cpus"`
 	Load    string      `json:"loadBefore"`
 	Turns   []scaleTurn `json:"turns,omitempty"`
-	Restart *restart    `json:"restart,omitempty"`
+	Restart []*restart  `json:"restart,omitempty"`
 }
 
 // scaleTurn is a turn of the operator.
@@ -140,9 +142,15 @@ func measurePart(ctx context.Context, o *scaleOptions, part string, r *scaleRepo
 			}
 		}
 	case partRestart:
-		r.Restart, err = b.measureRestart(ctx, o.stored, o.mixed)
+		for _, tasks := range o.restartTasks {
+			measured, err := b.measureRestart(ctx, tasks, o.stored, o.mixed)
+			if err != nil {
+				return err
+			}
+			r.Restart = append(r.Restart, measured)
+		}
 	}
-	return err
+	return nil
 }
 
 // scaleTurn has the operator take so many results of so many tasks.
@@ -179,8 +187,8 @@ func (r *scaleReport) write(w io.Writer, path string) error {
 		}
 		fmt.Fprintf(table, "\t%.0f\t\n", t.EtcdBytes)
 	}
-	if r.Restart != nil {
-		r.Restart.writeTo(table)
+	for _, restart := range r.Restart {
+		restart.writeTo(table)
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)

@@ -36,7 +36,8 @@ const (
 
 // restart is what was measured of starts with many results stored.
 type restart struct {
-	// Stored is how many results are stored, of one task, Mixed how many of them in slices that are not sorted yet.
+	// Tasks is of how many tasks results are stored, Stored how many, Mixed how many of them in slices that are not sorted yet.
+	Tasks  int `json:"tasks"`
 	Stored int `json:"stored"`
 	Mixed  int `json:"mixed"`
 	// First is a start with a status that knows nothing yet; Again one after the process was killed.
@@ -49,7 +50,7 @@ type restart struct {
 
 // start is one start of the leader.
 type start struct {
-	// Seconds is the time from the start of the process until the status was right.
+	// Seconds is the time from the start of the process until every status was right.
 	Seconds float64 `json:"seconds"`
 	// CPU is the seconds of CPU by process until then.
 	CPU map[string]float64 `json:"cpu"`
@@ -59,8 +60,8 @@ type start struct {
 }
 
 func (r *restart) writeTo(w io.Writer) {
-	fmt.Fprintf(w, "\nRestart with %d results of one task, %d of them not sorted yet:\n\n", r.Stored, r.Mixed)
-	fmt.Fprintln(w, "\tstatus right after, s\tCPU s: leader\tapiserver\tetcd\tmost memory, MiB: leader\tapiserver\t")
+	fmt.Fprintf(w, "\nRestart with %d results of %d tasks, %d of them not sorted yet:\n\n", r.Stored, r.Tasks, r.Mixed)
+	fmt.Fprintln(w, "\tstatuses right after, s\tCPU s: leader\tapiserver\tetcd\tmost memory, MiB: leader\tapiserver\t")
 	for _, s := range []struct {
 		title string
 		start
@@ -72,13 +73,13 @@ func (r *restart) writeTo(w io.Writer) {
 }
 
 // measureRestart stores results as compaction and webhook leave them, starts the leader, kills it and starts it again.
-func (b *bench) measureRestart(ctx context.Context, sorted, mixed int) (_ *restart, err error) {
-	t := &turn{namespace: "scale-restart", receiver: b.receiver, api: b.api}
+func (b *bench) measureRestart(ctx context.Context, tasks, sorted, mixed int) (_ *restart, err error) {
+	t := &turn{namespace: fmt.Sprintf("scale-restart-%d", tasks), receiver: b.receiver, api: b.api}
 	if b.options.verbose {
 		t.log = b.log
 	}
 	// One more, for the second start.
-	if t.plan, err = platform.NewPlan(platform.PlanOptions{Devices: sorted + mixed + 1, Tasks: 1, Fail: failing}); err != nil {
+	if t.plan, err = platform.NewPlan(platform.PlanOptions{Devices: sorted + mixed + 1, Tasks: tasks, Fail: failing}); err != nil {
 		return nil, err
 	}
 	if err := b.cluster.EnsureNamespace(ctx, t.namespace); err != nil {
@@ -97,7 +98,7 @@ func (b *bench) measureRestart(ctx context.Context, sorted, mixed int) (_ *resta
 	}
 	fmt.Fprintf(b.log, "restart: stored %d results\n", sorted+mixed)
 
-	r := &restart{Stored: sorted + mixed + 1, Mixed: mixed}
+	r := &restart{Tasks: tasks, Stored: sorted + mixed + 1, Mixed: mixed}
 	side := &operatorSide{}
 	defer func() { err = errors.Join(err, side.stop(context.WithoutCancel(ctx), t)) }()
 	if r.First, err = b.startLeader(ctx, t, side, results[:sorted+mixed]); err != nil {
@@ -119,11 +120,10 @@ func (b *bench) measureRestart(ctx context.Context, sorted, mixed int) (_ *resta
 	return r, err
 }
 
-// startLeader starts the leader and returns when the status counts the results.
+// startLeader starts the leader and returns when the statuses count the results.
 func (b *bench) startLeader(ctx context.Context, t *turn, side *operatorSide, results []upgrade.Result) (start, error) {
 	tally := upgrade.NewTally()
 	tally.Add(results)
-	want := tally.Summary(results[0].Task, upgrade.Query{})
 	pids, err := b.cluster.PIDs()
 	if err != nil {
 		return start{}, err
@@ -138,6 +138,7 @@ func (b *bench) startLeader(ctx context.Context, t *turn, side *operatorSide, re
 		return start{}, err
 	}
 	err = side.statuses.await(ctx, func(fwu *v1alpha1.FirmwareUpgrade) string {
+		want := tally.Summary(upgrade.Task{AppID: fwu.Spec.AppID, OperationID: fwu.Spec.OperationID}, upgrade.Query{})
 		if got := fwu.Status.Devices; got.Succeeded != want.Succeeded || got.Failed != want.Failed {
 			return fmt.Sprintf("counts %d succeeded, %d failed, not %d and %d", got.Succeeded, got.Failed, want.Succeeded, want.Failed)
 		}
@@ -164,9 +165,11 @@ func (b *bench) startLeader(ctx context.Context, t *turn, side *operatorSide, re
 func (b *bench) seed(ctx context.Context, t *turn, sorted, mixed []upgrade.Result) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(seedWorkers)
-	labels := map[string]string{v1alpha1.LabelTask: sorted[0].Hash()}
-	for _, tables := range upgrade.Split(sorted, v1alpha1.MaxSliceBytes-sliceOverhead) {
-		group.Go(func() error { return b.createSlice(ctx, t, tables, labels) })
+	for _, of := range upgrade.Merge(sorted) {
+		labels := map[string]string{v1alpha1.LabelTask: of.Task.Hash()}
+		for _, tables := range upgrade.Split(of.Results, v1alpha1.MaxSliceBytes-sliceOverhead) {
+			group.Go(func() error { return b.createSlice(ctx, t, tables, labels) })
+		}
 	}
 	for from := 0; from < len(mixed); from += batch {
 		group.Go(func() error {

@@ -20,7 +20,7 @@ func TestScale(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "scale.json")
 	err := runScale(t.Context(), []string{
 		"--parts=trickle,restart", "--tasks=1,3", "--trickle-rate=20", "--trickle-seconds=1", "--stored=3000", "--mixed=150",
-		"--connections=4", "--json=" + path,
+		"--restart-tasks=1,3", "--connections=4", "--json=" + path,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -36,10 +36,16 @@ func TestScale(t *testing.T) {
 	if len(r.Turns) != 2 || r.Turns[0].Tasks != 1 || r.Turns[1].Tasks != 3 || r.Turns[0].Cores["kube-apiserver"] <= 0 {
 		t.Errorf("turns: %+v", r.Turns)
 	}
-	if r.Restart == nil || r.Restart.Stored != 3151 || r.Restart.First.Seconds <= 0 || r.Restart.Again.RSS < 1<<20 {
-		t.Errorf("restart: %+v", r.Restart)
-	} else if perResult := float64(r.Restart.SliceBytes) / 3151; perResult < 50 || perResult > 200 {
-		t.Errorf("%.0f bytes a result", perResult)
+	if len(r.Restart) != 2 {
+		t.Fatalf("restart: %+v", r.Restart)
+	}
+	for i, restart := range r.Restart {
+		if restart.Tasks != []int{1, 3}[i] || restart.Stored != 3151 || restart.First.Seconds <= 0 || restart.Again.RSS < 1<<20 {
+			t.Errorf("restart: %+v", restart)
+		}
+		if perResult := float64(restart.SliceBytes) / 3151; perResult < 50 || perResult > 200 {
+			t.Errorf("%.0f bytes a result", perResult)
+		}
 	}
 }
 
