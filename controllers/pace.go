@@ -22,19 +22,19 @@ const (
 	maxRests = 8
 	maxRest  = 2 * time.Second
 	// calmResults is how many results a second the platform pushes at most. When more come, which is a backlog that
-	// several senders push at once, fewer statuses are written, in proportion, but minStatusWrites a second.
-	calmResults     = 1000
-	minStatusWrites = 5
-	// statusBurst is how many statuses may be written at once after a pause.
-	statusBurst = workers
+	// several senders push at once, fewer statuses and Events are written, in proportion, but minWrites of each a second.
+	calmResults = 1000
+	minWrites   = 5
+	// writeBurst is how many of them may be written at once after a pause.
+	writeBurst = workers
 	// eventsPerSecond is how many Events a second are created over all FirmwareUpgrades, when many begin or end at once.
 	eventsPerSecond = 50
 )
 
 // pace keeps what the leader tells about results from being in the way of storing them:
 //
-//   - There are limits of status writes and of Events a second; that of status writes falls when results come faster
-//     than one platform pushes them.
+//   - There are limits of status writes and of Events a second, which fall when results come faster than one platform
+//     pushes them.
 //   - Whoever writes rests afterwards, the longer the slower the write was, so that an API server that is busy, and
 //     answers later, is asked less often.
 type pace struct {
@@ -50,28 +50,30 @@ type pace struct {
 
 func newPace(maxStatusWrites int, clk clock.Clock) *pace {
 	return &pace{
-		statusWrites:    rate.NewLimiter(rate.Limit(maxStatusWrites), statusBurst),
-		events:          rate.NewLimiter(eventsPerSecond, eventsPerSecond),
+		statusWrites:    rate.NewLimiter(rate.Limit(maxStatusWrites), writeBurst),
+		events:          rate.NewLimiter(eventsPerSecond, writeBurst),
 		maxStatusWrites: maxStatusWrites,
 		clock:           clk,
 	}
 }
 
-// received notes that results were stored, and once a second sets the limit of status writes by how many these were.
+// received notes that results were stored, and once a second sets the limits by how many these were.
 func (p *pace) received(results int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.results += results
 	now := p.clock.Now()
 	if passed := now.Sub(p.second); passed >= time.Second {
-		p.statusWrites.SetLimit(statusLimit(p.maxStatusWrites, float64(p.results)/passed.Seconds()))
+		perSecond := float64(p.results) / passed.Seconds()
+		p.statusWrites.SetLimit(writeLimit(p.maxStatusWrites, perSecond))
+		p.events.SetLimit(writeLimit(eventsPerSecond, perSecond))
 		p.second, p.results = now, 0
 	}
 }
 
-// statusLimit returns how many statuses a second may be written while so many results a second come.
-func statusLimit(most int, resultsPerSecond float64) rate.Limit {
-	least := min(most, minStatusWrites)
+// writeLimit returns how many statuses or Events a second may be written, most if not so many results a second come.
+func writeLimit(most int, resultsPerSecond float64) rate.Limit {
+	least := min(most, minWrites)
 	return rate.Limit(max(float64(least), float64(most)*min(1, calmResults/resultsPerSecond)))
 }
 
@@ -86,6 +88,7 @@ func (p *pace) awaitStatusWrite(ctx context.Context) error {
 
 // awaitEvent returns when an Event may be created.
 func (p *pace) awaitEvent(ctx context.Context) error {
+	p.received(0)
 	if err := p.events.Wait(ctx); err != nil {
 		return fmt.Errorf("wait for the turn to create an event: %w", err)
 	}

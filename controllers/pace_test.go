@@ -29,25 +29,28 @@ func TestRestAfter(t *testing.T) {
 	}
 }
 
-// TestStatusLimit has fewer statuses written when results come faster than a platform pushes them, and as many as before
+// TestLimits has fewer statuses and Events written when results come faster than a platform pushes them, and as many as before
 // once they don't.
-func TestStatusLimit(t *testing.T) {
+func TestLimits(t *testing.T) {
 	clock := clocktesting.NewFakeClock(first)
 	p := newPace(150, clock)
 	for i, step := range []struct {
 		results int
 		want    rate.Limit
-	}{{800, 150}, {1000, 150}, {3000, 50}, {1_000_000, minStatusWrites}, {0, 150}} {
+	}{{800, 150}, {1000, 150}, {3000, 50}, {1_000_000, minWrites}, {0, 150}} {
 		p.received(step.results)
 		clock.Step(time.Second)
 		if err := p.awaitStatusWrite(t.Context()); err != nil {
 			t.Fatal(err)
 		}
+		if got, want := p.events.Limit(), max(minWrites, step.want*eventsPerSecond/150); got != want {
+			t.Errorf("step %d: after %d results a second %v Events may be created, want %v", i, step.results, got, want)
+		}
 		if got := p.statusWrites.Limit(); got != step.want {
 			t.Errorf("step %d: after %d results a second %v statuses may be written, want %v", i, step.results, got, step.want)
 		}
 	}
-	if got := statusLimit(2, 1e6); got != 2 {
+	if got := writeLimit(2, 1e6); got != 2 {
 		t.Errorf("the least limit is %v, not the flag's 2", got)
 	}
 }
