@@ -19,6 +19,8 @@ import (
 const (
 	// compactAtSlices is how many small mixed slices make it worth compacting them.
 	compactAtSlices = 200
+	// backlogSlices is how many there may be before they are compacted while a backlog comes in: storing goes first.
+	backlogSlices = 1000
 	// settledAge is after which time small slices are compacted, however few.
 	settledAge = 10 * time.Minute
 	// mergeAtSlices is how many small slices of a task make it worth merging them.
@@ -44,8 +46,11 @@ type compaction struct {
 	clock    clock.PassiveClock
 }
 
-// run takes some steps, while there is something to do.
+// run takes some steps, while there is something to do and storing leaves room for it.
 func (c *compaction) run(ctx context.Context) {
+	if c.rewriter.pace.hasBacklog() && len(c.index.filter((*storedSlice).fresh)) < backlogSlices {
+		return
+	}
 	for range maxSteps {
 		inputs := planCompaction(c.index, c.tally.Devices, c.clock.Now())
 		if len(inputs) == 0 || ctx.Err() != nil {

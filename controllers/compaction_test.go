@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -11,9 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/upgrade"
@@ -206,5 +212,44 @@ func TestMergeInShares(t *testing.T) {
 	}
 	if rejected != 2 || len(names) != 4 {
 		t.Errorf("want 2 rejected notifications in 4 slices, got %d in %d", rejected, len(names))
+	}
+}
+
+// While a backlog comes in, compaction waits, but not for ever.
+func TestCompactionWaitsForABacklog(t *testing.T) {
+	for name, c := range map[string]struct {
+		slices  int
+		backlog bool
+		want    bool
+	}{
+		"no backlog":           {compactAtSlices, false, true},
+		"a backlog":            {compactAtSlices, true, false},
+		"a backlog, long ago":  {backlogSlices, true, true},
+		"nothing to do anyway": {1, false, false},
+	} {
+		clock := clocktesting.NewFakeClock(first)
+		worked := errors.New("it compacts")
+		client := interceptor.NewClient(k8s, interceptor.Funcs{
+			Get: func(context.Context, client.WithWatch, client.ObjectKey, client.Object, ...client.GetOption) error {
+				return worked
+			},
+		})
+		index := newSliceIndex()
+		for _, s := range storedSlices(c.slices, time.Minute, 1, 1, 1000, false) {
+			index.put(s)
+		}
+		p := newPace(100, clock)
+		if c.backlog {
+			p.received(0)
+			p.received(10 * calmResults)
+			clock.Step(time.Second)
+		}
+		did := false
+		log := funcr.New(func(string, string) { did = true }, funcr.Options{})
+		(&compaction{index: index, tally: upgrade.NewTally(), rewriter: &rewriter{client: client, index: index, pace: p}, clock: clock}).
+			run(logr.NewContext(t.Context(), log))
+		if did != c.want {
+			t.Errorf("%s: compacted: %t, want %t", name, did, c.want)
+		}
 	}
 }

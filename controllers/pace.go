@@ -46,6 +46,8 @@ type pace struct {
 	// second is when the counting of results began anew, results how many have come since.
 	second  time.Time
 	results int
+	// backlog says that they came faster than calmResults in the last second that was counted.
+	backlog bool
 }
 
 func newPace(maxStatusWrites int, clk clock.Clock) *pace {
@@ -65,10 +67,19 @@ func (p *pace) received(results int) {
 	now := p.clock.Now()
 	if passed := now.Sub(p.second); passed >= time.Second {
 		perSecond := float64(p.results) / passed.Seconds()
+		p.backlog = perSecond > calmResults
 		p.statusWrites.SetLimit(writeLimit(p.maxStatusWrites, perSecond))
 		p.events.SetLimit(writeLimit(eventsPerSecond, perSecond))
 		p.second, p.results = now, 0
 	}
+}
+
+// hasBacklog says whether results come faster than one platform pushes them.
+func (p *pace) hasBacklog() bool {
+	p.received(0) // perhaps no more come
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.backlog
 }
 
 // writeLimit returns how many statuses or Events a second may be written, most if not so many results a second come.

@@ -47,6 +47,9 @@ func TestLimits(t *testing.T) {
 		if got, want := p.events.Limit(), max(minWrites, step.want*eventsPerSecond/150); math.Abs(float64(got-want)) > 1e-9 {
 			t.Errorf("step %d: after %d results a second %v Events may be created, want %v", i, step.results, got, want)
 		}
+		if got, want := p.hasBacklog(), step.results > calmResults; got != want {
+			t.Errorf("step %d: after %d results a second there is a backlog: %t", i, step.results, got)
+		}
 		if got := p.statusWrites.Limit(); got != step.want {
 			t.Errorf("step %d: after %d results a second %v statuses may be written, want %v", i, step.results, got, step.want)
 		}

@@ -92,6 +92,9 @@ func rejectedBytes(rejected []v1alpha1.RejectedNotification) int {
 // mixed says whether the slice holds results of any tasks: from the webhook, or gathered.
 func (s *storedSlice) mixed() bool { return !s.sorted && len(s.tasks) > 0 && s.unreadable == nil }
 
+// fresh says whether the slice is one that compaction has not made yet.
+func (s *storedSlice) fresh() bool { return s.mixed() && !strings.HasPrefix(s.Name, mergedPrefix) }
+
 // ofOneTask says whether the slice is one that compaction made for a task.
 func (s *storedSlice) ofOneTask() bool { return s.sorted && len(s.tasks) == 1 && s.unreadable == nil }
 
