@@ -100,7 +100,7 @@ BENCH_PLOTS ?=
 BENCH_REPORT := $(if $(BENCH_PLOTS),$(BENCH_PLOTS)/bench.json,$(BIN)/bench.json)
 
 .PHONY: bench
-bench: $(CONTROLPLANE_BINARIES) build ## Measure stored results a second next to other ways of storing them, some 8 minutes (BENCH_ARGS=…, BENCH_PLOTS=folder).
+bench: $(CONTROLPLANE_BINARIES) build ## Measure stored results a second next to other ways of storing them, some 9 minutes (BENCH_ARGS=…, BENCH_PLOTS=folder).
 	go build -o $(BIN)/bench ./test/load
 	go build -C hack/plot -o $(BIN)/plot .
 	@mkdir -p $(dir $(BENCH_REPORT))

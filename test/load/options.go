@@ -41,7 +41,7 @@ func parse(args []string) (*options, error) {
 		"closed loops, by connections; each pushes again as soon as it was answered")
 	fs.IntVar(&o.mainConnections, "main-connections", 0,
 		"the closed loop that the targets are about (default: the middle one, 256)")
-	fs.IntVar(&o.rounds, "rounds", 3, "how often each side has its turn in that loop")
+	fs.IntVar(&o.rounds, "rounds", 5, "how often each side has its turn in that loop")
 	fs.IntSliceVar(&o.rates, "rates", []int{800, 1000},
 		"open loops, by pushes a second, which leave when they are due; the targets are about the first one")
 	fs.IntVar(&o.openSeconds, "open-seconds", 10, "how long pushes fall due in an open loop")
