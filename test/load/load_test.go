@@ -14,8 +14,8 @@ func TestLoads(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"default":           {want: []string{"closed-64 ×1", "closed-256 ×3", "closed-1024 ×1", "open-800 ×1", "open-1000 ×1"}},
-		"sorted, each once": {args: []string{"--connections=9,3,9", "--main-connections=3", "--rates=100"}, want: []string{"closed-3 ×3", "closed-9 ×1", "open-100 ×1"}},
+		"default":           {want: []string{"closed-64 ×1", "closed-256 ×5", "closed-1024 ×1", "open-800 ×1", "open-1000 ×1"}},
+		"sorted, each once": {args: []string{"--connections=9,3,9", "--main-connections=3", "--rates=100"}, want: []string{"closed-3 ×5", "closed-9 ×1", "open-100 ×1"}},
 		"one":               {args: []string{"--connections=9", "--other-rounds=0", "--rounds=7"}, want: []string{"closed-9 ×7"}},
 	}
 	for name, c := range cases {
