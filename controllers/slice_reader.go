@@ -22,7 +22,8 @@ import (
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgraderesultslices,verbs=get;list;watch;create;delete,namespace=system
 
 // SliceReader reads every stored slice, at start and as they come: it feeds the results into the tally, the rest into
-// the index, which keeps small ones until they are compacted and no others. It is a manager.Runnable of the leader and the store of a client-go Reflector.
+// the index, which keeps small ones until they are compacted and no others. It is a manager.Runnable of the leader and
+// the store of a client-go Reflector.
 type SliceReader struct {
 	client    client.WithWatch
 	namespace string
