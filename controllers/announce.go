@@ -175,23 +175,23 @@ func (a *announcer) note(fwu *v1alpha1.FirmwareUpgrade) {
 }
 
 func newEvent(fwu *v1alpha1.FirmwareUpgrade, sequence int64, p v1alpha1.PendingEvent, instance string) *eventsv1.Event {
+	e := eventAbout(corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgrade",
+		Namespace: fwu.Namespace, Name: fwu.Name, UID: fwu.UID, ResourceVersion: fwu.ResourceVersion,
+	}, string(fwu.UID)+"."+strconv.FormatInt(sequence, 10), p.Time, instance)
+	e.Annotations = eventAnnotations(p)
+	e.Action, e.Type, e.Reason, e.Note = "Upgrade", p.Type, p.Reason, p.Note
+	return e
+}
+
+// eventAbout begins an Event of the operator, in the namespace of what it regards.
+func eventAbout(regarding corev1.ObjectReference, name string, at metav1.MicroTime, instance string) *eventsv1.Event {
 	return &eventsv1.Event{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace:   fwu.Namespace,
-			Name:        string(fwu.UID) + "." + strconv.FormatInt(sequence, 10),
-			Annotations: eventAnnotations(p),
-		},
-		EventTime:           p.Time,
+		ObjectMeta:          metav1.ObjectMeta{Namespace: regarding.Namespace, Name: name},
+		EventTime:           at,
 		ReportingController: reportingController,
 		ReportingInstance:   instance,
-		Action:              "Upgrade",
-		Type:                p.Type,
-		Reason:              p.Reason,
-		Note:                p.Note,
-		Regarding: corev1.ObjectReference{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgrade",
-			Namespace: fwu.Namespace, Name: fwu.Name, UID: fwu.UID, ResourceVersion: fwu.ResourceVersion,
-		},
+		Regarding:           regarding,
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
@@ -99,8 +98,9 @@ func (c *capacity) check(ctx context.Context) error {
 	if reason == "" {
 		return nil
 	}
-	ctrl.LoggerFrom(ctx).Info(c.note(reason, stored), "reason", reason)
-	return c.tell(ctx, kind, reason, c.note(reason, stored))
+	note := c.note(reason, stored)
+	ctrl.LoggerFrom(ctx).Info(note, "reason", reason)
+	return c.tell(ctx, kind, reason, note)
 }
 
 // news says what changed since the last check, by the type and reason of an Event; empty if nothing did.
@@ -132,17 +132,10 @@ func (c *capacity) note(reason string, stored int) string {
 // not tried again.
 func (c *capacity) tell(ctx context.Context, kind, reason, note string) error {
 	now := c.clock.Now()
-	event := &eventsv1.Event{
-		ObjectMeta:          metav1.ObjectMeta{Namespace: c.namespace, Name: fmt.Sprintf("%s.%x", StoreConfigMap, now.UnixNano())},
-		EventTime:           metav1.NewMicroTime(now),
-		ReportingController: reportingController,
-		ReportingInstance:   c.instance,
-		Action:              "Store",
-		Type:                kind,
-		Reason:              reason,
-		Note:                note,
-		Regarding:           corev1.ObjectReference{APIVersion: "v1", Kind: "ConfigMap", Namespace: c.namespace, Name: StoreConfigMap},
-	}
+	event := eventAbout(
+		corev1.ObjectReference{APIVersion: "v1", Kind: "ConfigMap", Namespace: c.namespace, Name: StoreConfigMap},
+		fmt.Sprintf("%s.%x", StoreConfigMap, now.UnixNano()), metav1.NewMicroTime(now), c.instance)
+	event.Action, event.Type, event.Reason, event.Note = "Store", kind, reason, note
 	if err := c.client.Create(ctx, event); err != nil {
 		return fmt.Errorf("create event %s: %w", reason, err)
 	}

@@ -6,7 +6,6 @@ package controllers
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -85,7 +84,7 @@ func planCompaction(index *sliceIndex, devices func(upgrade.Task) int64, now tim
 	}
 	var chosen []*storedSlice
 	choose := func(candidate []*storedSlice) { // the first by name, so that a step that broke off is taken again
-		if len(candidate) > 0 && (len(chosen) == 0 || strings.Compare(candidate[0].Name, chosen[0].Name) < 0) {
+		if len(candidate) > 0 && (len(chosen) == 0 || candidate[0].Name < chosen[0].Name) {
 			chosen = candidate
 		}
 	}

@@ -101,18 +101,10 @@ func (r *rejections) announce(ctx context.Context) error {
 func newRejectionEvent(s *storedSlice, count int, instance string, now time.Time) *eventsv1.Event {
 	note := fmt.Sprintf("%d authentic notification(s) could not be used, the last one: %s. "+
 		"Bodies: kubectl -n %s get fwslice %s -o jsonpath='{.spec.rejected}'", count, s.lastRejection, s.Namespace, s.Name)
-	return &eventsv1.Event{
-		ObjectMeta:          metav1.ObjectMeta{Namespace: s.Namespace, Name: string(s.UID) + ".rejected"},
-		EventTime:           metav1.NewMicroTime(now),
-		ReportingController: reportingController,
-		ReportingInstance:   instance,
-		Action:              "Receive",
-		Type:                corev1.EventTypeWarning,
-		Reason:              EventNotificationRejected,
-		Note:                upgrade.CutString(note, 1024),
-		Regarding: corev1.ObjectReference{
-			APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgradeResultSlice",
-			Namespace: s.Namespace, Name: s.Name, UID: s.UID,
-		},
-	}
+	e := eventAbout(corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgradeResultSlice",
+		Namespace: s.Namespace, Name: s.Name, UID: s.UID,
+	}, string(s.UID)+".rejected", metav1.NewMicroTime(now), instance)
+	e.Action, e.Type, e.Reason, e.Note = "Receive", corev1.EventTypeWarning, EventNotificationRejected, upgrade.CutString(note, 1024)
+	return e
 }
