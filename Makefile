@@ -66,7 +66,7 @@ generate: $(CONTROLLER_GEN) ## Generate the DeepCopy methods.
 .PHONY: manifests
 manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the roles.
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
-	$(CONTROLLER_GEN) rbac:roleName=controllers paths=./controllers/... output:rbac:artifacts:config=config/rbac/controllers
+	$(CONTROLLER_GEN) rbac:roleName=generated paths="{./controllers/...,./internal/store/...}" output:rbac:artifacts:config=config/rbac/controllers
 	$(CONTROLLER_GEN) rbac:roleName=webhook paths=./webhook/... output:rbac:artifacts:config=config/rbac/webhook
 
 .PHONY: fmt

@@ -4,277 +4,385 @@
 package controllers
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	"pgregory.net/rapid"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
+	"fwupgrade.io/operator/internal/store"
+	"fwupgrade.io/operator/test/harness"
 	"fwupgrade.io/operator/test/wrappers"
 )
 
-var testTask = upgrade.Task{AppID: "app", OperationID: "op"}
+var errKilled = errors.New("killed")
 
-// leader plays the part of the reconciler that concerns the outbox, without an API server.
-type leader struct {
-	tally *upgrade.Tally
-	fwu   *v1alpha1.FirmwareUpgrade
-	told  []v1alpha1.PendingEvent
+// killer lets a number of writes pass, then the process it stands for is dead: the next write fails, either before it
+// reached the API server or after, and all that follow.
+type killer struct {
+	left      int
+	afterward bool
+	dead      bool
+	mu        sync.Mutex
 }
 
-func newLeader(fwu *v1alpha1.FirmwareUpgrade) *leader {
-	tally := upgrade.NewTally()
-	tally.Seal()
-	return &leader{tally: tally, fwu: fwu}
-}
-
-func (l *leader) receive(results ...upgrade.Result) {
-	for i := range results {
-		results[i].Normalize()
+func (k *killer) write(do func() error) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.dead {
+		return errKilled
 	}
-	l.tally.Add(results)
-}
-
-// reconcile writes one status and delivers what it put into the outbox.
-func (l *leader) reconcile(at time.Time) (due time.Time) {
-	sum := l.tally.Summary(testTask, upgrade.Query{})
-	seen := observation{task: testTask, summary: sum, now: at, placeholder: l.fwu.Labels[v1alpha1.LabelPlaceholder] == "true"}
-	next, _ := computeStatus(l.fwu, seen)
-	next.Events, due = planEvents(l.fwu, next, seen, l.tally)
-	l.fwu.Status = next
-	l.told = append(l.told, next.Events.Pending...)
-	return due
-}
-
-func failure(device int, at time.Time, desc string) upgrade.Result {
-	return upgrade.Result{
-		Task: testTask, DeviceID: fmt.Sprintf("d%06d", device), ReceivedAt: at.UnixMicro(),
-		ResultFields: v1alpha1.ResultFields{State: v1alpha1.StateFailed, StatusDesc: desc},
+	if k.left--; k.left >= 0 {
+		return do()
 	}
-}
-
-func success(device int, at time.Time) upgrade.Result {
-	r := failure(device, at, "")
-	r.State = v1alpha1.StateSucceeded
-	return r
-}
-
-func tellings(events []v1alpha1.PendingEvent) []string {
-	var out []string
-	for _, e := range events {
-		out = append(out, e.Type+" "+e.Reason+": "+e.Note)
-	}
-	return out
-}
-
-func TestEventsOfASmallUpgrade(t *testing.T) {
-	l := newLeader(made().Expected(3).Settle(time.Minute).Obj())
-	l.reconcile(created)
-	l.receive(failure(1, first, "Invalid URI"))
-	l.reconcile(first)
-	l.receive(success(2, last), success(3, last), success(1, last))
-	l.reconcile(last)
-	l.reconcile(last.Add(time.Second))
-	want := []string{
-		"Normal Started: The first device has reported",
-		"Warning DeviceFailed: Device d000001 failed: Invalid URI",
-		"Normal DevicesRecovered: 1 device failed first and succeeded in the end",
-		"Normal Finished: Succeeded: 3/3 devices done",
-	}
-	if diff := cmp.Diff(want, tellings(l.told)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if got := l.fwu.Status.Events; got.Announced != 1 || got.Sequence != 4 || len(got.Pending) != 0 {
-		t.Errorf("outbox: %+v", got)
-	}
-}
-
-func TestEventsOfADegradedUpgrade(t *testing.T) {
-	l := newLeader(made().Expected(100).MaxFailed("1", 0).Deadline(time.Hour).Target("2").Obj())
-	suspect := success(3, first)
-	suspect.CurVersion = "1"
-	l.receive(failure(1, first, "Invalid URI"), failure(2, first, "Task Conflict"), suspect)
-	sum := l.tally.Summary(testTask, upgrade.Query{TargetVersion: "2"})
-	seen := observation{task: testTask, summary: sum, now: first}
-	next, _ := computeStatus(l.fwu, seen)
-	next.Events, _ = planEvents(l.fwu, next, seen, l.tally)
-	l.fwu.Status, l.told = next, next.Events.Pending
-	l.reconcile(first.Add(time.Hour))
-	var got []string
-	for _, e := range l.told {
-		got = append(got, e.Type+" "+e.Reason)
-	}
-	want := []string{
-		"Normal Started", "Warning DeviceFailed", "Warning DeviceFailed", "Warning Degraded", "Warning VersionSuspect", "Warning DeadlineExceeded",
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestManyFailuresMakeFewEvents(t *testing.T) {
-	const failures = 100_000
-	l := newLeader(made().Expected(failures).Obj())
-	at := first
-	for i := 0; i < failures; i += 1000 { // 1,000 a second
-		var batch []upgrade.Result
-		for d := i; d < i+1000; d++ {
-			batch = append(batch, failure(d, at, []string{"Invalid URI", "Task Conflict", ""}[d%3]))
-		}
-		l.receive(batch...)
-		at = at.Add(time.Second)
-		l.reconcile(at)
-	}
-	l.reconcile(at.Add(time.Second))
-	if got := l.fwu.Status.Events.Announced; got != failures {
-		t.Errorf("announced: want %d, got %d", failures, got)
-	}
-	if n := len(l.told); n > 40 {
-		t.Errorf("%d events are too many", n)
-	}
-	for _, e := range l.told {
-		if e.Failures > 0 && (e.Type != corev1.EventTypeWarning || len(e.Devices) == 0 || e.Cause == "") {
-			t.Errorf("a digest without its parts: %+v", e)
+	k.dead = true
+	if k.afterward {
+		if err := do(); err != nil {
+			return err
 		}
 	}
+	return errKilled
 }
 
-func TestDigestsKeepTheirDistanceButNotAtTheEnd(t *testing.T) {
-	l := newLeader(made().Expected(100).Obj())
-	l.receive(failures(0, 20)...)
-	l.reconcile(first)
-	l.receive(failures(20, 40)...)
-	due := l.reconcile(first.Add(time.Second))
-	if want := first.Add(digestDistance); !due.Equal(want) {
-		t.Errorf("due: want %s, got %s", want, due)
-	}
-	if got := l.fwu.Status.Events.Announced; got != 20 {
-		t.Errorf("announced too early: want 20, got %d", got)
-	}
-	l.receive(failures(40, 100)...)
-	l.reconcile(first.Add(2 * time.Second))
-	l.reconcile(first.Add(3 * time.Second))
-	if got := l.fwu.Status.Events.Announced; got != 100 {
-		t.Errorf("announced at the end: want 100, got %d", got)
-	}
-}
-
-func TestManyCausesShareTheLastDigest(t *testing.T) {
-	l := newLeader(made().Obj())
-	for i := range 300 {
-		l.receive(failure(i, first, fmt.Sprintf("cause %c%c", 'a'+i%26, 'a'+i/26)))
-	}
-	l.reconcile(first)
-	var sum int64
-	for _, e := range l.told {
-		sum += e.Failures
-	}
-	if sum != 300 {
-		t.Errorf("announced: want 300, got %d", sum)
-	}
-	if n := len(l.told); n != maxDigests+2 { // Started, and Other
-		t.Errorf("events: want %d, got %d", maxDigests+2, n)
-	}
-}
-
-func failures(from, to int) []upgrade.Result {
-	var out []upgrade.Result
-	for d := from; d < to; d++ {
-		out = append(out, failure(d, first, "Invalid URI"))
-	}
-	return out
-}
-
-// Whatever comes in whatever order, and whenever leaders change, the announced counts add up to failed + recovered.
-func TestAnnouncedAddUp(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		l := newLeader(made().Obj())
-		at := first
-		var stored []upgrade.Result
-		for range rapid.IntRange(1, 15).Draw(t, "steps") {
-			var batch []upgrade.Result
-			for range rapid.IntRange(0, 12).Draw(t, "results") {
-				batch = append(batch, drawResult(t))
-			}
-			stored = append(stored, batch...)
-			l.tally.Add(batch)
-			at = at.Add(time.Duration(rapid.IntRange(1, 40).Draw(t, "seconds")) * time.Second)
-			if rapid.Bool().Draw(t, "leader changes") {
-				l.tally = upgrade.NewTally()
-				l.tally.Add(stored)
-				l.tally.Seal()
-			}
-			l.reconcile(at)
-		}
-		l.reconcile(at.Add(time.Minute))
-		l.reconcile(at.Add(2 * time.Minute))
-		var told int64
-		for _, e := range l.told {
-			told += e.Failures
-		}
-		d := l.fwu.Status.Devices
-		if want := d.Failed + d.Recovered; told != want || l.fwu.Status.Events.Announced != want {
-			t.Fatalf("failed + recovered = %d, told %d, announced %d", want, told, l.fwu.Status.Events.Announced)
-		}
+func (k *killer) client() client.Client {
+	return interceptor.NewClient(k8s, interceptor.Funcs{
+		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
+			return k.write(func() error { return c.Create(ctx, obj, opts...) })
+		},
+		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, obj client.Object, opts ...client.SubResourceUpdateOption) error {
+			return k.write(func() error { return c.SubResource(sub).Update(ctx, obj, opts...) })
+		},
+		// There is no index without a cache.
+		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, _ ...client.ListOption) error {
+			return nil
+		},
 	})
 }
 
-func TestConfigurationProblemsAreToldOnce(t *testing.T) {
-	fwu := made().Obj()
+// leader is the two reconcilers of a leader that concern Events, without queues.
+type leader struct {
+	status *firmwareUpgradeReconciler
+	events *eventReconciler
+}
+
+func newLeader(t *testing.T, c client.Client, s *store.Store) *leader {
+	t.Helper()
+	m, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket, sent := rate.NewLimiter(rate.Inf, 1), newDeliveries()
+	return &leader{
+		status: &firmwareUpgradeReconciler{
+			client: c, store: s, throttle: newThrottle(bucket, 0, clock.RealClock{}), written: newWrittenStatuses(),
+			deliveries: sent, metrics: m, clock: clock.RealClock{},
+		},
+		events: &eventReconciler{
+			client: c, throttle: newThrottle(bucket, 0, clock.RealClock{}), deliveries: sent, metrics: m,
+			clock: clock.RealClock{}, instance: "test",
+		},
+	}
+}
+
+// A leader killed before or after any of its writes: the next one announces everything, once.
+func TestOutboxSurvivesAKilledLeader(t *testing.T) {
+	ns, s := harness.NewNamespace(t, k8s), startStore(t)
+	killedSomewhere := false
+	for _, afterward := range []bool{false, true} {
+		for writes := 0; ; writes++ {
+			name := fmt.Sprintf("killed-%d-%t", writes, afterward)
+			k := &killer{left: writes, afterward: afterward}
+			fwu := wrappers.MakeFirmwareUpgrade(name, ns).Operation(name).App("app").Expected(9).MaxFailed("5", 0).Obj()
+			if err := k8s.Create(t.Context(), fwu); err != nil {
+				t.Fatal(err)
+			}
+			reconcileThrough(t, s, fwu, k)
+			want := map[string]int{"Started": 1, "DeviceFailed": 3, "DevicesFailed": 1, "Degraded": 1, "Finished": 1}
+			got, failures := eventsAbout(t, fwu)
+			if diff := cmp.Diff(want, got); diff != "" || failures != 9 {
+				t.Errorf("%s: %d failures announced, want 9; Events (-want +got):\n%s", name, failures, diff)
+			}
+			killedSomewhere = killedSomewhere || k.dead
+			if !k.dead { // more writes than there are: every step was tried
+				break
+			}
+			if writes > 100 {
+				t.Fatal("the reconcilers never come to rest")
+			}
+		}
+	}
+	if !killedSomewhere {
+		t.Fatal("nobody was killed: the test tests nothing")
+	}
+}
+
+// reconcileThrough feeds 3 failures, then 6 more, to a leader; where it dies, another one takes over.
+func reconcileThrough(t *testing.T, s *store.Store, fwu *v1alpha1.FirmwareUpgrade, k *killer) {
+	t.Helper()
+	leader := newLeader(t, k.client(), s)
+	req := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}
+	task := result.Task{AppID: "app", OperationID: fwu.Name}
+	for _, failed := range [][2]int{{0, 3}, {3, 9}} {
+		var batch []result.Result
+		for d := failed[0]; d < failed[1]; d++ {
+			batch = append(batch, reported(fwu.Name, d, storage.StateFailed, "Invalid URI"))
+		}
+		storeSlice(t, batch...)
+		harness.Eventually(t, func() string {
+			if n := len(s.FailuresFrom(task, 0, 100)); n != failed[1] {
+				return fmt.Sprintf("the store has %d failures, want %d", n, failed[1])
+			}
+			return ""
+		})
+		for range 5 {
+			for _, reconcile := range []func(context.Context, ctrl.Request) (ctrl.Result, error){leader.status.Reconcile, leader.events.Reconcile} {
+				if _, err := reconcile(t.Context(), req); err != nil {
+					if !errors.Is(err, errKilled) {
+						t.Fatal(err)
+					}
+					leader = newLeader(t, (&killer{left: 1 << 30}).client(), s)
+					break
+				}
+			}
+		}
+	}
+}
+
+// eventsAbout counts the stored Events about an object by reason, and what they announce.
+func eventsAbout(t *testing.T, fwu *v1alpha1.FirmwareUpgrade) (byReason map[string]int, failures int64) {
+	t.Helper()
+	list := &eventsv1.EventList{}
+	if err := k8s.List(t.Context(), list, client.InNamespace(fwu.Namespace)); err != nil {
+		t.Fatal(err)
+	}
+	byReason = map[string]int{}
+	for i := range list.Items {
+		e := &list.Items[i]
+		if e.Regarding.UID != fwu.UID {
+			continue
+		}
+		byReason[e.Reason]++
+		if n := e.Annotations[annotationFailures]; n != "" {
+			announced, err := strconv.ParseInt(n, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			failures += announced
+		}
+	}
+	return byReason, failures
+}
+
+// 200 upgrades that begin, break their policy and end at once, while the API server refuses Events for a while: in the end
+// every Event is there once, none before the time at which it was created.
+func TestManyUpgradesWhileEventsAreRefused(t *testing.T) {
+	const upgrades = 200
+	ns := harness.NewNamespace(t, k8s)
+	allow := refuseEvents(t, ns)
+	startControllers(t, nil)
+	made := map[types.UID]*v1alpha1.FirmwareUpgrade{}
+	for i := range upgrades {
+		name := fmt.Sprintf("many-%03d", i)
+		fwu := wrappers.MakeFirmwareUpgrade(name, ns).Operation(name).App("app").Expected(3).MaxFailed("0", 0).Obj()
+		if err := k8s.Create(t.Context(), fwu); err != nil {
+			t.Fatal(err)
+		}
+		made[fwu.UID] = fwu
+	}
+	for device, state := range []storage.State{storage.StateSucceeded, storage.StateFailed, storage.StateSucceeded} {
+		var batch []result.Result
+		for i := range upgrades {
+			batch = append(batch, reported(fmt.Sprintf("many-%03d", i), device, state, "Invalid URI"))
+		}
+		storeSlice(t, batch...)
+	}
+	awaitFinished(t, ns, upgrades)
+	allowed := time.Now()
+	allow()
+	want := map[string]int{"Started": upgrades, "DeviceFailed": upgrades, "Degraded": upgrades, "Finished": upgrades}
+	harness.Eventually(t, func() string {
+		list := &eventsv1.EventList{}
+		if err := k8s.List(t.Context(), list, client.InNamespace(ns)); err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		perObject := map[string]int{}
+		for _, e := range list.Items {
+			got[e.Reason]++
+			if perObject[string(e.Regarding.UID)+e.Reason]++; perObject[string(e.Regarding.UID)+e.Reason] > 1 {
+				t.Fatalf("%s was announced twice about %s", e.Reason, e.Regarding.Name)
+			}
+			if e.EventTime.Time.Before(allowed.Add(-time.Second)) {
+				t.Fatalf("eventTime of %s is %s, although Events were refused until %s", e.Reason, e.EventTime, allowed)
+			}
+			if e.Annotations[annotationPlanTime] == "" {
+				t.Fatalf("%s does not say when it was planned", e.Reason)
+			}
+		}
+		return cmp.Diff(want, got)
+	})
+	harness.Eventually(t, func() string { // and the record of them is kept small
+		list := &v1alpha1.FirmwareUpgradeList{}
+		if err := k8s.List(t.Context(), list, client.InNamespace(ns)); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range list.Items {
+			if len(f.Status.OperatorState.Outbox) > 0 {
+				return f.Name + " has Events in its outbox that were delivered"
+			}
+		}
+		return ""
+	})
+}
+
+func awaitFinished(t *testing.T, ns string, n int) {
+	t.Helper()
+	harness.Eventually(t, func() string {
+		list := &v1alpha1.FirmwareUpgradeList{}
+		if err := k8s.List(t.Context(), list, client.InNamespace(ns)); err != nil {
+			t.Fatal(err)
+		}
+		finished := 0
+		for _, f := range list.Items {
+			if f.Status.CompletionTime != nil {
+				finished++
+			}
+		}
+		if finished != n {
+			return fmt.Sprintf("%d of %d upgrades finished", finished, n)
+		}
+		return ""
+	})
+}
+
+// refuseEvents has the API server refuse Events in a namespace until allow is called.
+func refuseEvents(t *testing.T, ns string) (allow func()) {
+	t.Helper()
+	name := "refuse-events-" + ns
+	policy := &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			FailurePolicy: new(admissionv1.Fail),
+			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{
+				RuleWithOperations: admissionv1.RuleWithOperations{
+					Operations: []admissionv1.OperationType{admissionv1.Create},
+					Rule:       admissionv1.Rule{APIGroups: []string{"events.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"events"}},
+				},
+			}}},
+			Validations: []admissionv1.Validation{{Expression: fmt.Sprintf("request.namespace != %q", ns), Message: "not now"}},
+		},
+	}
+	binding := &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		},
+	}
+	for _, o := range []client.Object{policy, binding} {
+		if err := k8s.Create(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	probe := &eventsv1.Event{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, GenerateName: "probe-"}, EventTime: metav1.NowMicro(), Action: "Probe", Reason: "Probe",
+		ReportingController: "test", ReportingInstance: "test", Type: corev1.EventTypeNormal,
+		Regarding: corev1.ObjectReference{Kind: "Namespace", Namespace: ns, Name: ns},
+	}
+	harness.Eventually(t, func() string { // the API server takes a moment to heed a policy
+		if err := k8s.Create(t.Context(), probe.DeepCopy(), client.DryRunAll); err == nil {
+			return "Events are still allowed"
+		}
+		return ""
+	})
+	return func() {
+		for _, o := range []client.Object{binding, policy} {
+			if err := k8s.Delete(context.WithoutCancel(t.Context()), o); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// A status that somebody else wrote is put right, counts included.
+func TestForeignStatusIsPutRight(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	fwu := wrappers.MakeFirmwareUpgrade("foreign", ns).Operation("foreign-" + ns).App("app").Expected(1).Obj()
+	if err := k8s.Create(t.Context(), fwu); err != nil {
+		t.Fatal(err)
+	}
+	startControllers(t, nil)
+	storeSlice(t, reported(fwu.Spec.OperationID, 1, storage.StateSucceeded, ""))
+	awaitFinished(t, ns, 1)
+	key := client.ObjectKeyFromObject(fwu)
+	harness.Eventually(t, func() string { // the record of the Events is the last that is written
+		if err := k8s.Get(t.Context(), key, fwu); err != nil {
+			t.Fatal(err)
+		}
+		if len(fwu.Status.OperatorState.Outbox) > 0 {
+			return "Events wait"
+		}
+		return ""
+	})
+	want := fwu.Status.DeepCopy()
+	fwu.Status.Devices.Succeeded, fwu.Status.Phase, fwu.Status.OperatorState = 99, v1alpha1.PhaseFailed, v1alpha1.OperatorState{}
+	fwu.Status.Conditions[0].Status, fwu.Status.Conditions[0].Reason = metav1.ConditionFalse, v1alpha1.ReasonResultsIncomplete
+	if err := k8s.Status().Update(t.Context(), fwu); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, func() string {
+		if err := k8s.Get(t.Context(), key, fwu); err != nil {
+			t.Fatal(err)
+		}
+		if status.Compare(*want, fwu.Status) != status.Nothing {
+			return cmp.Diff(*want, fwu.Status)
+		}
+		return ""
+	})
+	if got, _ := eventsAbout(t, fwu); got["Finished"] != 1 || got["Started"] != 1 {
+		t.Errorf("Events were repeated: %v", got)
+	}
+}
+
+// An outbox with a Warning is delivered before others that waited longer.
+func TestWarningsAreAnnouncedFirst(t *testing.T) {
+	q := priorityqueue.New[reconcile.Request]("outboxes")
+	defer q.ShutDown()
+	r := &eventReconciler{deliveries: newDeliveries()}
+	for _, box := range []struct{ name, kind string }{
+		{"begun", corev1.EventTypeNormal}, {"failed", corev1.EventTypeWarning}, {"ended", corev1.EventTypeNormal},
+	} {
+		fwu := wrappers.MakeFirmwareUpgrade(box.name, "ns").Obj()
+		fwu.Status.OperatorState = v1alpha1.OperatorState{Sequence: 1, Outbox: []v1alpha1.OutboxEvent{{Type: box.kind}}}
+		r.enqueue(fwu, q)
+	}
 	var got []string
-	for i := range 3 {
-		seen := observation{claim: claim{v1alpha1.ReasonNotPermitted, "ask"}, now: created.Add(time.Duration(i) * time.Second)}
-		next, _ := computeStatus(fwu, seen)
-		next.Events, _ = planEvents(fwu, next, seen, upgrade.NewTally())
-		got = append(got, tellings(next.Events.Pending)...)
-		fwu.Status = next
+	for range 3 {
+		request, _, _ := q.GetWithPriority()
+		q.Done(request)
+		got = append(got, request.Name)
 	}
-	if diff := cmp.Diff([]string{"Warning NotPermitted: ask"}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
-func TestPlaceholderIsTold(t *testing.T) {
-	l := newLeader(made().Placeholder().Obj())
-	l.receive(success(1, first))
-	l.reconcile(first)
-	l.reconcile(last)
-	if n := len(l.told); n != 2 || l.told[0].Reason != EventPlaceholderCreated || l.told[1].Reason != EventStarted {
-		t.Errorf("want PlaceholderCreated and Started, got %v", tellings(l.told))
-	}
-}
-
-func TestWorthWriting(t *testing.T) {
-	base := func() (v1alpha1.FirmwareUpgradeStatus, *upgrade.Tally, *v1alpha1.FirmwareUpgrade) {
-		l := newLeader(wrappers.MakeFirmwareUpgrade("n", "ns").Created(created).Generation(1).Obj())
-		l.receive(failure(1, first, "x"), success(2, first))
-		l.reconcile(first)
-		l.reconcile(first.Add(time.Second))
-		return l.fwu.Status, l.tally, l.fwu
-	}
-	prev, tally, fwu := base()
-	compute := func(at time.Time) v1alpha1.FirmwareUpgradeStatus {
-		sum := tally.Summary(testTask, upgrade.Query{})
-		seen := observation{task: testTask, summary: sum, now: at}
-		next, _ := computeStatus(fwu, seen)
-		next.Events, _ = planEvents(fwu, next, seen, tally)
-		return next
-	}
-	if worthWriting(prev, compute(last)) {
-		t.Error("nothing came, but the status is written")
-	}
-	again := []upgrade.Result{failure(1, last, "x"), success(2, last)}
-	again[0].Normalize()
-	tally.Add(again)
-	if next := compute(last); worthWriting(prev, next) {
-		t.Errorf("repetitions moved times only, but the status is written:\n%s", cmp.Diff(prev, next))
-	}
-	tally.Add([]upgrade.Result{success(3, last)})
-	if !worthWriting(prev, compute(last)) {
-		t.Error("a device came, but the status is not written")
+	if got[0] != "failed" {
+		t.Errorf("the order is %v, want failed first", got)
 	}
 }

@@ -9,25 +9,32 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
+	"fwupgrade.io/operator/internal/store"
+	"fwupgrade.io/operator/internal/tally"
 )
 
 const (
-	// outboxWindow is how much longer than results a delivered outbox waits for a status write: until then one that has
-	// more to tell may have come.
-	outboxWindow = 5 * time.Second
-	// workers is how many statuses are computed and written at once.
-	workers = 4
+	// statusPeriod is how far apart writes of one status are that tell mere progress.
+	statusPeriod = time.Second
+	// tidyDelay is how long delivered Events wait to leave the outbox: until then a write that tells more may come.
+	tidyDelay = 5 * time.Second
+	// resyncPeriod is after which time a status is computed again although nothing is known to have changed.
+	resyncPeriod = 10 * time.Minute
+	// statusWorkers is how many statuses are computed and written at once.
+	statusWorkers = 4
 	// syncTimeout bounds how long a new leader may read stored slices before it gives up and another one tries.
 	syncTimeout = 10 * time.Minute
 )
@@ -35,162 +42,151 @@ const (
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=get;list;watch
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades/status,verbs=update
 
-// firmwareUpgradeReconciler writes the status of FirmwareUpgrades, and into it what is to be announced. It is the only
-// writer.
+// firmwareUpgradeReconciler writes the status of FirmwareUpgrades. It is the only writer.
 type firmwareUpgradeReconciler struct {
-	client   client.Client
-	tally    *upgrade.Tally
-	reader   *SliceReader
-	rules    tenancy
-	windows  *windows[reconcile.Request]
-	pace     *pace
-	announce *announcer
-	metrics  *metrics
-	clock    clock.PassiveClock
+	client     client.Client
+	store      *store.Store
+	rules      claim.Rules
+	throttle   *throttle
+	written    *writtenStatuses
+	deliveries *deliveries
+	metrics    *metrics
+	clock      clock.PassiveClock
 }
 
-// Reconcile computes the status, and writes it once if it changed. An outbox that the announcer has not delivered yet
-// stays as it is; the rest of the status does not wait for that.
+// Reconcile observes, computes the status, and writes it once if it tells anything new.
 func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	r.windows.taken(req)
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(req.NamespacedName)
+		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	r.windows.close(fwu.Spec.OperationID)
 	if !fwu.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
+		return r.finalize(ctx, fwu)
 	}
-	again, err := r.updateStatus(ctx, fwu)
-	switch {
-	case apierrors.IsConflict(err):
-		return ctrl.Result{RequeueAfter: statusWindow}, nil
-	case err != nil:
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	if changed, err := r.keepFinalizer(ctx, fwu); changed || err != nil {
+		return afterWrite(err)
 	}
-	priority := 0
-	if outbox := r.outboxDue(fwu); !outbox.IsZero() && earliest(outbox, again).Equal(outbox) {
-		// Nobody waits for an outbox to be emptied: that comes after what results or deadlines change.
-		again, priority = outbox, handler.LowPriority
+	prev, stale := r.written.previous(fwu)
+	if stale { // the watch brings the newer one
+		return ctrl.Result{RequeueAfter: statusPeriod}, nil
 	}
-	if again.IsZero() {
-		return ctrl.Result{}, nil
-	}
-	return ctrl.Result{RequeueAfter: max(again.Sub(r.clock.Now()), time.Millisecond), Priority: &priority}, nil
-}
-
-// SetupWithManager watches FirmwareUpgrades, their rivals for a task, and the tally.
-func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	specOrMetadata := builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{},
-		predicate.Or[client.Object](predicate.LabelChangedPredicate{}, predicate.AnnotationChangedPredicate{})))
-	return ctrl.NewControllerManagedBy(mgr).
-		Named("firmwareupgrade").
-		For(&v1alpha1.FirmwareUpgrade{}, specOrMetadata).
-		Watches(&v1alpha1.FirmwareUpgrade{}, handler.EnqueueRequestsFromMapFunc(r.rivals), specOrMetadata).
-		WatchesRawSource(&tallySource[reconcile.Request]{reader: r.reader, requests: r.claimants, windows: r.windows}).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: workers, CacheSyncTimeout: syncTimeout,
-		}).
-		Complete(r)
-}
-
-// updateStatus computes the status and, if it tells anything new, writes it into the object and the API server. It
-// may have to wait for its turn: then it computes again, so that what is written is true now.
-func (r *firmwareUpgradeReconciler) updateStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (again time.Time, err error) {
-	next, again, err := r.nextStatus(ctx, fwu)
-	if err != nil || !worthWriting(fwu.Status, next) {
-		return again, err
-	}
-	if err := r.pace.awaitStatusWrite(ctx); err != nil {
-		return again, err
-	}
-	next, again, err = r.nextStatus(ctx, fwu)
-	if err != nil {
-		return again, err
-	}
-	fwu.Status = next
-	if err := r.pace.write(ctx, func() error { return r.client.Status().Update(ctx, fwu) }); err != nil {
-		r.metrics.statusWriteFailed(err)
-		return again, fmt.Errorf("update status: %w", err)
-	}
-	r.metrics.statusWrites.Inc()
-	return again, nil
-}
-
-// nextStatus observes and computes, without writing.
-func (r *firmwareUpgradeReconciler) nextStatus(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (v1alpha1.FirmwareUpgradeStatus, time.Time, error) {
 	seen, err := r.observe(ctx, fwu)
 	if err != nil {
-		return fwu.Status, time.Time{}, err
+		return ctrl.Result{}, err
 	}
-	next, again := computeStatus(fwu, seen)
-	if !r.announce.done(fwu) {
-		return next, again, nil
+	next, again := status.Compute(fwu, prev, seen)
+	worth := status.Compare(fwu.Status, next)
+	if wait := r.turn(req.NamespacedName, worth); wait > 0 {
+		return ctrl.Result{RequeueAfter: wait, Priority: new(handler.LowPriority)}, nil
 	}
-	events, due := planEvents(fwu, next, seen, r.tally)
-	next.Events = events
-	return next, earliest(again, due), nil
+	if worth != status.Nothing {
+		fwu.Status = next
+		if err := r.write(ctx, fwu); err != nil {
+			return afterWrite(err)
+		}
+	}
+	return r.later(next, again), nil
+}
+
+// forget drops what is remembered of an object that is gone.
+func (r *firmwareUpgradeReconciler) forget(object types.NamespacedName) {
+	r.throttle.forget(object)
+	r.written.forget(object)
+	r.deliveries.forget(object)
+}
+
+// turn returns how long a status of this worth waits to be written.
+func (r *firmwareUpgradeReconciler) turn(object types.NamespacedName, worth status.Worth) time.Duration {
+	switch worth {
+	case status.News:
+		r.throttle.writeNow(object)
+	case status.Progress:
+		return r.throttle.wait(object)
+	case status.Tidying:
+		if wait := tidyDelay - r.throttle.sinceWrite(object); wait > 0 {
+			return wait
+		}
+		return r.throttle.wait(object)
+	case status.Nothing:
+	}
+	return 0
+}
+
+// write writes the status. Where it is not clear whether it was stored, what this process wrote is not known any more.
+func (r *firmwareUpgradeReconciler) write(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) error {
+	err := r.client.Status().Update(ctx, fwu)
+	switch {
+	case err == nil:
+		r.written.note(fwu)
+		r.metrics.statusWrites.Inc()
+		return nil
+	case !apierrors.IsConflict(err):
+		r.written.forget(client.ObjectKeyFromObject(fwu))
+	}
+	r.metrics.statusWriteFailed(err)
+	return fmt.Errorf("update status: %w", err)
+}
+
+// later returns when to look again: at the time that may change the status, soon where Events wait to leave the outbox,
+// and now and then in any case.
+func (r *firmwareUpgradeReconciler) later(next v1alpha1.FirmwareUpgradeStatus, again time.Time) ctrl.Result {
+	after := wait.Jitter(resyncPeriod, 0.5)
+	if len(next.OperatorState.Outbox) > 0 {
+		after = tidyDelay
+	}
+	if !again.IsZero() {
+		if due := max(again.Sub(r.clock.Now()), time.Millisecond); due < after {
+			return ctrl.Result{RequeueAfter: due, Priority: new(0)}
+		}
+	}
+	return ctrl.Result{RequeueAfter: after, Priority: new(handler.LowPriority)}
 }
 
 // observe looks the claim and the results up.
-func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (observation, error) {
-	seen := observation{now: r.clock.Now(), placeholder: r.rules.isPlaceholder(fwu)}
+func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (status.Observation, error) {
+	seen := status.Observation{Now: r.clock.Now(), Failures: r.store, Delivered: r.deliveries.of(fwu).all()}
 	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
 	if err != nil {
 		return seen, err
 	}
-	if seen.claim = resolveClaim(fwu, same, r.rules); !seen.claim.holds() {
+	if seen.Claim = claim.Resolve(fwu, same, r.rules); !seen.Claim.Holds() {
 		return seen, nil
 	}
-	var ok bool
-	seen.task, ok, seen.claim = claimedTask(fwu, r.tally.Tasks(fwu.Spec.OperationID), r.rules)
-	if ok {
-		seen.summary = r.tally.Summary(seen.task, upgrade.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices})
+	var reported bool
+	seen.Task, reported, seen.Claim = claim.Task(fwu, r.store.Tasks(fwu.Spec.OperationID), r.rules)
+	if reported || len(fwu.Spec.Devices) > 0 { // without a result, all of the devices are missing
+		seen.Summary = r.store.Summary(seen.Task, tally.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices})
 	}
 	return seen, nil
 }
 
-// outboxDue returns when an outbox is to be emptied; zero where there is nothing in it.
-func (r *firmwareUpgradeReconciler) outboxDue(fwu *v1alpha1.FirmwareUpgrade) time.Time {
-	if len(fwu.Status.Events.Pending) == 0 {
-		return time.Time{}
-	}
-	return r.clock.Now().Add(r.windows.current() + outboxWindow)
-}
-
-// rivals returns the other FirmwareUpgrades with the operationId of one that came, went or changed.
-func (r *firmwareUpgradeReconciler) rivals(ctx context.Context, obj client.Object) []reconcile.Request {
-	fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
-	if !ok {
-		return nil
-	}
-	return r.named(ctx, fwu.Spec.OperationID, fwu)
+// SetupWithManager watches FirmwareUpgrades, their rivals for a task, and the store. It is told of its own writes, too:
+// then it finds that there is nothing to write. So what somebody else writes is noticed.
+func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("firmwareupgrade").
+		For(&v1alpha1.FirmwareUpgrade{}).
+		Watches(&v1alpha1.FirmwareUpgrade{}, rivals(r.client)).
+		WatchesRawSource(&storeSource[reconcile.Request]{store: r.store, requests: r.claimants}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: statusWorkers, CacheSyncTimeout: syncTimeout, RateLimiter: retries[reconcile.Request](),
+		}).
+		Complete(r)
 }
 
 // claimants returns the FirmwareUpgrades that may count a task.
-func (r *firmwareUpgradeReconciler) claimants(ctx context.Context, task upgrade.Task) []reconcile.Request {
-	return r.named(ctx, task.OperationID, nil)
+func (r *firmwareUpgradeReconciler) claimants(ctx context.Context, task result.Task) []reconcile.Request {
+	return requestsFor(ctx, r.client, task.OperationID, "")
 }
 
-func (r *firmwareUpgradeReconciler) named(ctx context.Context, operationID string, but *v1alpha1.FirmwareUpgrade) []reconcile.Request {
-	same, err := sameOperation(ctx, r.client, operationID)
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Could not look up who claims a task")
-		return nil
+// afterWrite returns what follows from the error of a write. After a conflict the cache is behind: there is a retry,
+// and no error in the log.
+func afterWrite(err error) (ctrl.Result, error) {
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{RequeueAfter: statusPeriod}, nil
 	}
-	var requests []reconcile.Request
-	for i := range same {
-		if but == nil || same[i].UID != but.UID {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&same[i])})
-		}
-	}
-	return requests
-}
-
-// earliest returns the earlier of two times, of which zero means never.
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
+	return ctrl.Result{}, client.IgnoreNotFound(err)
 }

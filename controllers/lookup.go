@@ -6,23 +6,40 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strconv"
 
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
 )
 
-// indexOperationID lets the cache find FirmwareUpgrades by their operationId.
-func indexOperationID(ctx context.Context, indexer client.FieldIndexer) error {
-	err := indexer.IndexField(ctx, &v1alpha1.FirmwareUpgrade{}, v1alpha1.FieldOperationID, func(o client.Object) []string {
-		fwu, ok := o.(*v1alpha1.FirmwareUpgrade)
-		if !ok {
+// Fields by which the cache finds FirmwareUpgrades.
+const (
+	fieldOperationID = "spec.operationId"
+	fieldPlaceholder = "spec.placeholder"
+)
+
+// indexFields lets the cache find FirmwareUpgrades by these fields.
+func indexFields(ctx context.Context, indexer client.FieldIndexer) error {
+	for field, value := range map[string]func(*v1alpha1.FirmwareUpgrade) string{
+		fieldOperationID: func(f *v1alpha1.FirmwareUpgrade) string { return f.Spec.OperationID },
+		fieldPlaceholder: func(f *v1alpha1.FirmwareUpgrade) string { return strconv.FormatBool(f.Spec.Placeholder) },
+	} {
+		err := indexer.IndexField(ctx, &v1alpha1.FirmwareUpgrade{}, field, func(o client.Object) []string {
+			if fwu, ok := o.(*v1alpha1.FirmwareUpgrade); ok {
+				return []string{value(fwu)}
+			}
 			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("index FirmwareUpgrades by %s: %w", field, err)
 		}
-		return []string{fwu.Spec.OperationID}
-	})
-	if err != nil {
-		return fmt.Errorf("index FirmwareUpgrades by operationId: %w", err)
 	}
 	return nil
 }
@@ -31,9 +48,44 @@ func indexOperationID(ctx context.Context, indexer client.FieldIndexer) error {
 // the cache's own.
 func sameOperation(ctx context.Context, c client.Reader, operationID string) ([]v1alpha1.FirmwareUpgrade, error) {
 	list := &v1alpha1.FirmwareUpgradeList{}
-	err := c.List(ctx, list, client.MatchingFields{v1alpha1.FieldOperationID: operationID}, client.UnsafeDisableDeepCopy)
+	err := c.List(ctx, list, client.MatchingFields{fieldOperationID: operationID}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("list FirmwareUpgrades by operationId: %w", err)
 	}
 	return list.Items, nil
+}
+
+// holder returns the FirmwareUpgrade that has a task, nil if none has. It must not be changed.
+func holder(ctx context.Context, c client.Reader, task result.Task, rules claim.Rules) (*v1alpha1.FirmwareUpgrade, error) {
+	same, err := sameOperation(ctx, c, task.OperationID)
+	if err != nil {
+		return nil, err
+	}
+	return claim.HolderOf(task, same, rules), nil
+}
+
+// rivals maps a FirmwareUpgrade that came, went or changed to the others with its operationId.
+func rivals(c client.Reader) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {
+		if fwu, ok := obj.(*v1alpha1.FirmwareUpgrade); ok {
+			return requestsFor(ctx, c, fwu.Spec.OperationID, fwu.UID)
+		}
+		return nil
+	})
+}
+
+// requestsFor returns the FirmwareUpgrades with an operationId, without one of them.
+func requestsFor(ctx context.Context, c client.Reader, operationID string, but types.UID) []reconcile.Request {
+	same, err := sameOperation(ctx, c, operationID)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not look up who claims a task")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range same {
+		if same[i].UID != but {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&same[i])})
+		}
+	}
+	return requests
 }

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -21,101 +20,131 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/store"
 )
 
 const (
+	// placeholderDelay is how long a change waits: of an object that moves, one is deleted and the other not yet seen.
+	placeholderDelay = time.Second
 	// maxPlaceholders bounds how many placeholders there are; tasks beyond it stay unclaimed and are counted in a metric.
 	maxPlaceholders = 1000
 	// placeholderRetry is when a task that found no room is looked at again.
 	placeholderRetry = 10 * time.Minute
 )
 
-// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=create;delete
+// Placeholders are made in one namespace: --default-namespace.
+// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=create;delete,namespace=default
 
 // placeholderReconciler sees to it that every task with results has a FirmwareUpgrade: it makes a placeholder for one
 // that nobody declared, and removes it once somebody did.
 type placeholderReconciler struct {
 	client client.Client
-	tally  *upgrade.Tally
-	reader *SliceReader
-	index  *sliceIndex
-	rules  tenancy
-	// retention knows which results are about to go.
-	retention *retention
-	// windows keep a task that reports all the time from being looked at each time.
-	windows *windows[upgrade.Task]
-	clock   clock.PassiveClock
+	store  *store.Store
+	rules  claim.Rules
+	// adopt says that placeholders are made; without it those of before are removed.
+	adopt bool
+	clock clock.PassiveClock
+}
+
+// placeholderRequest asks to look at a task.
+type placeholderRequest struct {
+	task result.Task
+	// released is when a FirmwareUpgrade that claimed the task was seen to be deleted, in microseconds since 1970; 0
+	// where none was.
+	released int64
 }
 
 // Reconcile looks at one task.
-func (r *placeholderReconciler) Reconcile(ctx context.Context, task upgrade.Task) (ctrl.Result, error) {
-	r.windows.taken(task)
-	r.windows.close(task.OperationID)
-	same, err := sameOperation(ctx, r.client, task.OperationID)
+//
+//  1. A deletion is recorded if nobody has the task: what was received before brings no placeholder back.
+//  2. A placeholder goes when somebody declared the task, when placeholders are not wanted, and when retention has
+//     removed its results.
+//  3. A task that nobody has and that reported something after it was released gets one.
+func (r *placeholderReconciler) Reconcile(ctx context.Context, req placeholderRequest) (ctrl.Result, error) {
+	same, err := sameOperation(ctx, r.client, req.task.OperationID)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	holder := holderOf(task, same, r.rules)
-	if holder != nil && !r.rules.isPlaceholder(holder) {
-		err := r.removePlaceholder(ctx, task, same)
-		if apierrors.IsConflict(err) {
-			return ctrl.Result{RequeueAfter: statusWindow}, nil
+	holder := claim.HolderOf(req.task, same, r.rules)
+	last := r.store.LastReceived(req.task)
+	if req.released != 0 && holder == nil && !last.IsZero() {
+		if err := r.store.Release(ctx, req.task, time.UnixMicro(req.released)); err != nil {
+			return ctrl.Result{}, fmt.Errorf("record a released task: %w", err)
 		}
-		return ctrl.Result{}, err
 	}
-	if r.retention.isCondemned(task) { // it would count what is about to go
-		return ctrl.Result{RequeueAfter: statusWindow}, nil
-	}
-	last := r.tally.LastReceivedAt(task)
-	if holder != nil || last == 0 || !time.UnixMicro(last).After(r.index.releasedAt(task)) {
+	switch {
+	case holder != nil && !holder.Spec.Placeholder, !r.adopt, holder != nil && holder.Status.ArchiveTime != nil && last.IsZero():
+		return afterWrite(r.remove(ctx, req.task, same))
+	case holder != nil || last.IsZero() || !last.After(r.store.ReleaseTime(req.task)):
 		return ctrl.Result{}, nil
 	}
-	return r.createPlaceholder(ctx, task)
+	return r.create(ctx, req.task)
 }
 
-// SetupWithManager watches the tally and the FirmwareUpgrades, mapped to tasks.
+// SetupWithManager watches the store and the FirmwareUpgrades, mapped to tasks.
 func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	toTasks := handler.TypedFuncs[client.Object, upgrade.Task]{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[upgrade.Task]) {
+	toTasks := handler.TypedFuncs[client.Object, placeholderRequest]{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
 			r.enqueue(e.Object, q)
 		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[upgrade.Task]) {
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
 			if e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() {
 				r.enqueue(e.ObjectNew, q)
 			}
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[upgrade.Task]) {
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
+			now := r.clock.Now().UnixMicro()
+			for _, task := range r.claimed(e.Object) {
+				q.Add(placeholderRequest{task: task, released: now})
+			}
 			r.enqueue(e.Object, q)
 		},
 	}
-	return builder.TypedControllerManagedBy[upgrade.Task](mgr).
+	return builder.TypedControllerManagedBy[placeholderRequest](mgr).
 		Named("placeholder").
 		Watches(&v1alpha1.FirmwareUpgrade{}, toTasks).
-		WatchesRawSource(&tallySource[upgrade.Task]{
-			reader:   r.reader,
-			windows:  r.windows,
-			requests: func(_ context.Context, t upgrade.Task) []upgrade.Task { return []upgrade.Task{t} },
+		WatchesRawSource(&storeSource[placeholderRequest]{
+			store: r.store,
+			delay: placeholderDelay,
+			requests: func(_ context.Context, t result.Task) []placeholderRequest {
+				return []placeholderRequest{{task: t}}
+			},
 		}).
-		WithOptions(controller.TypedOptions[upgrade.Task]{CacheSyncTimeout: syncTimeout}).
-		Complete(reconcile.TypedFunc[upgrade.Task](r.Reconcile))
+		WithOptions(controller.TypedOptions[placeholderRequest]{CacheSyncTimeout: syncTimeout, RateLimiter: retries[placeholderRequest]()}).
+		Complete(reconcile.TypedFunc[placeholderRequest](r.Reconcile))
 }
 
-// enqueue asks for every task with results that the object may claim, a moment later: of an object that moves, one is
-// deleted and the other not yet seen.
-func (r *placeholderReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimitingInterface[upgrade.Task]) {
+// enqueue asks for every task that the object claims, a moment later.
+func (r *placeholderReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
+	for _, task := range r.claimed(obj) {
+		q.AddAfter(placeholderRequest{task: task}, placeholderDelay)
+	}
+}
+
+// claimed returns the tasks that an object claims: those with results, and that of a placeholder in any case.
+func (r *placeholderReconciler) claimed(obj client.Object) []result.Task {
 	fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
 	if !ok {
-		return
+		return nil
 	}
-	for _, task := range r.tally.Tasks(fwu.Spec.OperationID) {
-		q.AddAfter(task, statusWindow)
+	if fwu.Spec.Placeholder {
+		return []result.Task{{AppID: fwu.Spec.AppID, OperationID: fwu.Spec.OperationID}}
 	}
+	var tasks []result.Task
+	for _, task := range r.store.Tasks(fwu.Spec.OperationID) {
+		if r.rules.Claims(fwu, task) {
+			tasks = append(tasks, task)
+		}
+	}
+	return tasks
 }
 
-func (r *placeholderReconciler) createPlaceholder(ctx context.Context, task upgrade.Task) (ctrl.Result, error) {
+func (r *placeholderReconciler) create(ctx context.Context, task result.Task) (ctrl.Result, error) {
 	existing := &v1alpha1.FirmwareUpgradeList{}
-	err := r.client.List(ctx, existing, client.MatchingLabels{v1alpha1.LabelPlaceholder: "true"}, client.UnsafeDisableDeepCopy)
+	err := r.client.List(ctx, existing, client.InNamespace(r.rules.PlaceholderNamespace),
+		client.MatchingFields{fieldPlaceholder: "true"}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return ctrl.Result{}, fmt.Errorf("list placeholders: %w", err)
 	}
@@ -123,49 +152,24 @@ func (r *placeholderReconciler) createPlaceholder(ctx context.Context, task upgr
 		ctrl.LoggerFrom(ctx).V(1).Info("Left a task unclaimed, there are too many placeholders", "limit", maxPlaceholders)
 		return ctrl.Result{RequeueAfter: placeholderRetry}, nil
 	}
-	err = r.client.Create(ctx, newPlaceholder(task, r.rules.placeholders))
+	err = r.client.Create(ctx, claim.NewPlaceholder(task, r.rules.PlaceholderNamespace))
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return ctrl.Result{}, fmt.Errorf("create placeholder: %w", err)
 	}
 	return ctrl.Result{}, nil
 }
 
-// removePlaceholder deletes the task's placeholder exactly as it was seen: one that was edited meanwhile is declared.
-func (r *placeholderReconciler) removePlaceholder(ctx context.Context, task upgrade.Task, same []v1alpha1.FirmwareUpgrade) error {
+// remove deletes the task's placeholders exactly as they were seen: one that was edited meanwhile is declared.
+func (r *placeholderReconciler) remove(ctx context.Context, task result.Task, same []v1alpha1.FirmwareUpgrade) error {
 	for i := range same {
 		p := &same[i]
-		if !r.rules.isPlaceholder(p) || p.Spec.AppID != task.AppID || !p.DeletionTimestamp.IsZero() {
+		if !p.Spec.Placeholder || p.Namespace != r.rules.PlaceholderNamespace || p.Spec.AppID != task.AppID || !p.DeletionTimestamp.IsZero() {
 			continue
 		}
-		if err := deletePlaceholder(ctx, r.client, p); err != nil {
-			return err
+		err := r.client.Delete(ctx, p.DeepCopy(), client.Preconditions{UID: &p.UID, ResourceVersion: &p.ResourceVersion})
+		if err := client.IgnoreNotFound(err); err != nil {
+			return fmt.Errorf("delete placeholder %s: %w", p.Name, err)
 		}
 	}
 	return nil
-}
-
-// deletePlaceholder deletes the object if it still is as it was seen.
-func deletePlaceholder(ctx context.Context, c client.Client, p *v1alpha1.FirmwareUpgrade) error {
-	err := c.Delete(ctx, p.DeepCopy(), client.Preconditions{UID: &p.UID, ResourceVersion: &p.ResourceVersion})
-	if err := client.IgnoreNotFound(err); err != nil {
-		return fmt.Errorf("delete placeholder %s: %w", p.Name, err)
-	}
-	return nil
-}
-
-// placeholderName is a hash: platform ids are no names.
-func placeholderName(task upgrade.Task) string { return "undeclared-" + task.Hash()[:16] }
-
-func newPlaceholder(task upgrade.Task, namespace string) *v1alpha1.FirmwareUpgrade {
-	return &v1alpha1.FirmwareUpgrade{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace,
-			Name:      placeholderName(task),
-			Labels: map[string]string{
-				v1alpha1.LabelPlaceholder:      "true",
-				"app.kubernetes.io/managed-by": "firmware-upgrade-operator",
-			},
-		},
-		Spec: v1alpha1.FirmwareUpgradeSpec{AppID: task.AppID, OperationID: task.OperationID},
-	}
 }

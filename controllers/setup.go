@@ -1,8 +1,8 @@
 // Copyright The Firmware Upgrade Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controllers is what the leader runs: it reads the stored slices into the tally, writes the status of
-// FirmwareUpgrades, announces Events, makes placeholders, and keeps the store small.
+// Package controllers is the reconcilers that the leader runs: they write the status of FirmwareUpgrades, create Events,
+// and make placeholders.
 package controllers
 
 import (
@@ -11,14 +11,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/internal/applications"
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/store"
 )
 
 // What becomes of tasks that nobody declared.
@@ -27,6 +28,12 @@ const (
 	UndeclaredAdopt = "Adopt"
 	// UndeclaredHold leaves their results unclaimed.
 	UndeclaredHold = "Hold"
+)
+
+const (
+	// minRetry and maxRetry bound how long a request that failed waits.
+	minRetry = 50 * time.Millisecond
+	maxRetry = 10 * time.Second
 )
 
 // Options of the controllers.
@@ -41,8 +48,8 @@ type Options struct {
 	Applications *applications.Map
 	// MaxStoredResults is how many results are stored before new ones are refused; at least 1.
 	MaxStoredResults int
-	// MaxStatusWritesPerSecond bounds the status writes over all FirmwareUpgrades; at least 1.
-	MaxStatusWritesPerSecond int
+	// MaxWritesPerSecond is how many statuses and Events that tell mere progress are written a second; at least 1.
+	MaxWritesPerSecond int
 	// RetainUnclaimed is how long results are kept that no FirmwareUpgrade claims; at least a minute.
 	RetainUnclaimed time.Duration
 	// Instance names this process in Events; at most 128 bytes.
@@ -64,8 +71,8 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("--undeclared=%s is not known: set it to %s or %s", o.Undeclared, UndeclaredAdopt, UndeclaredHold)
 	case o.MaxStoredResults < 1:
 		return fmt.Errorf("--max-stored-results=%d: set it to 1 or more", o.MaxStoredResults)
-	case o.MaxStatusWritesPerSecond < 1:
-		return fmt.Errorf("--max-status-writes-per-second=%d: set it to 1 or more", o.MaxStatusWritesPerSecond)
+	case o.MaxWritesPerSecond < 1:
+		return fmt.Errorf("--max-writes-per-second=%d: set it to 1 or more", o.MaxWritesPerSecond)
 	case o.RetainUnclaimed < time.Minute:
 		return fmt.Errorf("--retain-unclaimed=%s: set it to 1m or more", o.RetainUnclaimed)
 	}
@@ -81,66 +88,67 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := o.Validate(); err != nil {
 		return err
 	}
-	if err := indexOperationID(ctx, mgr.GetFieldIndexer()); err != nil {
+	if err := indexFields(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	direct, err := client.NewWithWatch(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
-	if err != nil {
-		return fmt.Errorf("make a client for slices: %w", err)
-	}
-	rules := tenancy{apps: o.Applications, placeholders: o.DefaultNamespace}
-	tally, index := upgrade.NewTally(), newSliceIndex()
-	m, err := newMetrics(o.Registerer, tally, index, o.MaxStoredResults)
+	rules := claim.Rules{Applications: o.Applications, PlaceholderNamespace: o.DefaultNamespace}
+	results, err := newStore(mgr, o, rules)
 	if err != nil {
 		return err
 	}
-	reader := NewSliceReader(direct, o.Namespace, tally, index)
-	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), reader, tally, rules)); err != nil {
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return err
+	}
+	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), results, rules)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	pace := newPace(o.MaxStatusWritesPerSecond, o.Clock)
-	reader.received = pace.received
-	rewriter := &rewriter{client: direct, namespace: o.Namespace, index: index, sortAt: sortAtResults, pace: pace, metrics: m}
-	retention := newRetention(mgr.GetClient(), rewriter, tally, rules, o.RetainUnclaimed, o.Clock)
-	rejections := &rejections{client: direct, clock: o.Clock, instance: o.Instance, wake: make(chan struct{}, 1)}
-	index.added = rejections.note
-	for _, runnable := range []manager.Runnable{
-		reader, rejections,
-		&housekeeping{reader: reader, compaction: &compaction{index: index, tally: tally, rewriter: rewriter, clock: o.Clock}, retention: retention, clock: o.Clock},
-		&capacity{client: direct, reader: reader, index: index, namespace: o.Namespace, limit: o.MaxStoredResults, instance: o.Instance, clock: o.Clock},
-	} {
-		if err := mgr.Add(runnable); err != nil {
-			return fmt.Errorf("add %T: %w", runnable, err)
-		}
-	}
-	return setupControllers(mgr, o, reader, retention, pace, m)
-}
-
-func setupControllers(mgr ctrl.Manager, o Options, reader *SliceReader, retention *retention, pace *pace, m *metrics) error {
-	tally, index, rules := reader.tally, reader.index, retention.rules
-	announcer := newAnnouncer(mgr.GetClient(), pace, m, o.Instance)
-	controllers := []interface{ SetupWithManager(ctrl.Manager) error }{
-		announcer,
+	bucket := rate.NewLimiter(rate.Limit(o.MaxWritesPerSecond), o.MaxWritesPerSecond/10+1)
+	sent := newDeliveries()
+	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		&firmwareUpgradeReconciler{
-			client: mgr.GetClient(), tally: tally, reader: reader, rules: rules,
-			windows: newWindows[reconcile.Request](), pace: pace, announce: announcer,
-			metrics: m, clock: o.Clock,
+			client: mgr.GetClient(), store: results, rules: rules, throttle: newThrottle(bucket, statusPeriod, o.Clock),
+			written: newWrittenStatuses(), deliveries: sent, metrics: m, clock: o.Clock,
 		},
-		&releaseReconciler{
-			client: mgr.GetClient(), reader: reader, tally: tally, index: index, rules: rules, retention: retention,
-			namespace: o.Namespace, clock: o.Clock,
+		&eventReconciler{
+			client: mgr.GetClient(), throttle: newThrottle(bucket, 0, o.Clock), deliveries: sent, metrics: m, clock: o.Clock,
+			instance: o.Instance,
 		},
-	}
-	if o.Undeclared == UndeclaredAdopt {
-		controllers = append(controllers, &placeholderReconciler{
-			client: mgr.GetClient(), tally: tally, reader: reader, index: index, rules: rules, retention: retention,
-			windows: newWindows[upgrade.Task](), clock: o.Clock,
-		})
-	}
-	for _, c := range controllers {
+		&placeholderReconciler{
+			client: mgr.GetClient(), store: results, rules: rules, adopt: o.Undeclared == UndeclaredAdopt, clock: o.Clock,
+		},
+	} {
 		if err := c.SetupWithManager(mgr); err != nil {
 			return fmt.Errorf("set up %T: %w", c, err)
 		}
 	}
 	return nil
+}
+
+// retries is how long a request waits that failed: at most maxRetry, as what could not be told is to be told soon after
+// the API server takes it again.
+func retries[request comparable]() workqueue.TypedRateLimiter[request] {
+	return workqueue.NewTypedItemExponentialFailureRateLimiter[request](minRetry, maxRetry)
+}
+
+// newStore makes the store and has the manager run it.
+func newStore(mgr ctrl.Manager, o Options, rules claim.Rules) (*store.Store, error) {
+	direct, err := client.NewWithWatch(mgr.GetConfig(), client.Options{
+		Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make a client for slices: %w", err)
+	}
+	results, err := store.New(store.Options{
+		Client: direct, Namespace: o.Namespace, Limit: o.MaxStoredResults,
+		KeepUntil: keepUntil(mgr.GetClient(), rules, o.RetainUnclaimed), RetainRejected: o.RetainUnclaimed,
+		Instance: o.Instance, Registerer: o.Registerer, Clock: o.Clock,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the store: %w", err)
+	}
+	if err := mgr.Add(results); err != nil {
+		return nil, fmt.Errorf("add the store: %w", err)
+	}
+	return results, nil
 }

@@ -8,10 +8,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/store"
 )
 
 // collectTimeout bounds a scrape.
@@ -20,19 +23,18 @@ const collectTimeout = 5 * time.Second
 // upgradesCollector counts FirmwareUpgrades by phase, and tasks that none claims, when metrics are scraped.
 type upgradesCollector struct {
 	reader client.Reader
-	slices *SliceReader
-	tally  *upgrade.Tally
-	rules  tenancy
+	store  *store.Store
+	rules  claim.Rules
 
 	upgrades, devices, unclaimed, placeholders *prometheus.Desc
 }
 
-func newUpgradesCollector(reader client.Reader, slices *SliceReader, tally *upgrade.Tally, rules tenancy) *upgradesCollector {
+func newUpgradesCollector(reader client.Reader, results *store.Store, rules claim.Rules) *upgradesCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("fwupgrade_"+name, help, labels, nil)
 	}
 	return &upgradesCollector{
-		reader: reader, slices: slices, tally: tally, rules: rules,
+		reader: reader, store: results, rules: rules,
 		upgrades:     desc("firmwareupgrades", "FirmwareUpgrades by phase and by what stalls them.", "phase", "stalled"),
 		devices:      desc("devices", "Devices of all FirmwareUpgrades by state.", "state"),
 		unclaimed:    desc("unclaimed_tasks", "Tasks with results that no FirmwareUpgrade claims."),
@@ -49,9 +51,7 @@ func (c *upgradesCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector. Only a leader that has read all slices reports anything.
 func (c *upgradesCollector) Collect(ch chan<- prometheus.Metric) {
-	select {
-	case <-c.slices.synced:
-	default:
+	if !c.store.Synced() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
@@ -70,7 +70,7 @@ func (c *upgradesCollector) Collect(ch chan<- prometheus.Metric) {
 		upgrades[group{phaseLabel(f), stalledLabel(f)}]++
 		byOperation[f.Spec.OperationID] = append(byOperation[f.Spec.OperationID], *f)
 		addCounts(&sum, f.Status.Devices)
-		if c.rules.isPlaceholder(f) {
+		if f.Spec.Placeholder {
 			placeholders++
 		}
 	}
@@ -87,8 +87,8 @@ func (c *upgradesCollector) Collect(ch chan<- prometheus.Metric) {
 	send(c.devices, sum.Suspect, "suspect")
 	send(c.placeholders, int64(placeholders))
 	unclaimed := 0
-	for _, task := range c.tally.All() {
-		if holderOf(task, byOperation[task.OperationID], c.rules) == nil {
+	for _, task := range c.store.AllTasks() {
+		if claim.HolderOf(task, byOperation[task.OperationID], c.rules) == nil {
 			unclaimed++
 		}
 	}
@@ -104,7 +104,7 @@ func phaseLabel(f *v1alpha1.FirmwareUpgrade) string {
 
 // stalledLabel is the reason of Stalled, from the bounded set of the API; empty where nothing is stalled.
 func stalledLabel(f *v1alpha1.FirmwareUpgrade) string {
-	if c := condition(f.Status, v1alpha1.ConditionStalled); c.Status == "True" {
+	if c := meta.FindStatusCondition(f.Status.Conditions, v1alpha1.ConditionStalled); c != nil && c.Status == metav1.ConditionTrue {
 		return c.Reason
 	}
 	return ""

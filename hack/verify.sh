@@ -31,6 +31,42 @@ headers() {
 	[[ -z $files ]] || { printf 'without the header of hack/boilerplate.go.txt:\n%s\n' "$files" >&2; return 1; }
 }
 
+# The widest that a line may be; a tab counts as one.
+width=120
+
+# wide prints the lines of files that are wider than that, as file:line, and fails if there are any. What can't be
+# wrapped is left out: in Markdown tables, blocks of code and lines with a link; in Go markers for kubebuilder, what
+# stands in raw strings, lines with nothing but a string, and rows of test tables. Of all other files only comments
+# count.
+wide() {
+	# Bytes that continue a character of UTF-8 are dropped, so that every character counts as one.
+	LC_ALL=C awk -v max="$width" '
+		FNR == 1 { go = FILENAME ~ /\.go$/; md = FILENAME ~ /\.md$/; test = FILENAME ~ /_test\.go$/; generated = block = 0 }
+		go && FNR < 10 && /^\/\/ Code generated / { generated = 1 }
+		generated { next }
+		{ inside = block }
+		md && /^[ \t]*```/ { block = !block }
+		go && !/^[ \t]*\/\// { ticks = gsub(/`/, "`"); if (ticks % 2) block = !block }
+		inside || /https?:\/\// { next }
+		md && (/^[ \t]*\|/ || /\]\(/) { next }
+		go && /^[ \t]*\/\/ ?\+kubebuilder:/ { next }
+		go && /^[ \t]*"([^"\\]|\\.)*"[,)}]*$/ { next }
+		test && /^[ \t]*("([^"\\]|\\.)*": |\{)/ { next }
+		!go && !md && !/^[ \t]*#/ { next }
+		{ text = $0; gsub(/[\200-\277]/, "", text) }
+		length(text) > max { printf "%s:%d: %d columns\n", FILENAME, FNR, length(text); found = 1 }
+		END { exit found }' "$@"
+}
+
+narrow() {
+	git ls-files -z --cached --others --exclude-standard -- '*.go' '*.md' '*.sh' '*.yaml' '*.yml' Makefile \
+		':!config/crd/bases' | (
+		files=()
+		while IFS= read -r -d '' file; do [[ ! -e $file ]] || files+=("$file"); done
+		wide "${files[@]}"
+	) || { echo "wrap the lines above at $width columns" >&2; return 1; }
+}
+
 tidy() { go -C "$1" mod tidy -diff; }
 
 renders() { bin/controlplane/kubectl kustomize "$1" >/dev/null; }
@@ -46,12 +82,13 @@ check "generated code" make --no-print-directory generate
 check "generated manifests" make --no-print-directory manifests
 check "format" formatted
 check "license headers" headers
+check "width of text" narrow
 check "go vet" go vet ./...
 check "linters" bin/tools/golangci-lint run ./...
 for module in . hack/controlplane hack/plot hack/tools; do
 	check "go mod tidy in $module" tidy "$module"
 done
-for folder in config/default config/samples; do
+for folder in config/default config/flow-control config/samples; do
 	check "render $folder" renders "$folder"
 done
 check "nothing left to commit" committed

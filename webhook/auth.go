@@ -20,46 +20,46 @@ type authenticator struct {
 	anonymous bool
 }
 
-// verdict is what the authenticator found.
-type verdict int
+// access is what the authenticator says of a request.
+type access int
 
 const (
-	// verdictOtherPath is a path that is not the receiver's.
-	verdictOtherPath verdict = iota
-	// verdictStranger is the callback path without valid credentials.
-	verdictStranger
-	// verdictAuthentic is the callback.
-	verdictAuthentic
-	// verdictSubPath is a path below the one of a valid secret: authentic, but nothing is served there.
-	verdictSubPath
+	// accessOtherPath is a path that is not the receiver's.
+	accessOtherPath access = iota
+	// accessDenied is the callback path without valid credentials.
+	accessDenied
+	// accessGranted is the callback.
+	accessGranted
+	// accessSubPath is a path below the one of a valid secret: authentic, but nothing is served there.
+	accessSubPath
 )
 
-// authenticate judges a request by its path as it was sent: two spellings of a path are two paths.
-func (a *authenticator) authenticate(r *http.Request) (scope, verdict) {
+// authenticate looks at the path as it was sent: two spellings of a path are two paths.
+func (a *authenticator) authenticate(r *http.Request) (scope, access) {
 	rest, ok := strings.CutPrefix(r.URL.EscapedPath(), a.path)
 	switch {
 	case !ok:
-		return scope{}, verdictOtherPath
+		return scope{}, accessOtherPath
 	case rest == "":
 		if a.anonymous || hasVerifiedCertificate(r) {
-			return scope{}, verdictAuthentic
+			return scope{}, accessGranted
 		}
-		return scope{}, verdictStranger
+		return scope{}, accessDenied
 	case rest[0] != '/':
-		return scope{}, verdictOtherPath
+		return scope{}, accessOtherPath
 	}
 	presented, _, below := strings.Cut(rest[1:], "/")
 	if a.secrets == nil {
-		return scope{}, verdictStranger
+		return scope{}, accessDenied
 	}
 	granted, ok := a.secrets.lookup(presented)
 	switch {
 	case !ok:
-		return scope{}, verdictStranger
+		return scope{}, accessDenied
 	case below:
-		return granted, verdictSubPath
+		return granted, accessSubPath
 	}
-	return granted, verdictAuthentic
+	return granted, accessGranted
 }
 
 // hasVerifiedCertificate says whether the sender proved to hold a certificate of a configured authority. Without a

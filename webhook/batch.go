@@ -9,60 +9,57 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
-// fit returns the spec of a slice that holds the first entries, as many as v1alpha1.MaxSliceBytes allow but at least
-// one, and how many these are. One entry always fits: it was cut to the schema.
-func fit(entries []*entry) (spec v1alpha1.FirmwareUpgradeResultSliceSpec, fitting int) {
-	const room = v1alpha1.MaxSliceBytes - envelopeBytes
+// sliceOf returns a slice that holds the first entries, as many as storage.MaxSliceBytes allow but at least one, and
+// how many these are. One entry always fits: it was cut to the schema.
+func sliceOf(entries []*entry) (slice *storage.ResultSlice, fitting int) {
+	const room = storage.MaxSliceBytes - envelopeBytes
 	for fitting = len(entries); ; {
-		spec = pack(entries[:fitting])
-		size := specSize(&spec)
+		slice = sliceOfAll(entries[:fitting])
+		size := sliceSize(slice)
 		if size <= room || fitting == 1 {
-			return spec, fitting
+			return slice, fitting
 		}
 		// In proportion, and a little less, so that the second try does it unless the entries differ much in size.
 		fitting = max(1, min(fitting-1, fitting*room/size*15/16))
 	}
 }
 
-// pack makes the spec of a slice that holds all entries.
-func pack(entries []*entry) v1alpha1.FirmwareUpgradeResultSliceSpec {
-	var spec v1alpha1.FirmwareUpgradeResultSliceSpec
-	results := make([]upgrade.Result, 0, len(entries))
+// sliceOfAll makes a slice that holds all entries. It has no name yet.
+func sliceOfAll(entries []*entry) *storage.ResultSlice {
+	slice := &storage.ResultSlice{
+		TypeMeta: metav1.TypeMeta{APIVersion: storage.GroupVersion.String(), Kind: "ResultSlice"},
+	}
+	results := make([]result.Result, 0, len(entries))
 	for _, e := range entries {
 		if e.rejected != nil {
-			spec.Rejected = append(spec.Rejected, *e.rejected)
+			slice.Rejected = append(slice.Rejected, *e.rejected)
 		} else {
 			results = append(results, e.result)
 		}
 	}
-	if len(results) > 0 {
-		spec.Tables = upgrade.Pack(results)
-	}
-	return spec
+	slice.Tables = result.Pack(results)
+	return slice
 }
 
-// specSize is how many bytes the spec takes as JSON at most.
-func specSize(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) int {
+// sliceSize is how many bytes the slice takes as JSON at most, without its envelope.
+func sliceSize(slice *storage.ResultSlice) int {
 	// A byte of a string takes up to six in JSON, as \u00XX; what isn't the body of a binary takes about one.
 	const perByte, perRejected = 6, 100
-	size := upgrade.Size(spec.Tables)
-	for i := range spec.Rejected {
-		size += perRejected + perByte*(len(spec.Rejected[i].Reason)+len(spec.Rejected[i].Body))
+	size := result.Size(slice.Tables)
+	for i := range slice.Rejected {
+		size += perRejected + perByte*(len(slice.Rejected[i].Reason)+len(slice.Rejected[i].Body))
 	}
 	return size
 }
 
 // encodeSlice encodes the slice once, however often it is sent.
-func encodeSlice(name string, spec *v1alpha1.FirmwareUpgradeResultSliceSpec) ([]byte, error) {
-	body, err := json.Marshal(&v1alpha1.FirmwareUpgradeResultSlice{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgradeResultSlice"},
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec:       *spec,
-	})
+func encodeSlice(name string, slice *storage.ResultSlice) ([]byte, error) {
+	slice.Name = name
+	body, err := json.Marshal(slice)
 	if err != nil {
 		return nil, fmt.Errorf("encode slice: %w", err)
 	}

@@ -8,8 +8,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -17,14 +15,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 
-	"fwupgrade.io/operator/api/v1alpha1"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 )
 
-// committer stores entries by group commit: while slices are being written, what arrives gathers into the next one. A
-// lone push is stored at once and a burst hundreds at a time: the queue says when a slice is worth writing.
+// committer stores entries by group commit: what arrives while a slice is being written is gathered into the next one.
+// The queue says when a batch is due.
 //
 // The way of a batch:
-//  1. A worker takes what has gathered and packs as much of it as a slice may hold.
+//  1. It takes a batch that is due and puts as much of it into a slice as the slice may hold.
 //  2. It creates the slice under a random name, again and again under the same name while the outcome is unclear,
 //     until the youngest entry's deadline passed. So nothing is stored twice, and what an attempt stored whose answer
 //     was lost is found by the next one.
@@ -34,14 +32,14 @@ import (
 type committer struct {
 	queue   *queue
 	store   creator
-	clock   clock.WithDelayedExecution
+	clock   clock.Clock
 	log     logr.Logger
 	metrics *metrics
-	// failing is whether the last attempt of any worker failed, to log when that changes and not each time.
-	failing atomic.Bool
+	// failing is whether the last attempt failed, to log when that changes and not each time.
+	failing bool
 }
 
-func newCommitter(store creator, clk clock.WithDelayedExecution, log logr.Logger, m *metrics) *committer {
+func newCommitter(store creator, clk clock.Clock, log logr.Logger, m *metrics) *committer {
 	return &committer{
 		queue:   newQueue(clk, func(n int) { m.queueEntries.Set(float64(n)) }),
 		store:   store,
@@ -68,29 +66,22 @@ func (c *committer) submit(e *entry) outcome {
 }
 
 // run writes slices until close was called and the queue is empty. When ctx ends first, what is left gets the outcome
-// "not stored". It returns when all workers have.
+// "not stored". It writes one slice at a time.
 func (c *committer) run(ctx context.Context) {
-	var workers sync.WaitGroup
-	for range commitWorkers {
-		workers.Go(func() {
-			for batch := c.queue.take(); batch != nil; batch = c.queue.take() {
-				c.commitTaken(ctx, batch)
-				c.queue.written()
-			}
-		})
+	for batch := c.queue.nextBatch(); batch != nil; batch = c.queue.nextBatch() {
+		c.commitBatch(ctx, batch)
 	}
-	workers.Wait()
 }
 
 // close refuses further entries; run returns after the last batch.
 func (c *committer) close() { c.queue.close() }
 
-// commitTaken commits what fits of a taken batch into one slice and puts the rest back.
-func (c *committer) commitTaken(ctx context.Context, taken []*entry) {
-	spec, fitting := fit(taken)
-	batch := taken[:fitting]
-	if fitting < len(taken) {
-		c.queue.putBack(taken[fitting:])
+// commitBatch commits what fits of a batch into one slice and puts the rest back.
+func (c *committer) commitBatch(ctx context.Context, batch []*entry) {
+	slice, fitting := sliceOf(batch)
+	if fitting < len(batch) {
+		c.queue.putBack(batch[fitting:])
+		batch = batch[:fitting]
 	}
 	youngest := batch[0].arrived
 	for _, e := range batch {
@@ -99,12 +90,12 @@ func (c *committer) commitTaken(ctx context.Context, taken []*entry) {
 		}
 	}
 	c.metrics.batchEntries.Observe(float64(fitting))
-	c.commit(ctx, batch, &spec, youngest.Add(StoreDeadline))
+	c.commit(ctx, batch, slice, youngest.Add(StoreDeadline))
 }
 
-// commit stores the entries, which spec holds, in one slice if it can, and gives each its outcome.
-func (c *committer) commit(ctx context.Context, entries []*entry, spec *v1alpha1.FirmwareUpgradeResultSliceSpec, deadline time.Time) {
-	result, err := c.write(ctx, spec, deadline)
+// commit stores the entries, which slice holds, in one slice if it can, and gives each its outcome.
+func (c *committer) commit(ctx context.Context, entries []*entry, slice *storage.ResultSlice, deadline time.Time) {
+	result, err := c.write(ctx, slice, deadline)
 	switch {
 	case result == writeStored:
 		c.answer(entries, (*entry).stored)
@@ -112,14 +103,12 @@ func (c *committer) commit(ctx context.Context, entries []*entry, spec *v1alpha1
 		c.giveUp(entries)
 	case len(entries) > 1:
 		for _, half := range [][]*entry{entries[:len(entries)/2], entries[len(entries)/2:]} {
-			spec := pack(half)
-			c.commit(ctx, half, &spec, deadline)
+			c.commit(ctx, half, sliceOfAll(half), deadline)
 		}
 	case entries[0].rejected == nil:
 		c.log.Info("Rejected a result that the API server refused", "reason", apierrors.ReasonForError(err))
 		entries[0].turnRejected(fmt.Sprintf("the API server refused it: %s", err))
-		spec := pack(entries)
-		c.commit(ctx, entries, &spec, deadline)
+		c.commit(ctx, entries, sliceOfAll(entries), deadline)
 	default:
 		c.giveUp(entries)
 	}
@@ -131,16 +120,17 @@ func (c *committer) giveUp(entries []*entry) {
 
 // answer gives entries their outcomes.
 func (c *committer) answer(entries []*entry, outcomeOf func(*entry) outcome) {
-	c.queue.answering(len(entries))
 	for _, e := range entries {
 		e.done <- outcomeOf(e)
 	}
 }
 
-// write creates one slice, under one name however often it takes. It tries once even after the
-// deadline: the senders were told to push again by then, but some never do.
-func (c *committer) write(ctx context.Context, spec *v1alpha1.FirmwareUpgradeResultSliceSpec, deadline time.Time) (writeResult, error) {
-	body, err := encodeSlice(sliceName(), spec)
+// write creates one slice, under one name however many attempts it takes. It tries once even after the deadline: the
+// senders were told to push again by then, but some never do.
+func (c *committer) write(
+	ctx context.Context, slice *storage.ResultSlice, deadline time.Time,
+) (writeResult, error) {
+	body, err := encodeSlice(sliceName(), slice)
 	if err != nil {
 		return writeRefused, err
 	}
@@ -150,7 +140,7 @@ func (c *committer) write(ctx context.Context, spec *v1alpha1.FirmwareUpgradeRes
 	pause := wait.Backoff{Duration: minBackoff, Factor: 2, Jitter: 0.2, Steps: 10, Cap: maxBackoff}
 	for {
 		err := c.attempt(ctx, body, deadline)
-		result := judge(err)
+		result := writeResultOf(err)
 		c.note(result, err)
 		if result != writeUnclear {
 			return result, err
@@ -190,14 +180,16 @@ func (c *committer) sleep(ctx context.Context, pause time.Duration, deadline tim
 // note counts a failed attempt and logs when storing began to fail or works again.
 func (c *committer) note(result writeResult, err error) {
 	if result == writeStored {
-		if c.failing.CompareAndSwap(true, false) {
+		if c.failing {
+			c.failing = false
 			c.log.Info("Stored results again")
 		}
 		return
 	}
 	reason := errorReason(err)
 	c.metrics.commitErrors.WithLabelValues(reason).Inc()
-	if result == writeUnclear && c.failing.CompareAndSwap(false, true) {
+	if result == writeUnclear && !c.failing {
+		c.failing = true
 		c.log.Error(loggable(err), "Could not store results, went on trying", "reason", reason)
 	}
 }

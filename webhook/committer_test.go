@@ -23,13 +23,13 @@ import (
 	"k8s.io/utils/clock"
 	"pgregory.net/rapid"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 var (
-	sliceKind     = schema.GroupKind{Group: "fwupgrade.io", Kind: "FirmwareUpgradeResultSlice"}
-	sliceResource = schema.GroupResource{Group: "fwupgrade.io", Resource: "firmwareupgraderesultslices"}
+	sliceKind     = schema.GroupKind{Group: storage.GroupVersion.Group, Kind: "ResultSlice"}
+	sliceResource = schema.GroupResource{Group: storage.GroupVersion.Group, Resource: "resultslices"}
 	errGone       = errors.New("connection reset by peer")
 )
 
@@ -65,7 +65,7 @@ type scriptedAPI struct {
 	mu       sync.Mutex
 	attempts int
 	names    []string
-	slices   map[string]v1alpha1.FirmwareUpgradeResultSliceSpec
+	slices   map[string]storage.ResultSlice
 }
 
 func (s *scriptedAPI) create(ctx context.Context, body []byte) error {
@@ -80,7 +80,7 @@ func (s *scriptedAPI) create(ctx context.Context, body []byte) error {
 func (s *scriptedAPI) attempt(body []byte) (fault, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var slice v1alpha1.FirmwareUpgradeResultSlice
+	var slice storage.ResultSlice
 	if err := json.Unmarshal(body, &slice); err != nil {
 		return faultNone, apierrors.NewBadRequest(err.Error())
 	}
@@ -100,21 +100,21 @@ func (s *scriptedAPI) attempt(body []byte) (fault, error) {
 	case faultTooLarge:
 		return f, apierrors.NewRequestEntityTooLargeError("limit is 3145728")
 	}
-	for _, r := range unpack(&slice.Spec) {
+	for _, r := range unpack(&slice) {
 		if s.poison[r.DeviceID] {
 			return f, apierrors.NewInvalid(sliceKind, slice.Name, nil)
 		}
 	}
-	if s.poisonRejected && len(slice.Spec.Rejected) > 0 {
+	if s.poisonRejected && len(slice.Rejected) > 0 {
 		return f, apierrors.NewInvalid(sliceKind, slice.Name, nil)
 	}
 	if _, taken := s.slices[slice.Name]; taken {
 		return f, apierrors.NewAlreadyExists(sliceResource, slice.Name)
 	}
 	if s.slices == nil {
-		s.slices = map[string]v1alpha1.FirmwareUpgradeResultSliceSpec{}
+		s.slices = map[string]storage.ResultSlice{}
 	}
-	s.slices[slice.Name] = slice.Spec
+	s.slices[slice.Name] = slice
 	if f == faultUnclear {
 		return f, errGone
 	}
@@ -126,11 +126,11 @@ func (s *scriptedAPI) stored() (results, rejected map[string]int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	results, rejected = map[string]int{}, map[string]int{}
-	for _, spec := range s.slices {
-		for _, r := range unpack(&spec) {
+	for _, slice := range s.slices {
+		for _, r := range unpack(&slice) {
 			results[r.DeviceID]++
 		}
-		for _, r := range spec.Rejected {
+		for _, r := range slice.Rejected {
 			rejected[r.Body]++
 		}
 	}
@@ -176,9 +176,9 @@ func runCommitter(t *testing.T, api creator) *running {
 func device(i int) string { return fmt.Sprintf("device-%03d", i) }
 
 func deviceEntry(i int) *entry {
-	r := upgrade.Result{
-		Task: upgrade.Task{AppID: "app", OperationID: fmt.Sprintf("op-%d", i%3)}, DeviceID: device(i),
-		ResultFields: v1alpha1.ResultFields{State: v1alpha1.StateSucceeded, CurVersion: "1.6"}, ReceivedAt: int64(i + 1),
+	r := result.Result{
+		Task: result.Task{AppID: "app", OperationID: fmt.Sprintf("op-%d", i%3)}, DeviceID: device(i),
+		ResultFields: storage.ResultFields{State: storage.StateSucceeded, CurVersion: "1.6"}, ReceivedAt: int64(i + 1),
 	}
 	return newResultEntry(time.Now(), r, []byte(device(i)))
 }
@@ -240,8 +240,8 @@ func TestCommitter(t *testing.T) {
 		// atLeast and atMost bound when the last answer came.
 		atLeast, atMost time.Duration
 	}{
-		"one push":             {&scriptedAPI{}, 1, map[string]int{"recorded": 1}, 1, 0, 0, 0},
-		"a burst":              {&scriptedAPI{}, 5000, map[string]int{"recorded": 5000}, 5000, 0, 0, gatherTime},
+		"one push":             {&scriptedAPI{}, 1, map[string]int{"recorded": 1}, 1, 0, batchDelay, batchDelay},
+		"a burst":              {&scriptedAPI{}, 5000, map[string]int{"recorded": 5000}, 5000, 0, 0, batchDelay},
 		"answer lost":          {&scriptedAPI{script: first(faultUnclear)}, 1, map[string]int{"recorded": 1}, 1, 0, 0, time.Second},
 		"answer never comes":   {&scriptedAPI{script: first(faultUnclearHang)}, 1, map[string]int{"recorded": 1}, 1, 0, attemptTimeout, attemptTimeout + time.Second},
 		"dead peer":            {&scriptedAPI{script: first(faultHang)}, 1, map[string]int{"recorded": 1}, 1, 0, attemptTimeout, attemptTimeout + time.Second},
@@ -251,11 +251,11 @@ func TestCommitter(t *testing.T) {
 		"forbidden for long":   {&scriptedAPI{script: always(faultForbidden)}, 9, map[string]int{"not_stored": 9}, 0, 0, 8 * time.Second, StoreDeadline},
 		"always unclear":       {&scriptedAPI{script: always(faultUnclear)}, 10, map[string]int{"recorded": 10}, 10, 0, 0, time.Second},
 		"never an answer":      {&scriptedAPI{script: always(faultHang)}, 100, map[string]int{"not_stored": 100}, 0, 0, 8 * time.Second, StoreDeadline},
-		"one poisonous of 500": {&scriptedAPI{poison: map[string]bool{device(77): true}}, 500, map[string]int{"recorded": 499, "rejected": 1}, 499, 1, 0, gatherTime},
+		"one poisonous of 500": {&scriptedAPI{poison: map[string]bool{device(77): true}}, 500, map[string]int{"recorded": 499, "rejected": 1}, 499, 1, 0, batchDelay},
 		"all poisonous": {&scriptedAPI{poison: map[string]bool{device(0): true, device(1): true, device(2): true}}, 3,
-			map[string]int{"rejected": 3}, 0, 3, 0, gatherTime},
+			map[string]int{"rejected": 3}, 0, 3, 0, batchDelay},
 		"refused even as rejected": {&scriptedAPI{poison: map[string]bool{device(1): true}, poisonRejected: true}, 4,
-			map[string]int{"recorded": 3, "not_stored": 1}, 3, 0, 0, gatherTime},
+			map[string]int{"recorded": 3, "not_stored": 1}, 3, 0, 0, batchDelay},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -307,11 +307,11 @@ type sizeLimit struct {
 }
 
 func (s *sizeLimit) create(ctx context.Context, body []byte) error {
-	var slice v1alpha1.FirmwareUpgradeResultSlice
+	var slice storage.ResultSlice
 	if err := json.Unmarshal(body, &slice); err != nil {
 		return err
 	}
-	if len(unpack(&slice.Spec)) > s.most {
+	if len(unpack(&slice)) > s.most {
 		return apierrors.NewRequestEntityTooLargeError("limit is 10 results")
 	}
 	return s.scriptedAPI.create(ctx, body)
@@ -322,17 +322,13 @@ func TestCommitterGathersWhileWriting(t *testing.T) {
 		release := make(chan struct{})
 		api := &gate{release: release}
 		c := runCommitter(t, api)
-		// A push for each worker, one after the other so that no worker takes two.
-		var waits []func() []answered
-		for i := range commitWorkers {
-			waits = append(waits, c.push(i, 1))
-			time.Sleep(besideTime)
-			synctest.Wait()
-		}
-		waits = append(waits, c.push(commitWorkers, 400))
+		waits := []func() []answered{c.push(0, 1)}
+		time.Sleep(batchDelay)
+		waits = append(waits, c.push(1, 400))
+		time.Sleep(batchDelay)
 		synctest.Wait()
-		if got := api.calls(); got != commitWorkers {
-			t.Errorf("%d slices are being written, want %d", got, commitWorkers)
+		if got := api.calls(); got != 1 {
+			t.Errorf("%d slices are being written, want 1", got)
 		}
 		close(release)
 		for _, wait := range waits {
@@ -340,121 +336,29 @@ func TestCommitterGathersWhileWriting(t *testing.T) {
 				t.Errorf("answers: %v", o)
 			}
 		}
-		if got := api.calls(); got != commitWorkers+1 {
-			t.Errorf("400 entries that gathered went into %d slices, want 1", got-commitWorkers)
+		if got := api.calls(); got != 2 {
+			t.Errorf("400 entries that gathered went into %d slices, want 1", got-1)
 		}
 	})
 }
 
-// TestCommitterWaitsForOthersOnlyWhereThereAre looks at when pushes are written: a lone sender's at once, those of several
-// senders when as many have come as before or after gatherTime, and beside a slow write after besideTime, or as soon as
-// many have gathered.
-func TestCommitterWaitsForOthersOnlyWhereThereAre(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		release := make(chan struct{})
-		api := &gate{release: release}
-		c := runCommitter(t, api)
-		writes := func(want int, when string) {
-			t.Helper()
-			synctest.Wait()
-			if got := api.calls(); got != want {
-				t.Errorf("%s: %d slices were begun, want %d", when, got, want)
-			}
-		}
-		c.push(0, 1)
-		writes(1, "a lone push")
-		c.push(1, gatherEntries-1)
-		time.Sleep(besideTime - time.Millisecond)
-		writes(1, "others, shortly after")
-		time.Sleep(time.Millisecond)
-		writes(2, "others, when the first write takes long")
-		c.push(100, gatherEntries)
-		writes(3, "many others at once")
-		c.push(300, 3) // all workers write
-		writes(3, "more than there are workers for")
-		close(release)
-		writes(3, "three that waited when a write ended")
-		time.Sleep(gatherTime)
-		writes(4, "the same, after a moment")
-	})
-}
-
-// pushAlone has a lone sender push n times, again as soon as it was answered and has slept for pause, and returns how
-// long the slowest answer took.
-func (r *running) pushAlone(from, n int, pause time.Duration) (slowest time.Duration) {
-	for i := range n {
-		slowest = max(slowest, r.push(from+i, 1)()[0].after)
-		time.Sleep(pause)
-	}
-	return slowest
-}
-
-// TestCommitterLearnsHowManyPushTogether has senders come and go.
-func TestCommitterLearnsHowManyPushTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const write = 5 * time.Millisecond
-		api := &slowAPI{takes: write}
-		c := runCommitter(t, api)
-		if slowest := c.pushAlone(0, probeEvery-1, 0); slowest != write {
-			t.Errorf("a lone sender waited %s for a write of %s", slowest, write)
-		}
-		// Five senders that each push again when they were answered: once it is known how many they are, none waits
-		// for more.
-		var senders sync.WaitGroup
-		for n := range 5 {
-			senders.Go(func() {
-				c.pushAlone(1000*(n+1), 20, 0)
-				if slowest := c.pushAlone(1000*(n+1)+100, 20, 0); slowest != write {
-					t.Errorf("one of five senders waited %s for a write of %s", slowest, write)
-				}
-				c.pushAlone(1000*(n+1)+200, 20, 0) // until the others are done, too
-			})
-		}
-		senders.Wait()
-		// One of them stays.
-		c.pushAlone(7000, 10, 0)
-		if slowest := c.pushAlone(8000, 10, 0); slowest != write {
-			t.Errorf("the sender that stayed waited %s for a write of %s", slowest, write)
-		}
-	})
-}
-
-// TestCommitterGathersWhatComesApart has many senders whose pushes never meet: after a while they are gathered.
+// TestCommitterGathersWhatComesApart has pushes that never meet share slices.
 func TestCommitterGathersWhatComesApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		api := &slowAPI{takes: 5 * time.Millisecond}
+		api := &scriptedAPI{}
 		c := runCommitter(t, api)
-		apart := func(from, n int) {
-			for i := range n {
-				c.push(from+i, 1)
-				time.Sleep(10 * time.Millisecond)
-			}
-			time.Sleep(time.Second)
+		const apart, pushes = batchDelay / 4, 100
+		for i := range pushes {
+			c.push(i, 1)
+			time.Sleep(apart)
 		}
-		apart(0, probeEvery+10)
-		before := api.written()
-		apart(1000, 100)
-		if got := api.written() - before; got > 60 {
-			t.Errorf("100 pushes, 10 ms apart, went into %d slices", got)
+		time.Sleep(batchDelay)
+		api.mu.Lock()
+		defer api.mu.Unlock()
+		if got, most := len(api.slices), int(pushes*apart/batchDelay)+1; got > most {
+			t.Errorf("%d pushes, %s apart, went into %d slices, want at most %d", pushes, apart, got, most)
 		}
 	})
-}
-
-// slowAPI is a creator that takes its time.
-type slowAPI struct {
-	scriptedAPI
-	takes time.Duration
-}
-
-func (s *slowAPI) create(ctx context.Context, body []byte) error {
-	time.Sleep(s.takes)
-	return s.scriptedAPI.create(ctx, body)
-}
-
-func (s *slowAPI) written() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.slices)
 }
 
 // gate is a creator that waits until it is released.
@@ -538,11 +442,9 @@ func TestCommitterRefusesWhenFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		c := runCommitter(t, &gate{release: release})
-		for i := range commitWorkers {
-			c.push(i, 1)
-			time.Sleep(besideTime)
-			synctest.Wait()
-		}
+		c.push(0, 1)
+		time.Sleep(batchDelay)
+		synctest.Wait()
 		waiting := c.push(0, maxQueueEntries)
 		synctest.Wait()
 		over := c.push(maxQueueEntries, 5)()
@@ -602,7 +504,7 @@ func TestCommitterAbandons(t *testing.T) {
 	})
 }
 
-// TestCommitterNeverLies checks, for any script of faults, that what was answered 200 is stored, and that everybody gets
+// TestCommitterNeverLies checks, for any script of faults, that what was answered 200 is stored, and that all get
 // an answer in time.
 func TestCommitterNeverLies(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {

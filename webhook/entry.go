@@ -6,16 +6,16 @@ package webhook
 import (
 	"time"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // entry is one push that is to be stored: a result or a rejected notification.
 type entry struct {
 	// result is what is stored unless rejected is set.
-	result upgrade.Result
+	result result.Result
 	// rejected is what is stored instead of a result.
-	rejected *v1alpha1.RejectedNotification
+	rejected *storage.RejectedNotification
 	// body is the beginning of what the result was decoded from, should the API server refuse it.
 	body string
 	// arrived is when the push arrived; StoreDeadline later its sender is told to come again.
@@ -24,7 +24,7 @@ type entry struct {
 	done chan outcome
 }
 
-func newResultEntry(arrived time.Time, result upgrade.Result, body []byte) *entry {
+func newResultEntry(arrived time.Time, result result.Result, body []byte) *entry {
 	return &entry{result: result, body: beginning(body), arrived: arrived, done: make(chan outcome, 1)}
 }
 
@@ -35,7 +35,7 @@ func newRejectedEntry(arrived time.Time, reason string, body []byte) *entry {
 // turnRejected makes a rejected notification of a result that the API server refuses.
 func (e *entry) turnRejected(reason string) {
 	e.rejected = rejectedNotification(e.arrived, reason, []byte(e.body))
-	e.result, e.body = upgrade.Result{}, ""
+	e.result, e.body = result.Result{}, ""
 }
 
 // stored is the outcome once the entry is stored.

@@ -24,8 +24,8 @@ const (
 	writeUnclear
 )
 
-// judge says what the error of a write means.
-func judge(err error) writeResult {
+// writeResultOf says what the error of a write means.
+func writeResultOf(err error) writeResult {
 	switch {
 	case err == nil:
 		return writeStored
@@ -41,7 +41,7 @@ func judge(err error) writeResult {
 // errorReason names an error in a few words out of a fixed list, for metrics and logs.
 func errorReason(err error) string {
 	switch {
-	case judge(err) == writeRefused:
+	case writeResultOf(err) == writeRefused:
 		return "refused"
 	case errors.Is(err, context.DeadlineExceeded), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
 		return "timeout"
@@ -63,12 +63,14 @@ func errorReason(err error) string {
 
 // errorReasons are all that errorReason returns.
 func errorReasons() []string {
-	return []string{"refused", "timeout", "forbidden", "unauthorized", "not_found", "too_many_requests", "other", "unavailable"}
+	return []string{
+		"refused", "timeout", "forbidden", "unauthorized", "not_found", "too_many_requests", "other", "unavailable",
+	}
 }
 
 // loggable is an error without what a sender pushed: refusals quote the content they refuse.
 func loggable(err error) error {
-	if judge(err) == writeRefused {
+	if writeResultOf(err) == writeRefused {
 		return errors.New(string(apierrors.ReasonForError(err)))
 	}
 	return err

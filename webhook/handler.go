@@ -53,7 +53,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) guard(r *http.Request, arrived time.Time) (o outcome) {
 	defer func() {
 		if problem := recover(); problem != nil {
-			h.log.Error(fmt.Errorf("panic of type %T", problem), "Recovered while handling a push", "stack", string(debug.Stack()))
+			err := fmt.Errorf("panic of type %T", problem)
+			h.log.Error(err, "Recovered while handling a push", "stack", string(debug.Stack()))
 			o = outcome{answer: answerNotStored}
 		}
 	}()
@@ -65,13 +66,13 @@ func (h *handler) guard(r *http.Request, arrived time.Time) (o outcome) {
 func (h *handler) handle(r *http.Request, arrived time.Time) outcome {
 	granted, found := h.auth.authenticate(r)
 	switch {
-	case found == verdictOtherPath:
+	case found == accessOtherPath:
 		return outcome{answer: answerNotFound}
-	case found == verdictStranger:
+	case found == accessDenied:
 		return outcome{answer: answerUnauthorized}
 	case r.Method != http.MethodPost:
 		return outcome{answer: answerMethodNotAllowed}
-	case found == verdictSubPath:
+	case found == accessSubPath:
 		return outcome{answer: answerIgnored, reason: "nothing is received below the callback path"}
 	}
 	buffer := h.buffer()

@@ -17,16 +17,16 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/utils/clock"
 
-	"fwupgrade.io/operator/api/v1alpha1"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/applications"
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/result"
 )
 
-func wantResult(deviceID string) upgrade.Result {
-	return upgrade.Result{
-		Task: upgrade.Task{AppID: "app", OperationID: "op"}, DeviceID: deviceID, SubOperationID: "sub",
-		ResultFields: v1alpha1.ResultFields{
-			State: v1alpha1.StateSucceeded, TargetVersion: "1.6", SourceVersion: "1.3", CurVersion: "1.6",
+func wantResult(deviceID string) result.Result {
+	return result.Result{
+		Task: result.Task{AppID: "app", OperationID: "op"}, DeviceID: deviceID, SubOperationID: "sub",
+		ResultFields: storage.ResultFields{
+			State: storage.StateSucceeded, TargetVersion: "1.6", SourceVersion: "1.3", CurVersion: "1.6",
 			StatusDesc: "fine", UpgradeTime: "12",
 		},
 	}
@@ -55,13 +55,13 @@ func TestAnswers(t *testing.T) {
 		stored contents
 	}{
 		"result": {nil, "POST", secretPath, push("d"), 200, recorded, "recorded",
-			contents{results: []upgrade.Result{wantResult("d")}}},
+			contents{results: []result.Result{wantResult("d")}}},
 		"result with a query": {nil, "POST", secretPath + "?a=b", push("d"), 200, recorded, "recorded",
-			contents{results: []upgrade.Result{wantResult("d")}}},
+			contents{results: []result.Result{wantResult("d")}}},
 		"result, anonymous": {anonymous, "POST", path, push("d"), 200, recorded, "recorded",
-			contents{results: []upgrade.Result{wantResult("d")}}},
+			contents{results: []result.Result{wantResult("d")}}},
 		"result, own path": {func(o *Options) { o.CallbackPath = "/here" }, "POST", "/here/" + testSecret, push("d"), 200, recorded, "recorded",
-			contents{results: []upgrade.Result{wantResult("d")}}},
+			contents{results: []result.Result{wantResult("d")}}},
 		"other type": {nil, "POST", secretPath, `{"notifyType":"deviceAdded","deviceId":"d"}`, 200,
 			ignored + "not a firmware upgrade notification: deviceAdded", "ignored", contents{}},
 		"command status": {nil, "POST", secretPath, `{"deviceId":"d","commandId":"c","result":{}}`, 200,
@@ -69,28 +69,28 @@ func TestAnswers(t *testing.T) {
 		"below a valid secret": {nil, "POST", secretPath + "/more", push("d"), 200, ignored, "ignored", contents{}},
 		"slash after a secret": {nil, "POST", secretPath + "/", push("d"), 200, ignored, "ignored", contents{}},
 		"no JSON": {nil, "POST", secretPath, "hello", 200, rejected("the body is not JSON"), "rejected",
-			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is not JSON: invalid character 'h' looking for beginning of value", Body: "hello"}}}},
+			contents{rejected: []storage.RejectedNotification{{Reason: "the body is not JSON: invalid character 'h' looking for beginning of value", Body: "hello"}}}},
 		"nothing": {nil, "POST", secretPath, "", 200, rejected("the body is not JSON"), "rejected",
-			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is not JSON: unexpected end of JSON input"}}}},
+			contents{rejected: []storage.RejectedNotification{{Reason: "the body is not JSON: unexpected end of JSON input"}}}},
 		"not UTF-8": {nil, "POST", secretPath, "{\"\xff\x00", 200, rejected("the body is not JSON"), "rejected",
-			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is not JSON: invalid character '\\x00' in string literal", Body: "{\"\ufffd\x00"}}}},
+			contents{rejected: []storage.RejectedNotification{{Reason: "the body is not JSON: invalid character '\\x00' in string literal", Body: "{\"\ufffd\x00"}}}},
 		"no operation": {nil, "POST", secretPath, `{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`, 200,
 			rejected("operationId is missing"), "rejected",
-			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "operationId is missing",
+			contents{rejected: []storage.RejectedNotification{{Reason: "operationId is missing",
 				Body: `{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`}}}},
 		"unknown status": {nil, "POST", secretPath, strings.Replace(push("d"), "SUCCESS", "DONE", 1), 200,
 			rejected(`status is \"DONE\", not SUCCESS or FAIL`), "rejected",
-			contents{rejected: []v1alpha1.RejectedNotification{{Reason: `status is "DONE", not SUCCESS or FAIL`,
+			contents{rejected: []storage.RejectedNotification{{Reason: `status is "DONE", not SUCCESS or FAIL`,
 				Body: strings.Replace(push("d"), "SUCCESS", "DONE", 1)}}}},
 		"as large as may be": {nil, "POST", secretPath, push("d") + strings.Repeat(" ", maxBodyBytes-len(push("d"))), 200,
-			recorded, "recorded", contents{results: []upgrade.Result{wantResult("d")}}},
+			recorded, "recorded", contents{results: []result.Result{wantResult("d")}}},
 		"too large": {nil, "POST", secretPath, push("d") + strings.Repeat(" ", maxBodyBytes+1-len(push("d"))), 200,
 			rejected("the body is larger than 65536 bytes"), "rejected",
-			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is larger than 65536 bytes",
+			contents{rejected: []storage.RejectedNotification{{Reason: "the body is larger than 65536 bytes",
 				Body: push("d") + strings.Repeat(" ", 4096-len(push("d")))}}}},
 		"two megabytes": {nil, "POST", secretPath, strings.Repeat("x", 2<<20), 200,
 			rejected("the body is larger than 65536 bytes"), "rejected",
-			contents{rejected: []v1alpha1.RejectedNotification{{Reason: "the body is larger than 65536 bytes",
+			contents{rejected: []storage.RejectedNotification{{Reason: "the body is larger than 65536 bytes",
 				Body: strings.Repeat("x", 4096)}}}},
 
 		"no secret":                   {nil, "POST", path, push("d"), 401, unauthorized, "unauthorized", contents{}},
@@ -132,16 +132,16 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("status %d with Allow: %q", got.status, allow)
 			}
 			ignoreTimes := cmp.Options{
-				cmpopts.IgnoreFields(upgrade.Result{}, "ReceivedAt"),
-				cmpopts.IgnoreFields(v1alpha1.RejectedNotification{}, "ReceivedAt"),
+				cmpopts.IgnoreFields(result.Result{}, "ReceivedAt"),
+				cmpopts.IgnoreFields(storage.RejectedNotification{}, "ReceiveTime"),
 				cmp.AllowUnexported(contents{}),
 			}
 			stored := storedIn(t, r.namespace)
 			if diff := cmp.Diff(tc.stored, stored, ignoreTimes); diff != "" {
 				t.Errorf("stored (-want +got):\n%s", diff)
 			}
-			for _, result := range stored.results {
-				if result.ReceivedAt == 0 {
+			for _, r := range stored.results {
+				if r.ReceivedAt == 0 {
 					t.Error("a result has no time")
 				}
 			}

@@ -21,10 +21,11 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/prometheus/client_golang/prometheus"
+	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/test/harness"
 )
 
@@ -69,20 +70,20 @@ func makeNamespace(t *testing.T) string {
 
 // contents is what is stored in a namespace.
 type contents struct {
-	results  []upgrade.Result
-	rejected []v1alpha1.RejectedNotification
+	results  []result.Result
+	rejected []storage.RejectedNotification
 }
 
 func storedIn(t *testing.T, namespace string) contents {
 	t.Helper()
-	var list v1alpha1.FirmwareUpgradeResultSliceList
+	var list storage.ResultSliceList
 	if err := admin(t).List(t.Context(), &list, client.InNamespace(namespace)); err != nil {
 		t.Fatal(err)
 	}
 	var c contents
 	for i := range list.Items {
-		c.results = append(c.results, unpack(&list.Items[i].Spec)...)
-		c.rejected = append(c.rejected, list.Items[i].Spec.Rejected...)
+		c.results = append(c.results, unpack(&list.Items[i])...)
+		c.rejected = append(c.rejected, list.Items[i].Rejected...)
 	}
 	return c
 }
@@ -207,6 +208,22 @@ func (r *testReceiver) send(method, path, body string) reply {
 	return got
 }
 
+// sendAt pushes at the present time of a clock, and moves the clock on from when the push arrived until it is answered.
+func (r *testReceiver) sendAt(clk *testclock.FakeClock, path, body string) reply {
+	r.t.Helper()
+	got := make(chan reply, 1)
+	go func() {
+		answer, err := r.try(http.MethodPost, path, body)
+		if err != nil {
+			r.t.Errorf("the push failed: %v", err)
+		}
+		got <- answer
+	}()
+	eventually(r.t, "the push waits", func() bool { return r.metric("fwupgrade_webhook_queue_entries") == 1 })
+	eventually(r.t, "the push is answered", func() bool { clk.Step(batchDelay); return len(got) == 1 })
+	return <-got
+}
+
 func (r *testReceiver) try(method, path, body string) (reply, error) {
 	request, err := http.NewRequestWithContext(context.Background(), method, r.base+path, bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -259,8 +276,8 @@ func push(deviceID string) string {
 }
 
 // unpack returns the results of a slice, all of which have to be readable.
-func unpack(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) []upgrade.Result {
-	results, err := upgrade.Unpack(spec)
+func unpack(slice *storage.ResultSlice) []result.Result {
+	results, err := result.Unpack(slice.Tables)
 	if err != nil {
 		panic(err) // the webhook wrote it
 	}

@@ -60,7 +60,8 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		m.reloadErrors.WithLabelValues(file)
 	}
 	for _, c := range []prometheus.Collector{
-		notifications, m.answerSeconds, m.queueEntries, m.batchEntries, m.commitSeconds, m.commitErrors, m.reloadErrors, m.connections,
+		notifications, m.answerSeconds, m.queueEntries, m.batchEntries, m.commitSeconds, m.commitErrors, m.reloadErrors,
+		m.connections,
 	} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -55,7 +55,7 @@ type Options struct {
 	// Registerer gets the metrics. Nil: they are kept to itself.
 	Registerer prometheus.Registerer
 	// Clock tells when a push arrived. Nil: the real one.
-	Clock clock.WithTickerAndDelayedExecution
+	Clock clock.WithTicker
 	// Log gets what an operator of the receiver has to know; per push there is a line at V(1) only. No secret, body
 	// or path is logged. The zero value discards everything.
 	Log logr.Logger
@@ -91,7 +91,8 @@ func (o *Options) Validate() error {
 			o.DrainDuration, maxDrainDuration))
 	}
 	if o.Config == nil {
-		problems = append(problems, errors.New("the client configuration is missing: set it, results are stored in the API server"))
+		problems = append(problems,
+			errors.New("the client configuration is missing: set it, results are stored in the API server"))
 	}
 	return errors.Join(problems...)
 }

@@ -10,22 +10,22 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // rejectedNotification is what is stored of an authentic push that can't be used.
-func rejectedNotification(arrived time.Time, reason string, body []byte) *v1alpha1.RejectedNotification {
-	return &v1alpha1.RejectedNotification{
-		ReceivedAt: metav1.NewMicroTime(arrived),
-		Reason:     printable(reason, v1alpha1.MaxRejectedReasonBytes),
-		Body:       upgrade.CutString(beginning(body), v1alpha1.MaxRejectedBodyBytes),
+func rejectedNotification(arrived time.Time, reason string, body []byte) *storage.RejectedNotification {
+	return &storage.RejectedNotification{
+		ReceiveTime: metav1.NewMicroTime(arrived),
+		Reason:      printable(reason, storage.MaxRejectedReasonBytes),
+		Body:        result.CutString(beginning(body), storage.MaxRejectedBodyBytes),
 	}
 }
 
 // beginning copies as much of a body as may be stored; the body itself is read into memory that is used again.
 func beginning(body []byte) string {
-	return string(body[:min(len(body), v1alpha1.MaxRejectedBodyBytes)])
+	return string(body[:min(len(body), storage.MaxRejectedBodyBytes)])
 }
 
 // printable replaces what would garble a line of text, and cuts it.
@@ -35,6 +35,6 @@ func printable(s string, maxBytes int) string {
 			return ' '
 		}
 		return r
-	}, upgrade.CutString(s, maxBytes))
-	return upgrade.CutString(clean, maxBytes)
+	}, result.CutString(s, maxBytes))
+	return result.CutString(clean, maxBytes)
 }

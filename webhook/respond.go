@@ -39,14 +39,24 @@ type answerRow struct {
 // of the whole host: only what could not be stored, and what the platform itself never sends, has another status.
 func answers() [answerKinds]answerRow {
 	return [...]answerRow{
-		answerRecorded:         {name: "recorded", status: http.StatusOK},
-		answerIgnored:          {name: "ignored", status: http.StatusOK},
-		answerRejected:         {name: "rejected", status: http.StatusOK},
-		answerUnauthorized:     {name: "unauthorized", status: http.StatusUnauthorized, sentence: "no valid credentials", stranger: true},
-		answerNotFound:         {name: "not_found", status: http.StatusNotFound, sentence: "no such path", stranger: true},
-		answerMethodNotAllowed: {name: "method_not_allowed", status: http.StatusMethodNotAllowed, sentence: "only POST is served", stranger: true},
-		answerIncomplete:       {name: "incomplete", status: http.StatusRequestTimeout, sentence: "the body broke off", stranger: true},
-		answerNotStored:        {name: "not_stored", status: http.StatusServiceUnavailable, sentence: "could not be stored, push it again"},
+		answerRecorded: {name: "recorded", status: http.StatusOK},
+		answerIgnored:  {name: "ignored", status: http.StatusOK},
+		answerRejected: {name: "rejected", status: http.StatusOK},
+		answerUnauthorized: {
+			name: "unauthorized", status: http.StatusUnauthorized, sentence: "no valid credentials", stranger: true,
+		},
+		answerNotFound: {
+			name: "not_found", status: http.StatusNotFound, sentence: "no such path", stranger: true,
+		},
+		answerMethodNotAllowed: {
+			name: "method_not_allowed", status: http.StatusMethodNotAllowed, sentence: "only POST is served", stranger: true,
+		},
+		answerIncomplete: {
+			name: "incomplete", status: http.StatusRequestTimeout, sentence: "the body broke off", stranger: true,
+		},
+		answerNotStored: {
+			name: "not_stored", status: http.StatusServiceUnavailable, sentence: "could not be stored, push it again",
+		},
 	}
 }
 

@@ -75,8 +75,8 @@ func (s *secrets) reload() error {
 		for _, hash := range found {
 			first, again := known[hash]
 			if again && first.scope != file.scope {
-				return fmt.Errorf("secrets file %s: shares a secret with %s: remove it from one, as it can stand for one application only",
-					file.path, first.path)
+				return fmt.Errorf("secrets file %s: shares a secret with %s: remove it from one, "+
+					"as it can stand for one application only", file.path, first.path)
 			}
 			if again {
 				continue

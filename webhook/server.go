@@ -24,7 +24,7 @@ import (
 // Receiver serves the callback. It is a Runnable of the manager that runs on every replica.
 type Receiver struct {
 	options   Options
-	clock     clock.WithTickerAndDelayedExecution
+	clock     clock.WithTicker
 	log       logr.Logger
 	metrics   *metrics
 	secrets   *secrets

@@ -20,14 +20,16 @@ import (
 func startTime() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC) }
 
 func TestTimeOfArrivalIsStored(t *testing.T) {
-	r := startReceiver(t, func(o *Options) { o.Clock = testclock.NewFakeClock(startTime()) })
-	r.send("POST", DefaultCallbackPath+"/"+testSecret, push("d"))
-	r.send("POST", DefaultCallbackPath+"/"+testSecret, "x")
+	clk := testclock.NewFakeClock(startTime())
+	r := startReceiver(t, func(o *Options) { o.Clock = clk })
+	r.sendAt(clk, DefaultCallbackPath+"/"+testSecret, push("d"))
+	later := clk.Now()
+	r.sendAt(clk, DefaultCallbackPath+"/"+testSecret, "x")
 	stored := storedIn(t, r.namespace)
 	if len(stored.results) != 1 || stored.results[0].ReceivedAt != startTime().UnixMicro() {
 		t.Errorf("stored %+v", stored.results)
 	}
-	if len(stored.rejected) != 1 || !stored.rejected[0].ReceivedAt.Time.Equal(startTime()) {
+	if len(stored.rejected) != 1 || !stored.rejected[0].ReceiveTime.Time.Equal(later) {
 		t.Errorf("stored %+v", stored.rejected)
 	}
 }
@@ -42,6 +44,9 @@ func TestNotStoredInTime(t *testing.T) {
 		got <- answer
 		failed <- err
 	}()
+	waiting := func() bool { return r.metric("fwupgrade_webhook_queue_entries") == 1 }
+	eventually(t, "the push waits", waiting)
+	eventually(t, "the push is taken", func() bool { clk.Step(batchDelay); return !waiting() })
 	eventually(t, "an attempt failed", func() bool { return r.metric("fwupgrade_webhook_commit_errors_total", "not_found") > 0 })
 	select {
 	case answer := <-got:
@@ -66,10 +71,10 @@ func TestNotStoredInTime(t *testing.T) {
 
 func TestOrderOfStopping(t *testing.T) {
 	clk := testclock.NewFakeClock(startTime())
-	file := writeFile(t, "secrets", testSecret)
+	file, registry := writeFile(t, "secrets", testSecret), prometheus.NewRegistry()
 	o := Options{
 		BindAddress: "127.0.0.1:0", SecretsFile: file, Namespace: makeNamespace(t), Config: cluster.Config(),
-		Clock: clk, DrainDuration: time.Minute, Registerer: prometheus.NewRegistry(),
+		Clock: clk, DrainDuration: time.Minute, Registerer: registry,
 	}
 	receiver, err := New(o)
 	if err != nil {
@@ -81,19 +86,19 @@ func TestOrderOfStopping(t *testing.T) {
 	if receiver.NeedLeaderElection() {
 		t.Error("needs to be the leader")
 	}
-	r := run(t, receiver, prometheus.NewRegistry(), &logBook{})
+	r := run(t, receiver, registry, &logBook{})
 	path := DefaultCallbackPath + "/" + testSecret
 	if err := r.Ready(nil); err != nil {
 		t.Errorf("is not ready: %v", err)
 	}
-	if got := r.send("POST", path, push("before")); got.status != 200 || got.header.Get("Connection") == "close" {
+	if got := r.sendAt(clk, path, push("before")); got.status != 200 || got.header.Get("Connection") == "close" {
 		t.Errorf("before: %d %s", got.status, got.header)
 	}
 
 	r.stop()
 	eventually(t, "readiness fails", func() bool { return r.Ready(nil) != nil })
 	for range 3 {
-		if got := r.send("POST", path, push("while draining")); got.status != 200 || got.body != `{"result":"recorded"}` {
+		if got := r.sendAt(clk, path, push("while draining")); got.status != 200 || got.body != `{"result":"recorded"}` {
 			t.Errorf("while draining: %d %s", got.status, got.body)
 		}
 	}
@@ -103,8 +108,7 @@ func TestOrderOfStopping(t *testing.T) {
 	default:
 	}
 
-	eventually(t, "the drain's timer runs", clk.HasWaiters)
-	clk.Step(o.DrainDuration)
+	eventually(t, "it ends after the drain", func() bool { clk.Step(o.DrainDuration); return len(r.ended) == 1 })
 	if err := <-r.ended; err != nil {
 		t.Errorf("ended with %v", err)
 	}
@@ -112,8 +116,8 @@ func TestOrderOfStopping(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 	devices := map[string]bool{}
-	for _, result := range storedIn(t, r.namespace).results {
-		devices[result.DeviceID] = true
+	for _, stored := range storedIn(t, r.namespace).results {
+		devices[stored.DeviceID] = true
 	}
 	if !devices["before"] || !devices["while draining"] {
 		t.Errorf("stored %v", devices)

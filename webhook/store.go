@@ -12,11 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 
-	"fwupgrade.io/operator/api/v1alpha1"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 )
 
 // The one right the receiver needs:
-// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgraderesultslices,verbs=create,namespace=system
+// +kubebuilder:rbac:groups=storage.fwupgrade.io,resources=resultslices,verbs=create,namespace=system
 
 // creator creates slices. It is the whole of the API server that the committer knows.
 type creator interface {
@@ -36,7 +36,7 @@ type store struct {
 
 func newStore(config *rest.Config, namespace string) (*store, error) {
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	if err := storage.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("register kinds: %w", err)
 	}
 	// Errors of the API server come as a Status of the core version.
@@ -44,13 +44,12 @@ func newStore(config *rest.Config, namespace string) (*store, error) {
 	scheme.AddUnversionedTypes(metav1.Unversioned, &metav1.Status{})
 
 	own := rest.CopyConfig(config)
-	own.GroupVersion = &v1alpha1.GroupVersion
+	own.GroupVersion = &storage.GroupVersion
 	own.APIPath = "/apis"
 	own.ContentType = runtime.ContentTypeJSON
 	own.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
 	own.WarningHandler = rest.NoWarnings{}
-	// A fixed number of workers writes, each after the answer to its last write: no further limit is needed, and one
-	// would cost acknowledged pushes their deadline.
+	// The committer writes one slice at a time, so no further limit is needed. One would make pushes miss their deadline.
 	own.QPS, own.Burst, own.RateLimiter = -1, 0, nil
 	client, err := rest.RESTClientFor(own)
 	if err != nil {
@@ -63,7 +62,7 @@ func newStore(config *rest.Config, namespace string) (*store, error) {
 func (s *store) create(ctx context.Context, body []byte) error {
 	return s.client.Post().
 		Namespace(s.namespace).
-		Resource("firmwareupgraderesultslices").
+		Resource("resultslices").
 		SetHeader("Content-Type", runtime.ContentTypeJSON).
 		SetHeader("Accept", acceptMetadata).
 		MaxRetries(0).

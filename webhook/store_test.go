@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // recordingTransport keeps the answers of the API server.
@@ -56,7 +56,7 @@ func webhookUser(t *testing.T, namespace string) *rest.Config {
 	role := &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "webhook"},
 		Rules: []rbacv1.PolicyRule{{
-			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"firmwareupgraderesultslices"}, Verbs: []string{"create"},
+			APIGroups: []string{storage.GroupVersion.Group}, Resources: []string{"resultslices"}, Verbs: []string{"create"},
 		}},
 	}
 	binding := &rbacv1.RoleBinding{
@@ -90,16 +90,17 @@ func TestStoreOnTheAPIServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	body := func(name string, change func(*v1alpha1.FirmwareUpgradeResultSliceSpec)) []byte {
-		results := make([]upgrade.Result, 100)
+	body := func(name string, change func(*storage.ResultSlice)) []byte {
+		results := make([]result.Result, 100)
 		for i := range results {
 			results[i] = deviceEntry(i).result
 		}
-		spec := v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: upgrade.Pack(results)}
+		slice := sliceOfAll(nil)
+		slice.Tables = result.Pack(results)
 		if change != nil {
-			change(&spec)
+			change(slice)
 		}
-		encoded, err := encodeSlice(name, &spec)
+		encoded, err := encodeSlice(name, slice)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,12 +124,17 @@ func TestStoreOnTheAPIServer(t *testing.T) {
 		// reason is how the error is counted.
 		reason string
 	}{
-		"the same name":    {s, body("r-first", nil), writeStored, "other"},
-		"no rows":          {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tables[0].Rows = "" }), writeRefused, "refused"},
-		"an unknown state": {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) { spec.Tables[0].State = "Odd" }), writeRefused, "refused"},
-		"a long text": {s, body("r-bad", func(spec *v1alpha1.FirmwareUpgradeResultSliceSpec) {
-			spec.Tables[0].StatusDesc = strings.Repeat("x", 1025)
-		}), writeRefused, "refused"},
+		"the same name": {s, body("r-first", nil), writeStored, "other"},
+		"no rows": {
+			s, body("r-bad", func(slice *storage.ResultSlice) { slice.Tables[0].Rows = "" }), writeRefused, "refused",
+		},
+		"an unknown state": {
+			s, body("r-bad", func(slice *storage.ResultSlice) { slice.Tables[0].State = "Odd" }), writeRefused, "refused",
+		},
+		"a long text": {
+			s, body("r-bad", func(slice *storage.ResultSlice) { slice.Tables[0].StatusDesc = strings.Repeat("x", 1025) }),
+			writeRefused, "refused",
+		},
 		"no JSON":           {s, []byte("{"), writeRefused, "refused"},
 		"four megabytes":    {s, bytes.Repeat([]byte(" "), 4<<20), writeRefused, "refused"},
 		"another namespace": {&store{client: s.client, namespace: makeNamespace(t)}, body("r-other", nil), writeUnclear, "forbidden"},
@@ -140,7 +146,7 @@ func TestStoreOnTheAPIServer(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if got := judge(err); got != tc.want {
+			if got := writeResultOf(err); got != tc.want {
 				t.Errorf("want %v, got %v for %v", tc.want, got, err)
 			}
 			if got := errorReason(err); got != tc.reason {
@@ -170,13 +176,13 @@ func TestUnreachableAPIServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	err = s.create(t.Context(), []byte("{}"))
-	if judge(err) != writeUnclear || errorReason(err) != "unavailable" {
-		t.Errorf("got %v, %s for %v", judge(err), errorReason(err), err)
+	if writeResultOf(err) != writeUnclear || errorReason(err) != "unavailable" {
+		t.Errorf("got %v, %s for %v", writeResultOf(err), errorReason(err), err)
 	}
 }
 
 func TestLoggableLeavesContentOut(t *testing.T) {
-	refused := apierrors.NewBadRequest("spec.tables[0].rows: c7a9f0b2")
+	refused := apierrors.NewBadRequest("tables[0].rows: c7a9f0b2")
 	if got := loggable(refused).Error(); got != "BadRequest" {
 		t.Errorf("logged as %q", got)
 	}

@@ -44,22 +44,13 @@ const (
 	ReasonAmbiguousOperation = "AmbiguousOperation"
 	// ReasonNotPermitted means that the application is not one of this namespace's.
 	ReasonNotPermitted = "NotPermitted"
+	// ReasonPurging means that the FirmwareUpgrade that had the task is being deleted, and its results with it.
+	ReasonPurging = "Purging"
 	// ReasonResultsArchived means that the spec was changed after retention removed the results.
 	ReasonResultsArchived = "ResultsArchived"
 	// ReasonResultsIncomplete means that fewer results are stored than the status has already counted.
 	ReasonResultsIncomplete = "ResultsIncomplete"
 )
 
-// Labels, annotations and field selectors.
-const (
-	// LabelPlaceholder marks a FirmwareUpgrade that the operator made for a task that nobody declared. Editing its
-	// spec makes it a declared one.
-	LabelPlaceholder = "fwupgrade.io/placeholder"
-	// LabelTask is the hash of the one task a compacted slice holds results of. Mixed slices don't have it.
-	LabelTask = "fwupgrade.io/task-hash"
-	// AnnotationPurgeOnDelete, set to "true" on a FirmwareUpgrade, removes the stored results of its task at once when
-	// the FirmwareUpgrade is deleted, instead of keeping them until retention.
-	AnnotationPurgeOnDelete = "fwupgrade.io/purge-on-delete"
-	// FieldOperationID is the selectable field of a FirmwareUpgrade that holds spec.operationId.
-	FieldOperationID = "spec.operationId"
-)
+// FinalizerPurge keeps a FirmwareUpgrade with the deletion policy Purge until its results are removed.
+const FinalizerPurge = "fwupgrade.io/purge"

@@ -14,23 +14,21 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=firmwareupgrades,shortName=fwu,categories=fwupgrade
-// +kubebuilder:selectablefield:JSONPath=.spec.operationId
-// +kubebuilder:selectablefield:JSONPath=.status.phase
-// +kubebuilder:printcolumn:name="Operation",type=string,JSONPath=.spec.operationId
 // +kubebuilder:printcolumn:name="Target",type=string,JSONPath=.spec.targetVersion
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=.status.phase
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=.status.conditions[?(@.type=="Ready")].status
 // +kubebuilder:printcolumn:name="Progress",type=string,JSONPath=.status.progress
 // +kubebuilder:printcolumn:name="Failed",type=integer,JSONPath=.status.devices.failed
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=.status.reason
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=.metadata.creationTimestamp
-// +kubebuilder:printcolumn:name="App",type=string,JSONPath=.spec.appId,priority=1
+// +kubebuilder:printcolumn:name="Operation",type=string,JSONPath=.spec.operationId,priority=1
+// +kubebuilder:printcolumn:name="App",type=string,JSONPath=.status.appId,priority=1
 // +kubebuilder:printcolumn:name="Succeeded",type=integer,JSONPath=.status.devices.succeeded,priority=1
-// +kubebuilder:printcolumn:name="In Progress",type=integer,JSONPath=.status.devices.inProgress,priority=1
+// +kubebuilder:printcolumn:name="In-Progress",type=integer,JSONPath=.status.devices.inProgress,priority=1
 // +kubebuilder:printcolumn:name="Pending",type=integer,JSONPath=.status.devices.pending,priority=1
 // +kubebuilder:printcolumn:name="Suspect",type=integer,JSONPath=.status.devices.suspect,priority=1
 // +kubebuilder:printcolumn:name="Recovered",type=integer,JSONPath=.status.devices.recovered,priority=1
-// +kubebuilder:printcolumn:name="Last Result",type=date,JSONPath=.status.lastResultTime,priority=1
-// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=.status.conditions[?(@.type=="Ready")].status,priority=1
+// +kubebuilder:printcolumn:name="Last-Result",type=date,JSONPath=.status.lastResultTime,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=.status.conditions[?(@.type=="Ready")].message,priority=1
 type FirmwareUpgrade struct {
 	metav1.TypeMeta   `json:",inline"`
@@ -40,8 +38,10 @@ type FirmwareUpgrade struct {
 	// +required
 	Spec FirmwareUpgradeSpec `json:"spec"`
 
-	// status is what the devices reported so far. Written by the operator alone.
+	// status is what the devices reported so far. Written by the operator alone, and therefore one field to the managers
+	// of fields: to tell every count apart would double what a write of it costs the API server.
 	// +optional
+	// +structType=atomic
 	// +kubebuilder:default:={"observedGeneration":-1}
 	Status FirmwareUpgradeStatus `json:"status,omitzero"`
 }
@@ -49,7 +49,9 @@ type FirmwareUpgrade struct {
 // FirmwareUpgradeSpec says which task is followed and what counts as finished and as good.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.expectedDevices) && has(self.devices))",message="set expectedDevices or devices, not both"
-// +kubebuilder:validation:XValidation:rule="has(self.appId) == has(oldSelf.appId)",message="appId is immutable, also when it is not set: create another FirmwareUpgrade"
+// +kubebuilder:validation:XValidation:rule="has(self.appId) || !has(oldSelf.appId)",message="appId can't be removed: create another FirmwareUpgrade"
+// +kubebuilder:validation:XValidation:rule="!has(self.placeholder) || !self.placeholder || has(oldSelf.placeholder) && oldSelf.placeholder",message="placeholder can't be set on a FirmwareUpgrade that is declared"
+// +kubebuilder:validation:XValidation:rule="!has(self.placeholder) || !self.placeholder || !(has(self.targetVersion) || has(self.expectedDevices) || has(self.devices) || has(self.failurePolicy) || has(self.deletionPolicy) && self.deletionPolicy == 'Purge')",message="a placeholder is the operator's: set placeholder to false to declare the task yourself"
 type FirmwareUpgradeSpec struct {
 	// operationId is the platform's id of the upgrade task, as its task API returned it and as every notification
 	// carries it. Opaque, at most 256 bytes. Immutable.
@@ -60,17 +62,17 @@ type FirmwareUpgradeSpec struct {
 	OperationID string `json:"operationId"`
 
 	// appId is the northbound application whose task it is. Without it the task of any application with this
-	// operationId is claimed; if several applications report the same operationId, set it. At most 256 bytes.
-	// Immutable, also when it is not set.
+	// operationId is claimed; if several applications report the same operationId, set it. At most 256 bytes. It may be
+	// set later, and is immutable from then on.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="appId is immutable: create another FirmwareUpgrade for another application"
 	AppID string `json:"appId,omitempty"`
 
-	// targetVersion is the firmware version the devices are upgraded to: a string, so quote it in YAML ("1.6"). Succeeded devices whose result names another
-	// target, or whose current version is another one, are counted as suspect. Without it the target that each result
-	// names is taken. At most 256 bytes.
+	// targetVersion is the firmware version the devices are upgraded to: a string, so quote it in YAML ("1.6").
+	// Succeeded devices whose result names another target, or whose current version is another one, are counted as
+	// suspect. Without it the target that each result names is taken. At most 256 bytes.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
@@ -83,10 +85,11 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:Maximum=10000000
 	ExpectedDevices *int64 `json:"expectedDevices,omitempty"`
 
-	// devices are the ids of the task's devices, at most 1,000 of at most 256 bytes: then status.missingDevices names
-	// those that have not reported. An id that stands twice counts once. For larger tasks use expectedDevices.
+	// devices are the ids of the task's devices, at most 1,000 of at most 256 bytes, each once: then the status names
+	// those that have not reported, and devices that are not listed are counted as unexpected and neither hold the
+	// upgrade up nor decide how it ends. For larger tasks use expectedDevices.
 	// +optional
-	// +listType=atomic
+	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1000
 	// +kubebuilder:validation:items:MinLength=1
@@ -123,13 +126,37 @@ type FirmwareUpgradeSpec struct {
 	QuietSeconds *int64 `json:"quietSeconds,omitempty"`
 
 	// retainResultsSeconds is how long the stored results are kept after the upgrade finished. Then the status is
-	// frozen (status.archivedAt) and the results are removed. 0 to 10 years, default 2592000 (30 days).
+	// frozen (status.archiveTime) and the results are removed. 0 to 10 years, default 2592000 (30 days).
 	// +optional
 	// +kubebuilder:default=2592000
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=315360000
 	RetainResultsSeconds *int64 `json:"retainResultsSeconds,omitempty"`
+
+	// deletionPolicy says what becomes of the stored results when this object is deleted. Retain keeps them until
+	// retention, so that a FirmwareUpgrade that is declared anew counts them. Purge removes those received until the
+	// deletion; a finalizer keeps the object until that is done, some 15 seconds. Default Retain.
+	// +optional
+	// +kubebuilder:default=Retain
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// placeholder says that the operator made this object for a task that nobody declared. It is removed when somebody
+	// declares the task. To declare the task in place, set it to false; it can't be set again.
+	// +optional
+	Placeholder bool `json:"placeholder,omitempty"`
 }
+
+// DeletionPolicy says what becomes of the stored results when a FirmwareUpgrade is deleted.
+//
+// +kubebuilder:validation:Enum=Retain;Purge
+type DeletionPolicy string
+
+const (
+	// DeletionPolicyRetain keeps the results until retention.
+	DeletionPolicyRetain DeletionPolicy = "Retain"
+	// DeletionPolicyPurge removes the results that were received until the deletion.
+	DeletionPolicyPurge DeletionPolicy = "Purge"
+)
 
 // FailurePolicy says how many failed devices are acceptable.
 type FailurePolicy struct {
@@ -162,14 +189,16 @@ const (
 	PhaseRunning Phase = "Running"
 	// PhaseSucceeded means finished, and every device succeeded.
 	PhaseSucceeded Phase = "Succeeded"
-	// PhasePartiallySucceeded means finished, and some devices failed; whether that is acceptable says the condition Ready.
+	// PhasePartiallySucceeded means finished, and some devices failed; whether that is acceptable says the condition
+	// Ready.
 	PhasePartiallySucceeded Phase = "PartiallySucceeded"
-	// PhaseFailed means finished, and no device succeeded, the failure policy is broken or devices were missing at the deadline.
+	// PhaseFailed means finished, and no device succeeded, the failure policy is broken or devices were missing at the
+	// deadline.
 	PhaseFailed Phase = "Failed"
 )
 
-// FirmwareUpgradeStatus is what the devices reported so far, at most 32 KiB: where it would grow larger, samples are
-// shed, counts never.
+// FirmwareUpgradeStatus is what the devices reported so far. Where it would grow too large, details are shed, counts
+// never.
 type FirmwareUpgradeStatus struct {
 	// observedGeneration is the metadata.generation this status was computed from; -1 before the operator has seen the
 	// object.
@@ -186,11 +215,24 @@ type FirmwareUpgradeStatus struct {
 	// +kubebuilder:validation:MaxLength=32
 	Progress string `json:"progress,omitempty"`
 
-	// reason is what to know first: why the FirmwareUpgrade can't be counted (a reason of the condition Stalled, such as
-	// DuplicateOperation), else the most frequent cause of failure; empty where nothing failed. At most 256 bytes.
+	// reason is what a person has to know first: why the upgrade can't be counted or ended badly, as the conditions have
+	// it ("DuplicateOperation", "DeadlineExceeded: 35 never reported"), else the most frequent cause of failure and how
+	// often it was reported ("Invalid URI (14)"); empty where nothing is wrong. For programs there are the conditions and
+	// topCause. At most 300 bytes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	Reason string `json:"reason,omitempty"`
+
+	// topCause is the most frequent cause of failure, as in details.causes; empty where nothing failed. At most 256 bytes.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
-	Reason string `json:"reason,omitempty"`
+	TopCause string `json:"topCause,omitempty"`
+
+	// appId is the application of the task that is counted: before the first result that of the spec, and empty where
+	// notifications name none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	AppID string `json:"appId,omitempty"`
 
 	// startTime is when the first notification of the task arrived.
 	// +optional
@@ -204,37 +246,29 @@ type FirmwareUpgradeStatus struct {
 	// +optional
 	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
 
-	// archivedAt is when retention froze this status to remove the stored results.
+	// archiveTime is when retention froze this status to remove the stored results.
 	// +optional
-	ArchivedAt *metav1.Time `json:"archivedAt,omitempty"`
+	ArchiveTime *metav1.Time `json:"archiveTime,omitempty"`
 
 	// devices counts the devices of the task: expected + unexpected = succeeded + failed + inProgress + pending.
 	// +optional
 	Devices DeviceCounts `json:"devices,omitzero"`
 
-	// reasons group the failed devices by what they reported, the most frequent first; at most 10, then "Other". Their
-	// counts add up to devices.failed. Ids and numbers within a text are replaced so that one cause is one group.
+	// details are samples of devices and causes, with deviceId, subOperationId, cause, curVersion and receiveTime for a
+	// device that failed. They have no schema, because that would double what each write of the status costs the API
+	// server; the API reference describes them.
 	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=11
-	Reasons []ReasonCount `json:"reasons,omitempty"`
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Details Details `json:"details,omitzero"`
 
-	// failedDevices are the devices that failed most recently, the newest first, at most 20.
+	// operatorState is what the operator remembers of the Events that it has created about this upgrade. For its own use.
 	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=20
-	FailedDevices []FailedDevice `json:"failedDevices,omitempty"`
-
-	// missingDevices are those of spec.devices that have not reported anything, at most 20, in the order of spec.devices.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=20
-	// +kubebuilder:validation:items:MaxLength=256
-	MissingDevices []string `json:"missingDevices,omitempty"`
-
-	// events is the outbox of the Kubernetes Events about this upgrade. For the operator's own use.
-	// +optional
-	Events EventsStatus `json:"events,omitzero"`
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	OperatorState OperatorState `json:"operatorState,omitzero"`
 
 	// conditions are Ready, Reconciling, Stalled, Finished and Degraded.
 	// +optional
@@ -244,122 +278,132 @@ type FirmwareUpgradeStatus struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// DeviceCounts counts devices: expected + unexpected = succeeded + failed + inProgress + pending.
+// DeviceCounts counts devices: expected + unexpected = succeeded + failed + inProgress + pending. Every count is always
+// written; none is required, so that an operator that knows fewer can be put back.
 type DeviceCounts struct {
 	// expected is how many devices the spec names. Where it names none, how many have reported.
+	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Expected int64 `json:"expected"`
 	// unexpected is how many devices reported although the spec does not expect them: ids that are not in spec.devices,
 	// or reports beyond spec.expectedDevices.
+	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Unexpected int64 `json:"unexpected"`
 	// succeeded is how many devices reported success.
+	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Succeeded int64 `json:"succeeded"`
 	// failed is how many devices reported a failure and no success, before or after.
+	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Failed int64 `json:"failed"`
 	// inProgress is how many devices reported a step of the upgrade, but no result yet.
+	// +optional
 	// +kubebuilder:validation:Minimum=0
 	InProgress int64 `json:"inProgress"`
 	// pending is how many expected devices have reported nothing.
+	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Pending int64 `json:"pending"`
 	// suspect is how many of the succeeded devices run, or were to run, another version than the target.
+	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Suspect int64 `json:"suspect"`
 	// recovered is how many of the succeeded devices have also reported a failure.
+	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Recovered int64 `json:"recovered"`
 }
 
-// ReasonCount is a group of failed devices that reported the same cause.
-type ReasonCount struct {
-	// reason is the cause, taken from the notification's statusDesc with ids and numbers replaced; "Unspecified" where
-	// it was empty, "Other" for all causes beyond the ten most frequent. At most 256 bytes.
-	// +kubebuilder:validation:MaxLength=256
-	Reason string `json:"reason"`
-	// count is how many devices are in the group.
-	// +kubebuilder:validation:Minimum=1
+// Details are samples of devices and causes. They are shed where the status would grow too large.
+type Details struct {
+	// causes group the failed devices by what they reported, the most frequent first; at most 10, then "Other". Their
+	// counts add up to devices.failed. Ids and numbers within a text are replaced so that one cause is one group.
+	Causes []CauseCount `json:"causes,omitempty"`
+	// failedDevices are the devices that failed most recently, the newest first, at most 20.
+	FailedDevices []FailedDevice `json:"failedDevices,omitempty"`
+	// missingDevices are those of spec.devices that have not reported anything, at most 20, in the order of spec.devices.
+	MissingDevices []string `json:"missingDevices,omitempty"`
+}
+
+// CauseCount is a group of failed devices that reported the same cause.
+type CauseCount struct {
+	// cause is taken from the notification's statusDesc with ids and numbers replaced; "Unspecified" where it was empty,
+	// "Other" for all causes beyond the ten most frequent. At most 256 bytes.
+	Cause string `json:"cause"`
+	// count is how many devices are in the group, at least 1.
 	Count int64 `json:"count"`
 	// devices are ids of devices of the group, the newest first, at most 3.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=3
-	// +kubebuilder:validation:items:MaxLength=256
 	Devices []string `json:"devices,omitempty"`
 }
 
 // FailedDevice is a device whose upgrade failed.
 type FailedDevice struct {
-	// deviceId is the platform's id of the device.
-	// +kubebuilder:validation:MaxLength=256
+	// deviceId is the platform's id of the device, at most 256 bytes.
 	DeviceID string `json:"deviceId"`
-	// subOperationId is the platform's id of the sub-task that failed.
-	// +optional
-	// +kubebuilder:validation:MaxLength=256
+	// subOperationId is the platform's id of the sub-task that failed, at most 256 bytes.
 	SubOperationID string `json:"subOperationId,omitempty"`
-	// reason is the group of status.reasons the failure belongs to.
-	// +optional
-	// +kubebuilder:validation:MaxLength=256
-	Reason string `json:"reason,omitempty"`
-	// curVersion is the firmware version the device reported with the failure.
-	// +optional
-	// +kubebuilder:validation:MaxLength=256
+	// cause is the group of details.causes the failure belongs to.
+	Cause string `json:"cause,omitempty"`
+	// curVersion is the firmware version the device reported with the failure, at most 256 bytes.
 	CurVersion string `json:"curVersion,omitempty"`
-	// receivedAt is when the notification arrived.
-	ReceivedAt metav1.Time `json:"receivedAt"`
+	// receiveTime is when the notification arrived.
+	ReceiveTime metav1.Time `json:"receiveTime"`
 }
 
-// EventsStatus is the outbox of Kubernetes Events: what is to be announced is written here first, and leaves the list
-// after the Event was created, so that a crash neither loses nor repeats it.
-type EventsStatus struct {
-	// announced is how many devices' failures have been announced, alone or in a digest; in the end it equals
-	// devices.failed + devices.recovered.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
-	Announced int64 `json:"announced,omitempty"`
-	// sequence is the number of the newest Event; an Event's name is "<uid of this object>.<sequence>".
-	// +optional
-	// +kubebuilder:validation:Minimum=0
+// OperatorState is what the operator remembers between two status writes: what it has announced by Events, and the
+// outbox of what it is about to announce. What is still to be announced follows from this record and the rest of the
+// status, so that no Event depends on catching the moment at which something changed.
+type OperatorState struct {
+	// announced says what has been put into the outbox, now or before.
+	Announced Announced `json:"announced,omitzero"`
+	// sequence is the number of the newest Event in the outbox; an Event's name is "<uid of this object>.<number>".
 	Sequence int64 `json:"sequence,omitempty"`
-	// lastFailuresTime is when failures were last put into the outbox; digests keep a distance from it.
-	// +optional
-	LastFailuresTime *metav1.Time `json:"lastFailuresTime,omitempty"`
-	// pending are the Events that may not have been created yet, the last of them numbered sequence.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=24
-	Pending []PendingEvent `json:"pending,omitempty"`
+	// outbox are the Events that may not have been created yet, at most 32, the last of them numbered sequence.
+	Outbox []OutboxEvent `json:"outbox,omitempty"`
 }
 
-// PendingEvent is the content of an Event that may not have been created yet.
-type PendingEvent struct {
+// Announced says what has been announced by Events, or put into the outbox.
+type Announced struct {
+	// placeholder says that it was announced that the operator made this object.
+	Placeholder bool `json:"placeholder,omitempty"`
+	// started says that the first result was announced.
+	Started bool `json:"started,omitempty"`
+	// degradedGeneration is the last metadata.generation in which a broken failure policy was announced.
+	DegradedGeneration int64 `json:"degradedGeneration,omitempty"`
+	// finished says that the present end was announced; false again when the end was withdrawn.
+	Finished bool `json:"finished,omitempty"`
+	// ready is whether the end was announced as a good one.
+	Ready bool `json:"ready,omitempty"`
+	// suspect says that devices with another version than the target were announced.
+	Suspect bool `json:"suspect,omitempty"`
+	// problem is the reason of the configuration problem that was announced, such as DuplicateOperation; empty where
+	// there is none at present.
+	Problem string `json:"problem,omitempty"`
+	// failures is how many devices' failures were announced, alone or in a digest: a position in the log of failures. In
+	// the end it equals devices.failed + devices.recovered.
+	Failures int64 `json:"failures,omitempty"`
+	// failuresTime is when failures were last put into the outbox; digests keep a distance from it.
+	FailuresTime *metav1.Time `json:"failuresTime,omitempty"`
+}
+
+// OutboxEvent is the content of an Event that may not have been created yet.
+type OutboxEvent struct {
 	// type is Normal or Warning.
-	// +kubebuilder:validation:Enum=Normal;Warning
 	Type string `json:"type"`
 	// reason is the Event's reason, a CamelCase word such as DeviceFailed.
-	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason"`
-	// note is the Event's text, at most 1,024 bytes.
-	// +kubebuilder:validation:MaxLength=1024
+	// note is the Event's text, at most 512 bytes.
 	Note string `json:"note"`
 	// failures is how many failed devices the Event announces.
-	// +optional
-	// +kubebuilder:validation:Minimum=0
 	Failures int64 `json:"failures,omitempty"`
 	// devices are ids of devices the Event is about, at most 3.
-	// +optional
-	// +listType=atomic
-	// +kubebuilder:validation:MaxItems=3
-	// +kubebuilder:validation:items:MaxLength=256
 	Devices []string `json:"devices,omitempty"`
-	// cause is the failures' group of status.reasons.
-	// +optional
-	// +kubebuilder:validation:MaxLength=256
+	// cause is the failures' group of details.causes.
 	Cause string `json:"cause,omitempty"`
-	// time is when the Event was put into the outbox.
-	Time metav1.MicroTime `json:"time"`
+	// planTime is when the Event was put into the outbox.
+	PlanTime metav1.MicroTime `json:"planTime"`
 }
 
 // FirmwareUpgradeList is a list of FirmwareUpgrades.

@@ -3,8 +3,8 @@
 
 // Package v1alpha1 is the API of the firmware upgrade operator, group fwupgrade.io.
 //
-// People declare FirmwareUpgrades and read their status. FirmwareUpgradeResultSlices are the operator's
-// storage: it creates them in its own namespace and nobody else should write them.
+// People declare FirmwareUpgrades and read their status. How results are stored is a group of its own: see
+// api/storage.
 //
 // +kubebuilder:object:generate=true
 // +groupName=fwupgrade.io
@@ -30,7 +30,6 @@ var (
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&FirmwareUpgrade{}, &FirmwareUpgradeList{},
-		&FirmwareUpgradeResultSlice{}, &FirmwareUpgradeResultSliceList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -46,7 +46,7 @@ type options struct {
 	defaultNS        string
 	undeclared       string
 	maxStored        int
-	maxStatusWrites  int
+	maxWrites        int
 	retainUnclaimed  time.Duration
 
 	metricsBindAddress string
@@ -121,7 +121,8 @@ func (o *options) controllerFlags() *pflag.FlagSet {
 		"what becomes of tasks that no FirmwareUpgrade declares: Adopt makes placeholders, Hold leaves them unclaimed")
 	fs.StringVar(&o.defaultNS, "default-namespace", "default", "namespace of placeholders")
 	fs.IntVar(&o.maxStored, "max-stored-results", 2_000_000, "results stored before new ones are refused with 503")
-	fs.IntVar(&o.maxStatusWrites, "max-status-writes-per-second", 150, "status writes a second over all FirmwareUpgrades")
+	fs.IntVar(&o.maxWrites, "max-writes-per-second", 150,
+		"statuses and Events a second, over all FirmwareUpgrades, that tell mere progress; news is written at once")
 	fs.DurationVar(&o.retainUnclaimed, "retain-unclaimed", 7*24*time.Hour, "how long results are kept that no FirmwareUpgrade claims, and rejected notifications; at least 1m")
 	fs.BoolVar(&o.leaderElect, "leader-elect", true, "run the controllers in one process at a time; turn it off only where there is one")
 	return fs

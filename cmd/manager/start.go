@@ -18,14 +18,17 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/controllers"
 	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/internal/store"
 	"fwupgrade.io/operator/webhook"
 )
 
@@ -69,6 +72,9 @@ func start(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	if err := claimStore(ctx, mgr, o); err != nil {
+		return err
+	}
 	if err := addComponents(ctx, mgr, o, receiver, co); err != nil {
 		return err
 	}
@@ -76,6 +82,19 @@ func start(ctx context.Context, o *options) error {
 		return fmt.Errorf("run: %w", err)
 	}
 	return nil
+}
+
+// claimStore makes the FirmwareUpgrades of the cluster this installation's, or says whose they are. Everything else has to
+// wait for that: an installation that counts nothing has nothing to receive, either.
+func claimStore(ctx context.Context, mgr ctrl.Manager, o *options) error {
+	if !o.runs(componentControllers) {
+		return nil
+	}
+	direct, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), HTTPClient: mgr.GetHTTPClient()})
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	return store.Claim(ctx, direct, o.operatorNS)
 }
 
 // validateComponents says what is wrong with the options of the components that run.
@@ -93,7 +112,7 @@ func validateComponents(o *options, wo webhook.Options, co controllers.Options) 
 
 func newManager(o *options, cfg *rest.Config, stop time.Duration) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, storage.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register API types: %w", err)
 		}
@@ -148,7 +167,7 @@ func addComponents(ctx context.Context, mgr ctrl.Manager, o *options, receiver *
 func controllerOptions(o *options, apps *applications.Map) controllers.Options {
 	return controllers.Options{
 		Namespace: o.operatorNS, DefaultNamespace: o.defaultNS, Undeclared: o.undeclared, Applications: apps,
-		MaxStoredResults: o.maxStored, MaxStatusWritesPerSecond: o.maxStatusWrites, RetainUnclaimed: o.retainUnclaimed,
+		MaxStoredResults: o.maxStored, MaxWritesPerSecond: o.maxWrites, RetainUnclaimed: o.retainUnclaimed,
 		Registerer: metrics.Registry, Clock: clock.RealClock{},
 	}
 }
@@ -171,7 +190,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the API server (set --kubeconfig or run in a pod): %w", err)
 	}
-	cfg.QPS = -1 // the committer, the pace of the leader's writes and the API server's own fairness limit what is sent
+	cfg.QPS = -1 // the committer, the throttle of the leader's writes and the API server's own fairness limit what is sent
 	// Slices come as they are stored: to compress each of them is a twentieth of what a result costs the API server.
 	cfg.DisableCompression = true
 	return cfg, nil

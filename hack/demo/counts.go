@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// topReasons is how many rows status.reasons has before Other.
-	topReasons = 10
+	// topCauses is how many rows status.details.causes has before Other.
+	topCauses = 10
 	// annotationFailures says on an Event how many failed devices it announces.
 	annotationFailures = "fwupgrade.io/failures"
 )
@@ -25,9 +25,9 @@ const (
 type counts struct {
 	Expected, Unexpected, Succeeded, Failed, InProgress, Pending, Recovered int64
 
-	Progress   string
-	Reasons    []platform.ReasonCount
-	ReasonsSum int64
+	Progress  string
+	Causes    []platform.CauseCount
+	CausesSum int64
 	// Announced is what the status says was announced, Outbox what is still to be, and InEvents what the Events say.
 	Announced int64
 	Outbox    int
@@ -39,12 +39,12 @@ func expectedOf(plan *platform.Plan) counts {
 	c := plan.Counts(nil)[0]
 	return counts{
 		Expected: c.Devices, Succeeded: c.Succeeded, Failed: c.Failed, InProgress: c.InProgress, Pending: c.Pending,
-		Recovered:  c.Recovered,
-		Progress:   fmt.Sprintf("%d/%d", c.Succeeded+c.Failed, c.Devices),
-		Reasons:    c.TopReasons(topReasons),
-		ReasonsSum: c.Failed,
-		Announced:  c.Failures(),
-		InEvents:   c.Failures(),
+		Recovered: c.Recovered,
+		Progress:  fmt.Sprintf("%d/%d", c.Succeeded+c.Failed, c.Devices),
+		Causes:    c.TopCauses(topCauses),
+		CausesSum: c.Failed,
+		Announced: c.Failures(),
+		InEvents:  c.Failures(),
 	}
 }
 
@@ -55,12 +55,12 @@ func countsOf(fwu *v1alpha1.FirmwareUpgrade, events []eventsv1.Event) (counts, e
 		Expected: d.Expected, Unexpected: d.Unexpected, Succeeded: d.Succeeded, Failed: d.Failed, InProgress: d.InProgress,
 		Pending: d.Pending, Recovered: d.Recovered,
 		Progress:  fwu.Status.Progress,
-		Announced: fwu.Status.Events.Announced,
-		Outbox:    len(fwu.Status.Events.Pending),
+		Announced: fwu.Status.OperatorState.Announced.Failures,
+		Outbox:    len(fwu.Status.OperatorState.Outbox),
 	}
-	for _, r := range fwu.Status.Reasons {
-		c.Reasons = append(c.Reasons, platform.ReasonCount{Reason: r.Reason, Count: r.Count})
-		c.ReasonsSum += r.Count
+	for _, r := range fwu.Status.Details.Causes {
+		c.Causes = append(c.Causes, platform.CauseCount{Cause: r.Cause, Count: r.Count})
+		c.CausesSum += r.Count
 	}
 	for i := range events {
 		value := events[i].Annotations[annotationFailures]

@@ -36,10 +36,10 @@ func played(t *testing.T) (*platform.Plan, *v1alpha1.FirmwareUpgrade, []eventsv1
 	fwu.UID = "u"
 	fwu.Status.Progress = "1000/1000"
 	fwu.Status.Devices = v1alpha1.DeviceCounts{Expected: 1000, Succeeded: 976, Failed: 24, Recovered: 6}
-	for _, r := range c.TopReasons(10) {
-		fwu.Status.Reasons = append(fwu.Status.Reasons, v1alpha1.ReasonCount{Reason: r.Reason, Count: r.Count})
+	for _, r := range c.TopCauses(10) {
+		fwu.Status.Details.Causes = append(fwu.Status.Details.Causes, v1alpha1.CauseCount{Cause: r.Cause, Count: r.Count})
 	}
-	fwu.Status.Events.Announced = 30
+	fwu.Status.OperatorState.Announced.Failures = 30
 	return plan, fwu, []eventsv1.Event{event("u", "10"), event("u", ""), event("u", "20"), event("other", "5")}
 }
 
@@ -85,13 +85,13 @@ func TestEveryDifferenceIsSeen(t *testing.T) {
 		"pending":    func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) { f.Status.Devices.Pending++ },
 		"recovered":  func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) { f.Status.Devices.Recovered-- },
 		"progress":   func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) { f.Status.Progress = "999/1000" },
-		"a reason":   func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) { f.Status.Reasons[0].Reason += "?" },
-		"a reason's count": func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) {
-			f.Status.Reasons[0].Count++
+		"a cause":    func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) { f.Status.Details.Causes[0].Cause += "?" },
+		"a cause's count": func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) {
+			f.Status.Details.Causes[0].Count++
 		},
-		"announced": func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) { f.Status.Events.Announced-- },
+		"announced": func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) { f.Status.OperatorState.Announced.Failures-- },
 		"outbox": func(f *v1alpha1.FirmwareUpgrade, _ []eventsv1.Event) {
-			f.Status.Events.Pending = []v1alpha1.PendingEvent{{}}
+			f.Status.OperatorState.Outbox = []v1alpha1.OutboxEvent{{}}
 		},
 		"an Event that was not created": func(_ *v1alpha1.FirmwareUpgrade, events []eventsv1.Event) { events[0].Annotations = nil },
 	}

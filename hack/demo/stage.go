@@ -34,8 +34,9 @@ const (
 
 // What is shown of the status, as templates that kubectl fills in.
 const (
-	conditionsTemplate = `{{range .status.conditions}}{{printf "%-12s %-6s %-20s %s\n" .type .status .reason .message}}{{end}}`
-	reasonsTemplate    = `{{range .status.reasons}}{{printf "%3v  %s\n" .count .reason}}{{end}}`
+	conditionsTemplate = `{{range .status.conditions}}` +
+		`{{printf "%-12s %-6s %-20s %s\n" .type .status .reason .message}}{{end}}`
+	causesTemplate = `{{range .status.details.causes}}{{printf "%3v  %s\n" .count .cause}}{{end}}`
 )
 
 // stage shows what kubectl says about one FirmwareUpgrade.
@@ -91,7 +92,7 @@ func (s *stage) play(ctx context.Context, sample string, plan *platform.Plan, ca
 		return err
 	}
 	title("Why devices failed")
-	if err := s.print(ctx, "get", "firmwareupgrade", s.name, "-o", "go-template="+reasonsTemplate); err != nil {
+	if err := s.print(ctx, "get", "firmwareupgrade", s.name, "-o", "go-template="+causesTemplate); err != nil {
 		return err
 	}
 	title("What was announced")
@@ -141,8 +142,9 @@ func (s *stage) check(ctx context.Context, want counts) error {
 	if diff := want.diff(got); diff != "" {
 		return fmt.Errorf("the status differs from what was pushed (-pushed +status):\n%s", diff)
 	}
-	fmt.Printf("%d devices = %d succeeded (%d of them retried) + %d failed; %d reasons; %d failures announced: all as pushed\n",
-		got.Expected+got.Unexpected, got.Succeeded, got.Recovered, got.Failed, len(got.Reasons), got.Announced)
+	fmt.Printf("%d devices = %d succeeded (%d of them retried) + %d failed; %d causes; %d failures announced: "+
+		"all as pushed\n",
+		got.Expected+got.Unexpected, got.Succeeded, got.Recovered, got.Failed, len(got.Causes), got.Announced)
 	return nil
 }
 

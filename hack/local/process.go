@@ -112,7 +112,8 @@ func (p *Process) Stop(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-timeout.C:
 	}
-	return errors.Join(fmt.Errorf("%s did not end in time and was killed; its last output:\n%s", p.name, p.tail.String()), p.Kill())
+	err := fmt.Errorf("%s did not end in time and was killed; its last output:\n%s", p.name, p.tail.String())
+	return errors.Join(err, p.Kill())
 }
 
 // Kill ends the process at once (SIGKILL) and waits until it has ended.

@@ -7,7 +7,7 @@ import "fmt"
 
 // figuresOf returns the figures of a report. One for which nothing was measured is left out.
 func figuresOf(r *report) []figure {
-	all := []figure{throughput(r), latencies(r), statusLag(r)}
+	all := []figure{throughput(r), latencies(r), statusLag(r), newsLag(r)}
 	for _, key := range []string{r.Options.MainLoad, r.Options.RateLoad} {
 		all = append(all, cpu(r, key), etcdBytes(r, key))
 	}
@@ -56,6 +56,24 @@ func statusLag(r *report) figure {
 	return b.draw("status-lag")
 }
 
+// newsLag draws how long what somebody waits for took, until it was in the status and announced, at the longest.
+func newsLag(r *report) figure {
+	b := bars{title: "How far behind news ever were: first failure, Degraded, Finished", axis: "seconds", format: "%.1f"}
+	for _, s := range r.Sides {
+		b.addGroup(s.Title)
+	}
+	for _, l := range r.Loads {
+		c := category{title: loadLabel(l)}
+		for _, s := range r.Sides {
+			v, ok := r.valueOf(l.Key, s.Key, func(m measurement) float64 { return m.News.behind() })
+			c.add(v, ok && v.high > 0) // sides without statuses have none
+		}
+		b.addCategory(c)
+	}
+	b.dropEmptyGroups()
+	return b.draw("news-lag")
+}
+
 func etcdBytes(r *report, loadKey string) figure {
 	b := bars{title: "Written to etcd: " + r.loadTitle(loadKey), axis: "bytes per result", format: "%.0f"}
 	b.addGroup("bytes")
@@ -70,7 +88,7 @@ func etcdBytes(r *report, loadKey string) figure {
 
 func cpu(r *report, loadKey string) figure {
 	b := bars{title: "CPU: " + r.loadTitle(loadKey), axis: "seconds per 1,000 results", format: "%.3g", stacked: true}
-	processes := []string{"receiver", "kube-apiserver", "etcd", "kube-controller-manager"}
+	processes := []string{"receiver", "controllers", "kube-apiserver", "etcd", "kube-controller-manager"}
 	for _, p := range processes {
 		b.addGroup(p)
 	}

@@ -95,7 +95,8 @@ func (q *quantiles) Plot(c draw.Canvas, p *plot.Plot) {
 		c.StrokeLine2(draw.LineStyle{Color: q.color, Width: vg.Points(1.2)}, x, toy(v[0]), x, toy(v[2]))
 		q.mark(&c, draw.CircleGlyph{}, x, toy(v[0]))
 		q.mark(&c, draw.BoxGlyph{}, x, toy(v[1]))
-		c.StrokeLine2(draw.LineStyle{Color: q.color, Width: vg.Points(1.6)}, x-vg.Points(4), toy(v[2]), x+vg.Points(4), toy(v[2]))
+		style := draw.LineStyle{Color: q.color, Width: vg.Points(1.6)}
+		c.StrokeLine2(style, x-vg.Points(4), toy(v[2]), x+vg.Points(4), toy(v[2]))
 	}
 }
 

@@ -13,15 +13,16 @@ import (
 
 func main() {
 	report := flag.String("report", "bin/bench.json", "the report, as JSON")
+	campaign := flag.String("campaign", "", "the report of a campaign, as JSON; without it there is no figure of one")
 	out := flag.String("out", "docs/performance", "the folder that gets the SVG files; it is made if it is not there")
 	flag.Parse()
-	if err := run(*report, *out); err != nil {
+	if err := run(*report, *campaign, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "plot:", err)
 		os.Exit(1)
 	}
 }
 
-func run(reportFile, folder string) error {
+func run(reportFile, campaignFile, folder string) error {
 	r, err := readReport(reportFile)
 	if err != nil {
 		return err
@@ -29,7 +30,15 @@ func run(reportFile, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("make the folder: %w", err)
 	}
-	for _, f := range figuresOf(r) {
+	figures := figuresOf(r)
+	if campaignFile != "" {
+		c, err := readCampaign(campaignFile)
+		if err != nil {
+			return err
+		}
+		figures = append(figures, campaignNews(c))
+	}
+	for _, f := range figures {
 		if err := f.save(folder); err != nil {
 			return fmt.Errorf("draw %s: %w", f.name, err)
 		}

@@ -22,6 +22,10 @@ func reportFile(t *testing.T) string {
 			CPU: map[string]float64{"receiver": etcd / 1000, "kube-apiserver": etcd / 500, "etcd": etcd / 2000}, EtcdBytes: etcd,
 		}
 	}
+	withNews := func(m measurement) measurement {
+		m.News = &news{Status: seconds{Max: 1.5}, Event: seconds{Max: 1.7}}
+		return m
+	}
 	r := &report{
 		Sides: []side{{"operator", "operator, 1 task"}, {"operator-tasks", "operator, 9 tasks"}, {"object", "one object"}, {"inline", "inline list"}},
 		Loads: []load{{Key: "closed-64", Title: "Closed loop, 64 connections", Connections: 64}, {Key: "open-800", Title: "Open loop", PerSecond: 800}},
@@ -31,6 +35,7 @@ func reportFile(t *testing.T) string {
 			{Load: "closed-64", Side: "object", Rounds: []measurement{measured(600, 0, 1000)}},
 			{Load: "closed-64", Side: "inline", Rounds: []measurement{measured(30, 0, 40_000)}},
 			{Load: "open-800", Side: "operator", Rounds: []measurement{measured(800, 1.5, 300)}},
+			{Load: "open-800", Side: "operator-tasks", Rounds: []measurement{withNews(measured(800, 8, 700))}},
 		},
 	}
 	r.Options.MainLoad, r.Options.RateLoad = "closed-64", "open-800"
@@ -45,11 +50,23 @@ func reportFile(t *testing.T) string {
 	return path
 }
 
+// campaignFile writes the report of a campaign in which no upgrade finished.
+func campaignFile(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "campaign.json")
+	content := `{"upgrades":4000,"perSecond":800,"news":{"kinds":{
+		"first failure":{"eventSeconds":{"p50":0.4,"p99":0.9,"max":2.5}},"Degraded":{"eventSeconds":{"p50":0.5,"p99":0.8,"max":1.9}}}}}`
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // drawn returns the SVG files that a report makes, by name.
 func drawn(t *testing.T, report string) map[string]string {
 	t.Helper()
 	folder := filepath.Join(t.TempDir(), "made")
-	if err := run(report, folder); err != nil {
+	if err := run(report, campaignFile(t), folder); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(folder)
@@ -73,6 +90,8 @@ func TestPlots(t *testing.T) {
 	want := map[string][]string{
 		"throughput.svg":     {"operator,", "9 tasks", "inline list", ">4600<", ">600<", ">30<"},
 		"latency.svg":        {"one object", "open loop,", "800/s", ">1000<"},
+		"campaign-news.svg":  {"4000 upgrades", "first failure", "Degraded", "longest", ">2.5<", ">0.8<"},
+		"news-lag.svg":       {"open loop,", ">1.7<"},
 		"status-lag.svg":     {"operator, 1 task", "operator, 9 tasks", ">1.5<", ">8.0<"},
 		"cpu-closed-64.svg":  {"kube-apiserver", "receiver", "not shown: inline list, 140 seconds per 1,000 results"},
 		"cpu-open-800.svg":   {"operator,", ">1.05<"},
@@ -106,18 +125,21 @@ func TestReportsThatCannotBeDrawn(t *testing.T) {
 		"nothing measured": {content: `{"sides":[{"key":"operator"}]}`, want: "nothing was measured"},
 		"no JSON":          {content: `{`, want: "decode the report"},
 	}
+	if err := run(reportFile(t), reportFile(t), t.TempDir()); err == nil || !strings.Contains(err.Error(), "no news") {
+		t.Errorf("error %v, want one that says that there are no news", err)
+	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "bench.json")
 			if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if err := run(path, t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
+			if err := run(path, "", t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one that says %q", err, c.want)
 			}
 		})
 	}
-	if err := run(filepath.Join(t.TempDir(), "none"), t.TempDir()); err == nil {
+	if err := run(filepath.Join(t.TempDir(), "none"), "", t.TempDir()); err == nil {
 		t.Error("a report that is not there was drawn")
 	}
 }
@@ -130,7 +152,9 @@ func TestSeriesWithoutRounds(t *testing.T) {
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if files := drawn(t, path); len(files) > 0 {
+	files := drawn(t, path)
+	delete(files, "campaign-news.svg") // that one is of another report
+	if len(files) > 0 {
 		t.Errorf("drawn of nothing: %v", slices.Collect(maps.Keys(files)))
 	}
 }

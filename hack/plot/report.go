@@ -48,8 +48,30 @@ type measurement struct {
 	P99              float64            `json:"p99Ms"`
 	Max              float64            `json:"maxMs"`
 	BehindMaxSeconds float64            `json:"statusBehindMaxSeconds"`
+	News             *news              `json:"news"`
 	CPU              map[string]float64 `json:"cpuSecondsPer1000"`
 	EtcdBytes        float64            `json:"etcdBytesPerResult"`
+}
+
+// news is how long after the decisive push news were told.
+type news struct {
+	Status seconds         `json:"statusSeconds"`
+	Event  seconds         `json:"eventSeconds"`
+	Kinds  map[string]news `json:"kinds"`
+}
+
+type seconds struct {
+	P50 float64 `json:"p50"`
+	P99 float64 `json:"p99"`
+	Max float64 `json:"max"`
+}
+
+// behind is how long a news took at the longest; 0 where there were none.
+func (n *news) behind() float64 {
+	if n == nil {
+		return 0
+	}
+	return max(n.Status.Max, n.Event.Max)
 }
 
 func readReport(path string) (*report, error) {

@@ -33,8 +33,8 @@ const (
 	labelWidth = 16
 )
 
-// figure is a plot with its legend beside it, and the name of its file, without ending. The legend is nil where there is
-// none, the plot where there is nothing to draw.
+// figure is a plot with its legend beside it, and the name of its file, without ending. The legend is nil where there
+// is none, the plot where there is nothing to draw.
 type figure struct {
 	name   string
 	plot   *plot.Plot

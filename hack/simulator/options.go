@@ -43,20 +43,24 @@ func parse(args []string) (options, error) {
 	flags.SortFlags = false
 	flags.Usage = func() { fmt.Fprint(os.Stderr, usage+flags.FlagUsages()) }
 
-	flags.StringVar(&o.push.URL, "url", "", "the callback, http or https (required); or set CALLBACK_URL, which no process list shows")
+	flags.StringVar(&o.push.URL, "url", "",
+		"the callback, http or https (required); or set CALLBACK_URL, which no process list shows")
 	flags.BoolVar(&o.push.AllowRemote, "allow-remote", false, "permit a callback that is not on this machine")
 
 	flags.IntVar(&o.plan.Devices, "devices", 1000, "devices in all tasks together")
 	flags.IntVar(&o.plan.Tasks, "tasks", 1, "tasks that the devices are spread over")
 	flags.Float64Var(&o.plan.Fail, "fail", 0.03, "fraction of the devices that report a failure")
-	flags.Float64Var(&o.plan.Retries, "retries", 0, "fraction of the failing devices that succeed later, every other under a new sub-task")
+	flags.Float64Var(&o.plan.Retries, "retries", 0,
+		"fraction of the failing devices that succeed later, every other under a new sub-task")
 	flags.Float64Var(&o.plan.Duplicates, "duplicates", 0, "fraction of the notifications that come twice")
-	flags.Float64Var(&o.plan.StateChanges, "state-changes", 0, "fraction of the devices that send the steps of the upgrade first")
+	flags.Float64Var(&o.plan.StateChanges, "state-changes", 0,
+		"fraction of the devices that send the steps of the upgrade first")
 	flags.Float64Var(&o.plan.Unfinished, "unfinished", 0, "fraction of the devices that send steps and never a result")
 	flags.IntVar(&o.plan.Reorder, "reorder", 0, "by how many places a notification may come too early or too late")
 	flags.Uint64Var(&o.plan.Seed, "seed", 1, "what ids, fates and order are derived from")
 	flags.StringVar(&o.plan.AppID, "app-id", "", "the application (default: from the seed)")
-	flags.StringVar(&o.plan.OperationID, "operation-id", "", "id of the task, or what the ids of several tasks begin with (default: from the seed)")
+	flags.StringVar(&o.plan.OperationID, "operation-id", "",
+		"id of the task, or what the ids of several tasks begin with (default: from the seed)")
 	flags.StringVar(&o.plan.SourceVersion, "source-version", "1.3", "firmware before the upgrade")
 	flags.StringVar(&o.plan.TargetVersion, "target-version", "1.6", "firmware after the upgrade")
 	flags.StringVar(&o.devicesFile, "devices-file", "", "write the ids of the devices to this file, one a line")
@@ -67,16 +71,21 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.push.Discard, "discard", false, "drop a push that failed, as the platform's current pages say")
 	flags.BoolVar(&retry, "retry", true, "push it again, as its older pages say; the opposite of --discard")
 	flags.DurationVar(&o.push.RetryDelay, "retry-delay", platform.DefaultRetryDelay, "how long after it failed")
-	flags.IntVar(&o.push.BlacklistAfter, "blacklist-after", platform.DefaultBlacklistAfter, "failures in a row that blacklist the host")
-	flags.DurationVar(&o.push.BlacklistDuration, "blacklist-duration", platform.DefaultBlacklistDuration, "how long until the host is tried again")
-	flags.Float64Var(&o.push.BacklogRate, "backlog-rate", platform.DefaultBacklogRate, "pushes a second of what a blacklisting held back")
+	flags.IntVar(&o.push.BlacklistAfter, "blacklist-after", platform.DefaultBlacklistAfter,
+		"failures in a row that blacklist the host")
+	flags.DurationVar(&o.push.BlacklistDuration, "blacklist-duration", platform.DefaultBlacklistDuration,
+		"how long until the host is tried again")
+	flags.Float64Var(&o.push.BacklogRate, "backlog-rate", platform.DefaultBacklogRate,
+		"pushes a second of what a blacklisting held back")
 	flags.DurationVar(&o.push.MaxDuration, "max-duration", platform.DefaultMaxDuration, "when to give up")
 
-	flags.StringVar(&o.caFile, "ca-file", "", "certificates (PEM) of the authority that signed the callback's (default: the system's)")
+	flags.StringVar(&o.caFile, "ca-file", "",
+		"certificates (PEM) of the authority that signed the callback's (default: the system's)")
 	flags.BoolVar(&o.insecureSkipVerify, "insecure-skip-verify", false, "accept any certificate of the callback")
 	flags.StringVar(&o.clientCert, "client-cert", "", "client certificate (PEM) to present, with --client-key")
 	flags.StringVar(&o.clientKey, "client-key", "", "its key (PEM)")
-	flags.StringVar(&o.json, "json", "", "write the report as JSON to this file; -: to standard output, the table then goes to standard error")
+	flags.StringVar(&o.json, "json", "",
+		"write the report as JSON to this file; -: to standard output, the table then goes to standard error")
 
 	if err := flags.Parse(args); err != nil {
 		return options{}, err

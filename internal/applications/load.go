@@ -18,7 +18,7 @@ import (
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 
-	"fwupgrade.io/operator/api/v1alpha1"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 )
 
 // maxFileBytes bounds the file: a ConfigMap can't be larger either.
@@ -124,8 +124,8 @@ func checkAppID(appID string) error {
 	switch {
 	case appID == "":
 		return errors.New("is missing: set it to the application's id on the platform")
-	case len(appID) > v1alpha1.MaxIDBytes:
-		return fmt.Errorf("is longer than %d bytes: no notification can carry it", v1alpha1.MaxIDBytes)
+	case len(appID) > storage.MaxIDBytes:
+		return fmt.Errorf("is longer than %d bytes: no notification can carry it", storage.MaxIDBytes)
 	case !utf8.ValidString(appID) || strings.ContainsFunc(appID, unicode.IsControl):
 		return errors.New("holds control characters: no notification can carry them")
 	}

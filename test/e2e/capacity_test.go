@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
 	"fwupgrade.io/operator/test/harness"
@@ -41,8 +42,15 @@ func TestFullStoreRefusesAndReopens(t *testing.T) {
 	if fwu.Status.Devices.Succeeded != 100 {
 		t.Errorf("the counts moved: %+v", fwu.Status.Devices)
 	}
-	metav1.SetMetaDataAnnotation(&fwu.ObjectMeta, v1alpha1.AnnotationPurgeOnDelete, "true")
+	fwu.Spec.DeletionPolicy = v1alpha1.DeletionPolicyPurge
 	must(t, k8s.Update(t.Context(), fwu))
+	harness.Eventually(t, func() string {
+		get(t, fwu.Namespace, fwu.Name, fwu)
+		if len(fwu.Finalizers) == 0 {
+			return "there is no finalizer"
+		}
+		return ""
+	})
 	remove(t, fwu, metav1.DeletePropagationBackground)
 	harness.Eventually(t, func() string {
 		if code := one(); code != http.StatusOK {
@@ -55,5 +63,5 @@ func TestFullStoreRefusesAndReopens(t *testing.T) {
 // purgeAll empties the store, while no operator runs.
 func purgeAll(t *testing.T) {
 	t.Helper()
-	must(t, k8s.DeleteAllOf(t.Context(), &v1alpha1.FirmwareUpgradeResultSlice{}, client.InNamespace(operatorNamespace)))
+	must(t, k8s.DeleteAllOf(t.Context(), &storage.ResultSlice{}, client.InNamespace(operatorNamespace)))
 }

@@ -37,7 +37,7 @@ func TestMainJob(t *testing.T) {
 		t.Errorf("status: %+v", status)
 	}
 	out, err = kubectl(t.Context(), "-n", ns, "get", "firmwareupgrades")
-	if err != nil || !strings.Contains(out, "300/300") || !strings.Contains(out, status.Reasons[0].Reason) {
+	if err != nil || !strings.Contains(out, "300/300") || !strings.Contains(out, status.TopCause) {
 		t.Errorf("kubectl get firmwareupgrades: %v\n%s", err, out)
 	}
 }

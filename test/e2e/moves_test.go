@@ -147,10 +147,13 @@ func placeholderOf(t *testing.T, plan *platform.Plan) *v1alpha1.FirmwareUpgrade 
 
 func findPlaceholder(ctx context.Context, plan *platform.Plan) *v1alpha1.FirmwareUpgrade {
 	list := &v1alpha1.FirmwareUpgradeList{}
-	err := k8s.List(ctx, list, client.MatchingLabels{v1alpha1.LabelPlaceholder: "true"},
-		client.MatchingFields{v1alpha1.FieldOperationID: plan.OperationID(0)})
-	if err != nil || len(list.Items) == 0 {
+	if err := k8s.List(ctx, list); err != nil {
 		return nil
 	}
-	return &list.Items[0]
+	for i := range list.Items {
+		if f := &list.Items[i]; f.Spec.Placeholder && f.Spec.OperationID == plan.OperationID(0) {
+			return f
+		}
+	}
+	return nil
 }

@@ -139,13 +139,13 @@ func declare(t *testing.T, namespace, name string, plan *platform.Plan, expected
 // counts is what has to agree between what was pushed and what the status says.
 type counts struct {
 	Succeeded, Failed, InProgress, Recovered int64
-	Reasons                                  map[string]int64
+	Causes                                   map[string]int64
 }
 
 func pushed(c platform.TaskCounts) counts {
 	out := counts{c.Succeeded, c.Failed, c.InProgress, c.Recovered, map[string]int64{}}
-	for _, r := range c.TopReasons(10) {
-		out.Reasons[r.Reason] = r.Count
+	for _, r := range c.TopCauses(10) {
+		out.Causes[r.Cause] = r.Count
 	}
 	return out
 }
@@ -153,8 +153,8 @@ func pushed(c platform.TaskCounts) counts {
 func told(st v1alpha1.FirmwareUpgradeStatus) counts {
 	d := st.Devices
 	out := counts{d.Succeeded, d.Failed, d.InProgress, d.Recovered, map[string]int64{}}
-	for _, r := range st.Reasons {
-		out.Reasons[r.Reason] = r.Count
+	for _, r := range st.Details.Causes {
+		out.Causes[r.Cause] = r.Count
 	}
 	return out
 }
@@ -181,8 +181,8 @@ func awaitStatus(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, condition func(v1a
 func awaitAnnounced(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, want int64) {
 	t.Helper()
 	awaitStatus(t, fwu, func(st v1alpha1.FirmwareUpgradeStatus) string {
-		if st.Events.Announced != want || len(st.Events.Pending) > 0 {
-			return fmt.Sprintf("announced %d of %d, %d pending", st.Events.Announced, want, len(st.Events.Pending))
+		if got := st.OperatorState; got.Announced.Failures != want || len(got.Outbox) > 0 {
+			return fmt.Sprintf("announced %d of %d, %d in the outbox", got.Announced.Failures, want, len(got.Outbox))
 		}
 		return ""
 	})

@@ -66,8 +66,8 @@ func TestReplicasEndInTheSameStatus(t *testing.T) {
 // comparable drops times, and samples, of which the newest are shown.
 func comparable(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 	out := v1alpha1.FirmwareUpgradeStatus{Phase: st.Phase, Progress: st.Progress, Devices: st.Devices}
-	for _, r := range st.Reasons {
-		out.Reasons = append(out.Reasons, v1alpha1.ReasonCount{Reason: r.Reason, Count: r.Count})
+	for _, r := range st.Details.Causes {
+		out.Details.Causes = append(out.Details.Causes, v1alpha1.CauseCount{Cause: r.Cause, Count: r.Count})
 	}
 	for _, c := range st.Conditions {
 		c.LastTransitionTime.Reset()

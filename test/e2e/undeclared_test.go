@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
 	"fwupgrade.io/operator/test/harness"
@@ -49,7 +50,7 @@ func TestEditedPlaceholderIsDeclared(t *testing.T) {
 	push(t, plan, platform.PushOptions{URL: callbackURL(webhook)})
 	placeholder := placeholderOf(t, plan)
 	awaitCounts(t, placeholder, pushed(plan.Counts(nil)[0]))
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"expectedDevices":5}}`))
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"placeholder":false,"expectedDevices":5}}`))
 	if err := k8s.Patch(t.Context(), placeholder, patch); err != nil {
 		t.Fatal(err)
 	}
@@ -73,13 +74,13 @@ func TestEditedPlaceholderIsDeclared(t *testing.T) {
 func awaitReleased(t *testing.T, plan *platform.Plan) {
 	t.Helper()
 	harness.Eventually(t, func() string {
-		slices := &v1alpha1.FirmwareUpgradeResultSliceList{}
+		slices := &storage.ResultSliceList{}
 		if err := k8s.List(t.Context(), slices, client.InNamespace(operatorNamespace)); err != nil {
 			return err.Error()
 		}
 		for i := range slices.Items {
-			for _, r := range slices.Items[i].Spec.Released {
-				if r.OperationID == plan.OperationID(0) && time.Since(r.ReleasedAt.Time) < time.Minute {
+			for _, r := range slices.Items[i].Releases {
+				if r.OperationID == plan.OperationID(0) && time.Since(r.ReleaseTime.Time) < time.Minute {
 					return ""
 				}
 			}

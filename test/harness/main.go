@@ -14,8 +14,10 @@ import (
 	"go.uber.org/goleak"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/local"
 )
@@ -51,11 +53,26 @@ func run(m *testing.M, o local.Options, setup func(c *local.Cluster, dir string)
 	return m.Run(), nil
 }
 
-// NewClient returns a client of the control plane's administrator, without a cache.
-func NewClient(cluster *local.Cluster) (client.WithWatch, error) {
+// NewScheme returns a scheme with the kinds of Kubernetes and of both groups of ours.
+func NewScheme() (*runtime.Scheme, error) {
 	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+	err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), storage.AddToScheme(scheme))
+	if err != nil {
 		return nil, fmt.Errorf("register API types: %w", err)
 	}
-	return client.NewWithWatch(cluster.Config(), client.Options{Scheme: scheme})
+	return scheme, nil
+}
+
+// NewClient returns a client of the control plane's administrator, without a cache.
+func NewClient(cluster *local.Cluster) (client.WithWatch, error) {
+	return NewClientFor(cluster.Config())
+}
+
+// NewClientFor returns a client without a cache for a configuration, such as a service account's.
+func NewClientFor(config *rest.Config) (client.WithWatch, error) {
+	scheme, err := NewScheme()
+	if err != nil {
+		return nil, err
+	}
+	return client.NewWithWatch(config, client.Options{Scheme: scheme})
 }

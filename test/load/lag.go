@@ -10,14 +10,6 @@ import (
 	"fwupgrade.io/operator/hack/simulator/platform"
 )
 
-// sighting is one version of a task's status, as the watch brought it.
-type sighting struct {
-	operationID string
-	// at is when it was seen, and devices is how many devices it counts as having reported.
-	at      time.Time
-	devices int64
-}
-
 // answeredDevices returns, for every task, when each of its devices was first answered 200, in ascending order. A
 // device that pushes twice counts once in the status, and so here. The numbers of the answers are those of the plan.
 func answeredDevices(plan *platform.Plan, answers pushed) map[string][]time.Time {

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"fwupgrade.io/operator/test/load/receiver"
+	"fwupgrade.io/operator/test/load/statuscost"
 )
 
 // envReceiver, when set, makes this binary the receiver of a side: a process of its own, so that its CPU time is.
@@ -36,8 +37,15 @@ func run(ctx context.Context, args []string) error {
 	if os.Getenv(envReceiver) != "" {
 		return receiver.Run(ctx, args)
 	}
-	if len(args) > 0 && args[0] == commandScale {
-		return runScale(ctx, args[1:])
+	if len(args) > 0 {
+		switch args[0] {
+		case commandScale:
+			return runScale(ctx, args[1:])
+		case commandCampaign:
+			return runCampaign(ctx, args[1:])
+		case statuscost.Command:
+			return statuscost.Run(ctx, args[1:], os.Stdout, os.Stderr)
+		}
 	}
 	o, err := parse(args)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime"
 	"slices"
@@ -15,15 +16,17 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apiruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/test/load/usage"
 )
 
 const (
@@ -40,8 +43,11 @@ const (
 
 // Names of processes beside those of the control plane.
 const (
-	processReceiver = "receiver"
-	processSender   = "sender"
+	processReceiver    = "receiver" // what takes the pushes: for the operator, its webhook
+	processControllers = "controllers"
+	processSender      = "sender"
+	processAPIServer   = "kube-apiserver"
+	processEtcd        = "etcd"
 )
 
 // bench is one run.
@@ -49,10 +55,10 @@ type bench struct {
 	options *options
 	cluster *local.Cluster
 	api     client.WithWatch
-	// receiver is whom the receivers act as: a service account with a token, as in a pod. The API server remembers a
-	// token that it verified, but verifies a client certificate with every request.
-	receiver *rest.Config
-	log      io.Writer
+	// webhook is whom what takes pushes acts as, the operator's webhook and the other receivers; controllers is whom the
+	// operator's controllers act as.
+	webhook, controllers *rest.Config
+	log                  io.Writer
 }
 
 // startBench starts a control plane. The caller has to stop it.
@@ -75,23 +81,11 @@ func startBench(ctx context.Context, o *options, log io.Writer) (_ *bench, err e
 	if b.api, err = newAPI(b.cluster); err != nil {
 		return nil, err
 	}
-	b.receiver, err = b.receiverConfig(ctx)
-	return b, err
-}
-
-// receiverConfig makes the service account of the receivers. What it may do is not measured, so it may do everything.
-func (b *bench) receiverConfig(ctx context.Context) (*rest.Config, error) {
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: corev1.NamespaceDefault, Name: "bench"}}
-	for _, obj := range []client.Object{account, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "bench"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: account.Namespace, Name: account.Name}},
-	}} {
-		if err := b.api.Create(ctx, obj); err != nil {
-			return nil, fmt.Errorf("make the receivers' service account: %w", err)
-		}
+	if err := b.install(ctx); err != nil {
+		return nil, err
 	}
-	return b.cluster.ServiceAccountConfig(ctx, account.Namespace, account.Name)
+	b.webhook, b.controllers, err = b.accounts(ctx)
+	return b, err
 }
 
 // measureAll starts a control plane, gives every side its turns and returns what was measured. Progress goes to log,
@@ -122,7 +116,9 @@ func measureAll(ctx context.Context, o *options, log io.Writer) (_ *report, err 
 
 func newAPI(cluster *local.Cluster) (client.WithWatch, error) {
 	scheme := apiruntime.NewScheme()
-	if err := errors.Join(v1alpha1.AddToScheme(scheme), corev1.AddToScheme(scheme), rbacv1.AddToScheme(scheme)); err != nil {
+	err := errors.Join(v1alpha1.AddToScheme(scheme), storage.AddToScheme(scheme), corev1.AddToScheme(scheme),
+		eventsv1.AddToScheme(scheme), rbacv1.AddToScheme(scheme))
+	if err != nil {
 		return nil, fmt.Errorf("register the API types: %w", err)
 	}
 	api, err := client.NewWithWatch(cluster.Config(), client.Options{Scheme: scheme})
@@ -140,10 +136,7 @@ func newAPI(cluster *local.Cluster) (client.WithWatch, error) {
 func (b *bench) takeTurn(ctx context.Context, c *contender, l load, next turnOf) (_ *measurement, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, turnTimeout, fmt.Errorf("not done after %s", turnTimeout))
 	defer cancel()
-	t := &turn{namespace: fmt.Sprintf("bench-%s-%s-%d", c.key, l.Key, next.round+1), receiver: b.receiver, api: b.api}
-	if b.options.verbose {
-		t.log = b.log
-	}
+	t := b.newTurn(fmt.Sprintf("bench-%s-%s-%d", c.key, l.Key, next.round+1))
 	t.plan, err = platform.NewPlan(platform.PlanOptions{
 		Devices: c.warmup + l.results(c), Tasks: c.tasks, Fail: failing, Seed: next.seed,
 	})
@@ -158,20 +151,20 @@ func (b *bench) takeTurn(ctx context.Context, c *contender, l load, next turnOf)
 		defer cancel()
 		err = errors.Join(err, c.side.stop(ctx, t))
 	}()
-	pid, address, path, err := c.side.start(ctx, t)
+	s, err := c.side.start(ctx, t)
 	if err != nil {
 		return nil, err
 	}
-	requests, err := requestsOf(t.plan, address, path)
+	requests, err := requestsOf(t.plan, s.address, s.path)
 	if err != nil {
 		return nil, err
 	}
-	p, err := newPusher(ctx, address, l.Connections, c.strict)
+	p, err := newPusher(ctx, s.address, l.Connections, c.strict)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = p.close() }() // the answers are read, nothing can be lost
-	o, err := b.observe(ctx, c, t, pid, func(from, to int) (pushed, error) {
+	o, err := b.observe(ctx, c, t, s.pids, func(from, to int) (pushed, error) {
 		return p.push(ctx, requests[from:to], l.PerSecond)
 	})
 	if err != nil {
@@ -181,18 +174,17 @@ func (b *bench) takeTurn(ctx context.Context, c *contender, l load, next turnOf)
 }
 
 // observe pushes everything, the warm-up first, and waits for what follows. Push pushes a part of the plan.
-func (b *bench) observe(ctx context.Context, c *contender, t *turn, pid int, push func(from, to int) (pushed, error)) (*observed, error) {
-	pids, err := b.cluster.PIDs()
+func (b *bench) observe(ctx context.Context, c *contender, t *turn, own map[string]int, push func(from, to int) (pushed, error)) (*observed, error) {
+	pids, err := b.pids(own)
 	if err != nil {
 		return nil, err
 	}
-	pids[processReceiver], pids[processSender] = pid, os.Getpid()
 	warmup, err := push(0, c.warmup)
 	if err != nil {
 		return nil, err
 	}
 	runtime.GC() // what the last turn left is not this one's
-	before, err := readUsage(ctx, pids, b.cluster.EtcdMetricsURL())
+	before, err := usage.Read(ctx, pids, b.cluster.EtcdMetricsURL())
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +192,7 @@ func (b *bench) observe(ctx context.Context, c *contender, t *turn, pid int, pus
 	if err != nil {
 		return nil, err
 	}
-	answered, err := readUsage(ctx, pids, b.cluster.EtcdMetricsURL())
+	answered, err := usage.Read(ctx, pids, b.cluster.EtcdMetricsURL())
 	if err != nil {
 		return nil, err
 	}
@@ -210,15 +202,40 @@ func (b *bench) observe(ctx context.Context, c *contender, t *turn, pid int, pus
 		return nil, err
 	}
 	end := time.Now()
-	settled, err := readUsage(ctx, pids, b.cluster.EtcdMetricsURL())
+	settled, err := usage.Read(ctx, pids, b.cluster.EtcdMetricsURL())
 	if err != nil {
 		return nil, err
 	}
-	o := &observed{done: done, behind: end.Sub(began), answered: answered.since(before), settled: settled.since(before)}
-	if seen := c.side.sightings(); len(seen) > 0 {
-		o.behindMax = maxBehind(answeredDevices(t.plan, t.answers), seen, end)
+	o := &observed{done: done, behind: end.Sub(began), answered: answered.Since(before), settled: settled.Since(before)}
+	seen, err := c.side.seen(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	if seen != nil {
+		o.behindMax = maxBehind(answeredDevices(t.plan, t.answers), seen.statuses, end)
+		o.news = seen.figures()
 	}
 	return o, nil
+}
+
+// newTurn begins a turn in a namespace of its own.
+func (b *bench) newTurn(namespace string) *turn {
+	t := &turn{namespace: namespace, receiver: b.webhook, controllers: b.controllers, api: b.api}
+	if b.options.verbose {
+		t.log = b.log
+	}
+	return t
+}
+
+// pids returns the ids of all processes, those of a side included.
+func (b *bench) pids(own map[string]int) (map[string]int, error) {
+	pids, err := b.cluster.PIDs()
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(pids, own)
+	pids[processSender] = os.Getpid()
+	return pids, nil
 }
 
 // verify compares what is stored with what was answered.

@@ -6,6 +6,8 @@ package main
 import (
 	"slices"
 	"time"
+
+	"fwupgrade.io/operator/test/load/usage"
 )
 
 // measurement is what was measured in one turn. What the warm-up used is not in it.
@@ -28,8 +30,10 @@ type measurement struct {
 	BehindMaxSeconds float64 `json:"statusBehindMaxSeconds"`
 	// BehindSeconds is how long after the last answer every status was right.
 	BehindSeconds float64 `json:"statusBehindSeconds"`
+	// News is how far behind what somebody waits for was; nil for sides without statuses.
+	News *newsFigures `json:"news,omitempty"`
 	// CPU is the seconds of CPU for 1,000 results, by process, until every status was right. The receiver is, for the
-	// operator, its manager.
+	// operator, its webhook.
 	CPU map[string]float64 `json:"cpuSecondsPer1000"`
 	// CPUAnswered is the same until the last answer.
 	CPUAnswered map[string]float64 `json:"cpuSecondsPer1000UntilAnswered"`
@@ -46,16 +50,18 @@ type observed struct {
 	done pushed
 	// behindMax and behind are how far behind a status ever was, and how far behind one was after the last answer.
 	behindMax, behind time.Duration
+	// news is how far behind news were.
+	news *newsFigures
 	// answered and settled are what was used until the last answer and until every status was right.
-	answered, settled usage
+	answered, settled usage.Usage
 }
 
 func newMeasurement(o observed) *measurement {
 	sorted := o.done.latencies()
 	count := float64(max(1, len(sorted))) // of nothing there is nothing, not an infinity
-	per1000 := func(u usage) map[string]float64 {
+	per1000 := func(u usage.Usage) map[string]float64 {
 		all := map[string]float64{}
-		for name, seconds := range u.cpu {
+		for name, seconds := range u.CPU {
 			all[name] = seconds / count * 1000
 		}
 		return all
@@ -65,15 +71,18 @@ func newMeasurement(o observed) *measurement {
 		Max:     milliseconds(quantile(sorted, 1)),
 		Refused: o.done.count(answer.refused), Unsent: o.done.count(answer.unsent),
 		Late: o.done.count(answer.late), MaxLate: milliseconds(o.done.maxLate()),
-		BehindMaxSeconds: o.behindMax.Seconds(), BehindSeconds: o.behind.Seconds(),
+		BehindMaxSeconds: o.behindMax.Seconds(), BehindSeconds: o.behind.Seconds(), News: o.news,
 		CPU: per1000(o.settled), CPUAnswered: per1000(o.answered),
-		EtcdBytes: o.settled.putBytes / count, EtcdBytesAnswered: o.answered.putBytes / count,
+		EtcdBytes: o.settled.PutBytes / count, EtcdBytesAnswered: o.answered.PutBytes / count,
 	}
 	if took := o.done.took(); took > 0 {
 		m.PerSecond = float64(len(sorted)) / took.Seconds()
 	}
 	return m
 }
+
+// operatorOf returns what the receiver used, the controllers beside it included where there are any.
+func operatorOf(by map[string]float64) float64 { return by[processReceiver] + by[processControllers] }
 
 func perSecond(m measurement) float64 { return m.PerSecond }
 

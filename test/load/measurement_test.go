@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"fwupgrade.io/operator/test/load/usage"
 )
 
 func TestNewMeasurement(t *testing.T) {
 	o := observed{
 		behindMax: 1500 * time.Millisecond, behind: 500 * time.Millisecond,
-		answered: usage{cpu: map[string]float64{"etcd": 0.1}, putBytes: 20_000},
-		settled:  usage{cpu: map[string]float64{"etcd": 0.4}, putBytes: 60_000},
+		answered: usage.Usage{CPU: map[string]float64{"etcd": 0.1}, PutBytes: 20_000},
+		settled:  usage.Usage{CPU: map[string]float64{"etcd": 0.4}, PutBytes: 60_000},
 	}
 	for i := 200; i > 0; i-- {
 		if i == 20 {
@@ -37,7 +39,7 @@ func TestNewMeasurement(t *testing.T) {
 
 // TestNothingStored makes sure that a side that stored nothing has figures that JSON can hold.
 func TestNothingStored(t *testing.T) {
-	m := newMeasurement(observed{done: pushed{{}, {}}, settled: usage{cpu: map[string]float64{"etcd": 1}}})
+	m := newMeasurement(observed{done: pushed{{}, {}}, settled: usage.Usage{CPU: map[string]float64{"etcd": 1}}})
 	if m.PerSecond != 0 || m.Max != 0 || m.Unsent != 2 {
 		t.Errorf("measured %+v", m)
 	}

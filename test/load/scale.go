@@ -183,7 +183,7 @@ func (r *scaleReport) write(w io.Writer, path string) error {
 		t := &r.Turns[i]
 		fmt.Fprintf(table, "%s\t%d\t%d\t%.0f\t%.0f\t%.1f\t%.1f", t.Part, t.Results, t.Tasks, t.PerSecond, t.P99, t.BehindMaxSeconds, t.BehindSeconds)
 		for _, by := range []map[string]float64{t.CPU, t.Cores} {
-			fmt.Fprintf(table, "\t%.3f\t%.3f\t%.3f", by[processReceiver], by["kube-apiserver"], by["etcd"])
+			fmt.Fprintf(table, "\t%.3f\t%.3f\t%.3f", operatorOf(by), by[processAPIServer], by[processEtcd])
 		}
 		fmt.Fprintf(table, "\t%.0f\t\n", t.EtcdBytes)
 	}

@@ -18,9 +18,12 @@ import (
 	"golang.org/x/sync/errgroup"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/tally"
+	"fwupgrade.io/operator/test/load/usage"
 )
 
 const (
@@ -66,18 +69,15 @@ func (r *restart) writeTo(w io.Writer) {
 		title string
 		start
 	}{{"first start", r.First}, {"after kill -9", r.Again}} {
-		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t\n", s.title, s.Seconds, s.CPU[processReceiver], s.CPU["kube-apiserver"],
-			s.CPU["etcd"], s.RSS>>20, s.APIServerRSS>>20)
+		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t\n", s.title, s.Seconds, s.CPU[processControllers], s.CPU[processAPIServer],
+			s.CPU[processEtcd], s.RSS>>20, s.APIServerRSS>>20)
 	}
 	fmt.Fprintf(w, "\nAfter compaction %d slices of %d bytes: %.1f bytes a result.\n", r.Slices, r.SliceBytes, float64(r.SliceBytes)/float64(r.Stored))
 }
 
 // measureRestart stores results as compaction and webhook leave them, starts the leader, kills it and starts it again.
 func (b *bench) measureRestart(ctx context.Context, tasks, sorted, mixed int) (_ *restart, err error) {
-	t := &turn{namespace: fmt.Sprintf("scale-restart-%d", tasks), receiver: b.receiver, api: b.api}
-	if b.options.verbose {
-		t.log = b.log
-	}
+	t := b.newTurn(fmt.Sprintf("scale-restart-%d", tasks))
 	// One more, for the second start.
 	if t.plan, err = platform.NewPlan(platform.PlanOptions{Devices: sorted + mixed + 1, Tasks: tasks, Fail: failing}); err != nil {
 		return nil, err
@@ -101,16 +101,18 @@ func (b *bench) measureRestart(ctx context.Context, tasks, sorted, mixed int) (_
 	r := &restart{Tasks: tasks, Stored: sorted + mixed + 1, Mixed: mixed}
 	side := &operatorSide{}
 	defer func() { err = errors.Join(err, side.stop(context.WithoutCancel(ctx), t)) }()
+	if err := side.prepare(ctx, t); err != nil {
+		return nil, err
+	}
 	if r.First, err = b.startLeader(ctx, t, side, results[:sorted+mixed]); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(b.log, "restart: the first start took %.1f s\n", r.First.Seconds)
-	if err := side.manager.Kill(); err != nil {
+	if err := side.controllers.Kill(); err != nil {
 		return nil, err
 	}
-	side.statuses.stop()
 	// What is stored meanwhile shows that the next leader has read it all, as the status is right already.
-	if err := b.createSlice(ctx, t, upgrade.Pack(last), nil); err != nil {
+	if err := b.createSlice(ctx, t, result.Pack(last), nil); err != nil {
 		return nil, err
 	}
 	if r.Again, err = b.startLeader(ctx, t, side, results); err != nil {
@@ -121,24 +123,24 @@ func (b *bench) measureRestart(ctx context.Context, tasks, sorted, mixed int) (_
 }
 
 // startLeader starts the leader and returns when the statuses count the results.
-func (b *bench) startLeader(ctx context.Context, t *turn, side *operatorSide, results []upgrade.Result) (start, error) {
-	tally := upgrade.NewTally()
-	tally.Add(results)
+func (b *bench) startLeader(ctx context.Context, t *turn, side *operatorSide, results []result.Result) (start, error) {
+	counted := tally.New()
+	counted.Add(results)
 	pids, err := b.cluster.PIDs()
 	if err != nil {
 		return start{}, err
 	}
-	before, err := readUsage(ctx, pids, b.cluster.EtcdMetricsURL())
+	before, err := usage.Read(ctx, pids, b.cluster.EtcdMetricsURL())
 	if err != nil {
 		return start{}, err
 	}
 	began := time.Now()
-	pid, _, _, err := side.start(ctx, t)
-	if err != nil {
+	if err := side.startControllers(ctx, t); err != nil {
 		return start{}, err
 	}
+	pid := side.controllers.PID()
 	err = side.statuses.await(ctx, func(fwu *v1alpha1.FirmwareUpgrade) string {
-		want := tally.Summary(upgrade.Task{AppID: fwu.Spec.AppID, OperationID: fwu.Spec.OperationID}, upgrade.Query{})
+		want := counted.Summary(result.Task{AppID: fwu.Spec.AppID, OperationID: fwu.Spec.OperationID}, tally.Query{})
 		if got := fwu.Status.Devices; got.Succeeded != want.Succeeded || got.Failed != want.Failed {
 			return fmt.Sprintf("counts %d succeeded, %d failed, not %d and %d", got.Succeeded, got.Failed, want.Succeeded, want.Failed)
 		}
@@ -149,40 +151,42 @@ func (b *bench) startLeader(ctx context.Context, t *turn, side *operatorSide, re
 	}
 	s := start{Seconds: time.Since(began).Seconds()}
 	// The leader has used nothing before.
-	after, err := readUsage(ctx, map[string]int{processReceiver: pid, "kube-apiserver": pids["kube-apiserver"], "etcd": pids["etcd"]}, b.cluster.EtcdMetricsURL())
+	after, err := usage.Read(ctx, map[string]int{
+		processControllers: pid, processAPIServer: pids[processAPIServer], processEtcd: pids[processEtcd],
+	}, b.cluster.EtcdMetricsURL())
 	if err != nil {
 		return start{}, err
 	}
-	s.CPU = after.since(before).cpu
+	s.CPU = after.Since(before).CPU
 	if s.RSS, err = mostMemory(pid); err != nil {
 		return start{}, err
 	}
-	s.APIServerRSS, err = mostMemory(pids["kube-apiserver"])
+	s.APIServerRSS, err = mostMemory(pids[processAPIServer])
 	return s, err
 }
 
 // seed stores results: some as compaction leaves them, the others as the webhook does.
-func (b *bench) seed(ctx context.Context, t *turn, sorted, mixed []upgrade.Result) error {
+func (b *bench) seed(ctx context.Context, t *turn, sorted, mixed []result.Result) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(seedWorkers)
-	for _, of := range upgrade.Merge(sorted) {
-		labels := map[string]string{v1alpha1.LabelTask: of.Task.Hash()}
-		for _, tables := range upgrade.Split(of.Results, v1alpha1.MaxSliceBytes-sliceOverhead) {
+	for _, of := range result.Merge(sorted) {
+		labels := map[string]string{storage.LabelTask: of.Task.Hash()}
+		for _, tables := range result.Split(of.Results, storage.MaxSliceBytes-sliceOverhead) {
 			group.Go(func() error { return b.createSlice(ctx, t, tables, labels) })
 		}
 	}
 	for from := 0; from < len(mixed); from += batch {
 		group.Go(func() error {
-			return b.createSlice(ctx, t, upgrade.Pack(mixed[from:min(from+batch, len(mixed))]), nil)
+			return b.createSlice(ctx, t, result.Pack(mixed[from:min(from+batch, len(mixed))]), nil)
 		})
 	}
 	return group.Wait()
 }
 
-func (b *bench) createSlice(ctx context.Context, t *turn, tables []v1alpha1.ResultTable, labels map[string]string) error {
-	err := b.api.Create(ctx, &v1alpha1.FirmwareUpgradeResultSlice{
+func (b *bench) createSlice(ctx context.Context, t *turn, tables []storage.ResultTable, labels map[string]string) error {
+	err := b.api.Create(ctx, &storage.ResultSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, GenerateName: "seed-", Labels: labels},
-		Spec:       v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: tables},
+		Tables:     tables,
 	})
 	if err != nil {
 		return fmt.Errorf("store a slice: %w", err)
@@ -212,7 +216,7 @@ func (b *bench) awaitRest(ctx context.Context, t *turn) (count int, bytes int64,
 
 // slices returns how many slices there are and what they take as JSON.
 func (b *bench) slices(ctx context.Context, t *turn) (count int, bytes int64, err error) {
-	list := &v1alpha1.FirmwareUpgradeResultSliceList{}
+	list := &storage.ResultSliceList{}
 	err = eachPage(ctx, t, list, func() error {
 		for i := range list.Items {
 			content, err := json.Marshal(&list.Items[i])

@@ -33,7 +33,7 @@ func TestScale(t *testing.T) {
 	if err := json.Unmarshal(content, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Turns) != 2 || r.Turns[0].Tasks != 1 || r.Turns[1].Tasks != 3 || r.Turns[0].Cores["kube-apiserver"] <= 0 {
+	if len(r.Turns) != 2 || r.Turns[0].Tasks != 1 || r.Turns[1].Tasks != 3 || r.Turns[0].Cores[processAPIServer] <= 0 {
 		t.Errorf("turns: %+v", r.Turns)
 	}
 	if len(r.Restart) != 2 {

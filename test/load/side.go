@@ -13,23 +13,29 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/hack/simulator/platform"
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // side is a way to store results that is measured. A further one is a file that implements it, and a row in sidesOf.
 type side interface {
-	// start starts the receiver for one round and returns when it takes pushes; it returns the id of its process and
-	// the host:port and path of the callback.
-	start(ctx context.Context, turn *turn) (pid int, address, path string, err error)
+	// start starts the side for one round and returns when it takes pushes.
+	start(ctx context.Context, turn *turn) (*started, error)
 	// settle returns when everything has followed from what was pushed, with an error if it is not what has to follow.
 	settle(ctx context.Context, turn *turn) error
-	// sightings returns the versions of the tasks' statuses in the order in which they were seen; none where the side has
-	// no statuses.
-	sightings() []sighting
+	// seen returns what the side told; nil where it has no statuses.
+	seen(ctx context.Context, turn *turn) (*told, error)
 	// stored returns what is stored; ok is false where nothing is.
-	stored(ctx context.Context, turn *turn) (results []upgrade.Result, ok bool, err error)
+	stored(ctx context.Context, turn *turn) (results []result.Result, ok bool, err error)
 	// stop ends the receiver and removes what would disturb the next turn. It is called even if start failed.
 	stop(ctx context.Context, turn *turn) error
+}
+
+// started is a side that takes pushes.
+type started struct {
+	// pids are the ids of its processes.
+	pids map[string]int
+	// address is host:port of the callback, path its path.
+	address, path string
 }
 
 // turn is one round of one side.
@@ -39,9 +45,13 @@ type turn struct {
 	// plan is what is pushed, and answers are how that went, as soon as it did.
 	plan    *platform.Plan
 	answers pushed
-	// receiver is whom the receiver acts as, api acts as the administrator.
-	receiver *rest.Config
-	api      client.WithWatch
+	// expected is how many devices the FirmwareUpgrade of a task expects, by the number of the task; nil for as many as
+	// push.
+	expected func(task int, devices int64) int64
+	// receiver is whom what takes pushes acts as, and controllers whom the operator's controllers do; api acts as the
+	// administrator.
+	receiver, controllers *rest.Config
+	api                   client.WithWatch
 	// log gets what the receiver logs.
 	log io.Writer
 }
@@ -112,4 +122,12 @@ func sidesOf(o *options) []contender {
 		chosen = append(chosen, c)
 	}
 	return chosen
+}
+
+// devicesOf returns how many devices the FirmwareUpgrade of a task expects.
+func (t *turn) devicesOf(task int, devices int64) int64 {
+	if t.expected == nil {
+		return devices
+	}
+	return t.expected(task, devices)
 }

@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/test/load/receiver"
 )
 
@@ -45,17 +45,17 @@ func inlineLoads(o *options) []string {
 }
 
 // start implements side: it installs the kind and creates the object before the receiver starts.
-func (s *inlineSide) start(ctx context.Context, turn *turn) (pid int, address, path string, err error) {
+func (s *inlineSide) start(ctx context.Context, turn *turn) (*started, error) {
 	crd, err := inlineCRD()
 	if err != nil {
-		return 0, "", "", err
+		return nil, err
 	}
 	if err := turn.api.Create(ctx, crd); err != nil {
-		return 0, "", "", fmt.Errorf("install the inline side's CRD: %w", err)
+		return nil, fmt.Errorf("install the inline side's CRD: %w", err)
 	}
 	object, err := inlineObject(turn)
 	if err != nil {
-		return 0, "", "", err
+		return nil, err
 	}
 	// The API server serves a kind some time after its CRD was created.
 	err = wait.PollUntilContextTimeout(ctx, crdPollInterval, crdTimeout, true, func(ctx context.Context) (bool, error) {
@@ -66,13 +66,13 @@ func (s *inlineSide) start(ctx context.Context, turn *turn) (pid int, address, p
 		return err == nil, err
 	})
 	if err != nil {
-		return 0, "", "", fmt.Errorf("create the inline side's object: %w", err)
+		return nil, fmt.Errorf("create the inline side's object: %w", err)
 	}
 	return s.receiverSide.start(ctx, turn)
 }
 
 // fromStatus returns what the object holds. One that stands there twice was counted twice, which is an error.
-func (s *inlineSide) fromStatus(ctx context.Context, turn *turn) ([]upgrade.Result, bool, error) {
+func (s *inlineSide) fromStatus(ctx context.Context, turn *turn) ([]result.Result, bool, error) {
 	stored := &unstructured.Unstructured{}
 	stored.SetGroupVersionKind(receiver.InlineGVK())
 	if err := turn.api.Get(ctx, client.ObjectKey{Namespace: turn.namespace, Name: receiver.InlineName}, stored); err != nil {
@@ -83,7 +83,7 @@ func (s *inlineSide) fromStatus(ctx context.Context, turn *turn) ([]upgrade.Resu
 		return nil, false, fmt.Errorf("decode what is stored: %w", err)
 	}
 	results := object.Results()
-	known := map[upgrade.Result]struct{}{}
+	known := map[result.Result]struct{}{}
 	for _, r := range results {
 		r.ReceivedAt, r.FailedAt = 0, 0
 		if _, ok := known[r]; ok {

@@ -11,25 +11,30 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-// statuses follows the FirmwareUpgrades of a namespace by one watch, because reading them again and again would be a
-// load beside the one that is measured. It notes when each version was seen.
+// statuses follows the FirmwareUpgrades of a namespace. It notes when each version was seen.
 type statuses struct {
-	api       client.WithWatch
-	namespace string
-	cancel    context.CancelFunc
-	ended     chan struct{} // closed when the watch has ended
-	err       error         // why it ended; read after ended was closed
+	*follower
 
 	mu     sync.Mutex // guards what follows
 	latest map[string]*v1alpha1.FirmwareUpgrade
 	seen   []sighting
 	waits  *awaited // nil while nobody waits
+}
+
+// sighting is one version of a task's status, as the watch brought it.
+type sighting struct {
+	operationID string
+	// at is when it was seen, and devices is how many devices it counts as having reported.
+	at      time.Time
+	devices int64
+	// tells is which news are in it.
+	tells news
 }
 
 // awaited is what await waits for.
@@ -40,68 +45,14 @@ type awaited struct {
 }
 
 // followStatuses reads the FirmwareUpgrades and follows them until it is stopped or ctx ends.
-func followStatuses(ctx context.Context, api client.WithWatch, namespace string) (*statuses, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	s := &statuses{
-		api: api, namespace: namespace, cancel: cancel, ended: make(chan struct{}),
-		latest: map[string]*v1alpha1.FirmwareUpgrade{},
-	}
-	from, err := s.list(ctx)
-	if err != nil {
-		cancel()
-		return nil, err
-	}
-	go func() {
-		defer close(s.ended)
-		for s.err == nil {
-			if s.err = s.watch(ctx, from); s.err == nil {
-				from, s.err = s.list(ctx)
-			}
+func followStatuses(ctx context.Context, api client.WithWatch, namespace string) (_ *statuses, err error) {
+	s := &statuses{latest: map[string]*v1alpha1.FirmwareUpgrade{}}
+	s.follower, err = follow(ctx, api, namespace, &v1alpha1.FirmwareUpgradeList{}, func(object client.Object, at time.Time) {
+		if fwu, ok := object.(*v1alpha1.FirmwareUpgrade); ok {
+			s.note(fwu, at)
 		}
-	}()
-	return s, nil
-}
-
-// stop ends the watch.
-func (s *statuses) stop() {
-	s.cancel()
-	<-s.ended
-}
-
-// list reads all FirmwareUpgrades and returns from where to watch them.
-func (s *statuses) list(ctx context.Context) (resourceVersion string, err error) {
-	list := &v1alpha1.FirmwareUpgradeList{}
-	if err := s.api.List(ctx, list, client.InNamespace(s.namespace)); err != nil {
-		return "", fmt.Errorf("list FirmwareUpgrades: %w", err)
-	}
-	for i := range list.Items {
-		s.note(&list.Items[i], time.Now())
-	}
-	return list.ResourceVersion, nil
-}
-
-// watch notes what changes until the watch ends, as watches do, or with an error when ctx ends.
-func (s *statuses) watch(ctx context.Context, from string) error {
-	watcher, err := s.api.Watch(ctx, &v1alpha1.FirmwareUpgradeList{}, client.InNamespace(s.namespace),
-		&client.ListOptions{Raw: watchFrom(from)})
-	if err != nil {
-		return fmt.Errorf("watch FirmwareUpgrades: %w", err)
-	}
-	defer watcher.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case event, open := <-watcher.ResultChan():
-			fwu, ok := event.Object.(*v1alpha1.FirmwareUpgrade)
-			if !open || !ok || event.Type == watch.Error {
-				return context.Cause(ctx) // nil: they have to be read anew
-			}
-			if event.Type != watch.Deleted {
-				s.note(fwu, time.Now())
-			}
-		}
-	}
+	})
+	return s, err
 }
 
 // note takes a version that was seen at a time.
@@ -110,10 +61,27 @@ func (s *statuses) note(fwu *v1alpha1.FirmwareUpgrade, at time.Time) {
 	defer s.mu.Unlock()
 	s.latest[fwu.Name] = fwu
 	d := fwu.Status.Devices
-	s.seen = append(s.seen, sighting{operationID: fwu.Spec.OperationID, at: at, devices: d.Succeeded + d.Failed + d.InProgress})
+	s.seen = append(s.seen, sighting{
+		operationID: fwu.Spec.OperationID, at: at, devices: d.Succeeded + d.Failed + d.InProgress, tells: newsIn(fwu),
+	})
 	if s.waits != nil {
 		s.judge(fwu)
 	}
+}
+
+// newsIn returns which news are in a status.
+func newsIn(fwu *v1alpha1.FirmwareUpgrade) news {
+	var n news
+	if d := fwu.Status.Devices; d.Failed+d.Recovered > 0 {
+		n |= newsFailure
+	}
+	if meta.IsStatusConditionTrue(fwu.Status.Conditions, v1alpha1.ConditionDegraded) {
+		n |= newsDegraded
+	}
+	if meta.IsStatusConditionTrue(fwu.Status.Conditions, v1alpha1.ConditionFinished) {
+		n |= newsFinished
+	}
+	return n
 }
 
 // judge asks whether what is waited for has come. The caller has locked mu.

@@ -29,7 +29,7 @@ func fwuWith(name string, d v1alpha1.DeviceCounts) *v1alpha1.FirmwareUpgrade {
 }
 
 func newStatuses() *statuses {
-	return &statuses{ended: make(chan struct{}), latest: map[string]*v1alpha1.FirmwareUpgrade{}}
+	return &statuses{follower: &follower{ended: make(chan struct{})}, latest: map[string]*v1alpha1.FirmwareUpgrade{}}
 }
 
 func TestAwait(t *testing.T) {
@@ -47,8 +47,8 @@ func TestAwait(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []sighting{
-		{operationID: "op-a", at: at(1), devices: 6},
-		{operationID: "op-b", at: at(2), devices: 1},
+		{operationID: "op-a", at: at(1), devices: 6, tells: newsFailure},
+		{operationID: "op-b", at: at(2), devices: 1, tells: newsFailure},
 		{operationID: "op-a", at: at(3), devices: 6},
 		{operationID: "op-b", at: at(4), devices: 0},
 	}

@@ -9,12 +9,11 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"fwupgrade.io/operator/api/v1alpha1"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/test/load/receiver"
 	"fwupgrade.io/operator/webhook/wire"
 )
@@ -22,17 +21,13 @@ import (
 // pageSize is how many objects are read at a time.
 const pageSize = 250
 
-func watchFrom(resourceVersion string) *metav1.ListOptions {
-	return &metav1.ListOptions{ResourceVersion: resourceVersion}
-}
-
 // storedInSlices returns the results of all slices of the turn.
-func storedInSlices(ctx context.Context, turn *turn) ([]upgrade.Result, error) {
-	var results []upgrade.Result
-	list := &v1alpha1.FirmwareUpgradeResultSliceList{}
+func storedInSlices(ctx context.Context, turn *turn) ([]result.Result, error) {
+	var results []result.Result
+	list := &storage.ResultSliceList{}
 	err := eachPage(ctx, turn, list, func() error {
 		for i := range list.Items {
-			unpacked, err := upgrade.Unpack(&list.Items[i].Spec)
+			unpacked, err := result.Unpack(list.Items[i].Tables)
 			if err != nil {
 				return fmt.Errorf("read slice %s: %w", list.Items[i].Name, err)
 			}
@@ -44,8 +39,8 @@ func storedInSlices(ctx context.Context, turn *turn) ([]upgrade.Result, error) {
 }
 
 // storedInConfigMaps returns the results of all slices that stand in ConfigMaps of the turn.
-func storedInConfigMaps(ctx context.Context, turn *turn) ([]upgrade.Result, error) {
-	var results []upgrade.Result
+func storedInConfigMaps(ctx context.Context, turn *turn) ([]result.Result, error) {
+	var results []result.Result
 	list := &corev1.ConfigMapList{}
 	err := eachPage(ctx, turn, list, func() error {
 		for i := range list.Items {
@@ -53,11 +48,11 @@ func storedInConfigMaps(ctx context.Context, turn *turn) ([]upgrade.Result, erro
 			if !ok {
 				continue
 			}
-			slice := &v1alpha1.FirmwareUpgradeResultSlice{}
+			slice := &storage.ResultSlice{}
 			if err := json.Unmarshal(content, slice); err != nil {
 				return fmt.Errorf("decode the slice of ConfigMap %s: %w", list.Items[i].Name, err)
 			}
-			unpacked, err := upgrade.Unpack(&slice.Spec)
+			unpacked, err := result.Unpack(slice.Tables)
 			if err != nil {
 				return fmt.Errorf("read the slice of ConfigMap %s: %w", list.Items[i].Name, err)
 			}
@@ -86,8 +81,8 @@ func eachPage(ctx context.Context, turn *turn, list client.ObjectList, do func()
 }
 
 // pushedResults returns what the pushes of the plan have to be stored as.
-func pushedResults(plan *platform.Plan) ([]upgrade.Result, error) {
-	results := make([]upgrade.Result, plan.Len())
+func pushedResults(plan *platform.Plan) ([]result.Result, error) {
+	results := make([]result.Result, plan.Len())
 	for i := range results {
 		body, err := plan.Body(i)
 		if err != nil {
@@ -106,12 +101,12 @@ func pushedResults(plan *platform.Plan) ([]upgrade.Result, error) {
 // field by field except for the time of arrival. Answers are those to the pushed results, in their order; a result that
 // was pushed but not answered 200 may be stored or not. One that stands in several slices counts once: compaction
 // creates the merged slice before it deletes what it was merged from.
-func compareStored(results []upgrade.Result, answers pushed, stored []upgrade.Result) error {
-	withoutTime := func(r upgrade.Result) upgrade.Result {
+func compareStored(results []result.Result, answers pushed, stored []result.Result) error {
+	withoutTime := func(r result.Result) result.Result {
 		r.ReceivedAt, r.FailedAt, r.FirstReceivedAt, r.LastReceivedAt = 0, 0, 0, 0
 		return r
 	}
-	want, allowed, got := map[upgrade.Result]struct{}{}, map[upgrade.Result]struct{}{}, map[upgrade.Result]struct{}{}
+	want, allowed, got := map[result.Result]struct{}{}, map[result.Result]struct{}{}, map[result.Result]struct{}{}
 	for i, r := range results {
 		if answers[i].ok() {
 			want[withoutTime(r)] = struct{}{}

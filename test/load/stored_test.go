@@ -8,41 +8,41 @@ import (
 	"strings"
 	"testing"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 func TestCompareStored(t *testing.T) {
-	result := func(device string, change ...func(*upgrade.Result)) upgrade.Result {
-		r := upgrade.Result{Task: upgrade.Task{OperationID: "op"}, DeviceID: device}
-		r.State, r.CurVersion, r.ReceivedAt = v1alpha1.StateSucceeded, "1.6", 1
+	of := func(device string, change ...func(*result.Result)) result.Result {
+		r := result.Result{Task: result.Task{OperationID: "op"}, DeviceID: device}
+		r.State, r.CurVersion, r.ReceivedAt = storage.StateSucceeded, "1.6", 1
 		for _, c := range change {
 			c(&r)
 		}
 		return r
 	}
-	results := []upgrade.Result{result("a"), result("b"), result("refused"), result("unsent")}
+	results := []result.Result{of("a"), of("b"), of("refused"), of("unsent")}
 	answers := pushed{{status: http.StatusOK}, {status: http.StatusOK}, {status: http.StatusServiceUnavailable}, {status: statusUnsent}}
 	cases := map[string]struct {
-		stored []upgrade.Result
+		stored []result.Result
 		want   string // part of the error; empty for none
 	}{
-		"all, in another order":         {stored: []upgrade.Result{result("b"), result("a")}},
-		"received at other times":       {stored: []upgrade.Result{result("a"), result("b", func(r *upgrade.Result) { r.ReceivedAt = 9 })}},
-		"twice, while it is compacted":  {stored: []upgrade.Result{result("a"), result("b"), result("a")}},
-		"one that was not answered 200": {stored: []upgrade.Result{result("a"), result("b"), result("refused")}},
+		"all, in another order":         {stored: []result.Result{of("b"), of("a")}},
+		"received at other times":       {stored: []result.Result{of("a"), of("b", func(r *result.Result) { r.ReceivedAt = 9 })}},
+		"twice, while it is compacted":  {stored: []result.Result{of("a"), of("b"), of("a")}},
+		"one that was not answered 200": {stored: []result.Result{of("a"), of("b"), of("refused")}},
 		"one that never left": {
-			stored: []upgrade.Result{result("a"), result("b"), result("unsent")}, want: "1 are that were not pushed",
+			stored: []result.Result{of("a"), of("b"), of("unsent")}, want: "1 are that were not pushed",
 		},
-		"one is lost": {stored: []upgrade.Result{result("a")}, want: "1 are not stored"},
+		"one is lost": {stored: []result.Result{of("a")}, want: "1 are not stored"},
 		"one was never pushed": {
-			stored: []upgrade.Result{result("a"), result("b"), result("c")}, want: "1 are that were not pushed",
+			stored: []result.Result{of("a"), of("b"), of("c")}, want: "1 are that were not pushed",
 		},
 		"one has another version": {
-			stored: []upgrade.Result{result("a"), result("b", func(r *upgrade.Result) { r.CurVersion = "1.7" })}, want: "1 are not stored",
+			stored: []result.Result{of("a"), of("b", func(r *result.Result) { r.CurVersion = "1.7" })}, want: "1 are not stored",
 		},
 		"one is of another task": {
-			stored: []upgrade.Result{result("a"), result("b", func(r *upgrade.Result) { r.OperationID = "other" })}, want: "1 are not stored",
+			stored: []result.Result{of("a"), of("b", func(r *result.Result) { r.OperationID = "other" })}, want: "1 are not stored",
 		},
 		"nothing": {want: "2 are not stored"},
 	}

@@ -53,7 +53,43 @@ func (r *report) writeLoad(w *strings.Builder, l load) (turns int) {
 		}
 	}
 	_ = table.Flush() // writing to memory does not fail
+	r.writeNews(w, l)
 	return turns
+}
+
+// writeNews writes how far behind news were at a load, of the sides that have some.
+func (r *report) writeNews(w *strings.Builder, l load) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	found := false
+	for i := range r.Series {
+		s := &r.Series[i]
+		if s.Load != l.Key || !slices.ContainsFunc(s.Rounds, func(m measurement) bool { return m.News != nil }) {
+			continue
+		}
+		if !found {
+			found = true
+			fmt.Fprintln(table, "\t\tnews behind, s: status\t\t\tEvent\t\t\tnever\t")
+			fmt.Fprintln(table, "\tnews\tp50\tp99\tmax\tp50\tp99\tmax\ttold\t")
+		}
+		of := func(figure func(*newsFigures) float64) float64 {
+			return s.medianOf(func(m measurement) float64 {
+				if m.News == nil {
+					return 0
+				}
+				return figure(m.News)
+			})
+		}
+		fmt.Fprintf(table, "%s\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t\n", r.titleOf(s.Side),
+			of(func(n *newsFigures) float64 { return float64(n.Count) }),
+			of(func(n *newsFigures) float64 { return n.Status.P50 }), of(func(n *newsFigures) float64 { return n.Status.P99 }),
+			of(func(n *newsFigures) float64 { return n.Status.Max }), of(func(n *newsFigures) float64 { return n.Event.P50 }),
+			of(func(n *newsFigures) float64 { return n.Event.P99 }), of(func(n *newsFigures) float64 { return n.Event.Max }),
+			of(func(n *newsFigures) float64 { return float64(n.Missing) }))
+	}
+	if found {
+		w.WriteString("\n")
+	}
+	_ = table.Flush() // writing to memory does not fail
 }
 
 func writeRow(w io.Writer, title string, s *series) {
@@ -72,7 +108,7 @@ func writeRow(w io.Writer, title string, s *series) {
 		s.medianOf(func(m measurement) float64 { return float64(m.Late) }),
 		s.medianOf(func(m measurement) float64 { return m.BehindMaxSeconds }),
 		s.medianOf(func(m measurement) float64 { return m.BehindSeconds }),
-		cpu(processReceiver), cpu("kube-apiserver"), cpu("etcd"),
+		s.medianOf(func(m measurement) float64 { return operatorOf(m.CPU) }), cpu(processAPIServer), cpu(processEtcd),
 		s.medianOf(func(m measurement) float64 { return m.EtcdBytes }))
 }
 
@@ -82,9 +118,11 @@ func (r *report) writeLegend(w *strings.Builder) {
 answer: from when a push was due, in a closed loop from when it left, to its answer 200
 not stored: pushes that were not answered 200, or never left, as those before them took so long
 late: pushes that left more than 10 ms after they were due
+news behind: how long after the answer to the push that decided it somebody could know it, over all upgrades: the first
+    failure of an upgrade, Degraded, Finished; in the status, and by an Event
 status behind: the greatest age of a result that was answered and not yet counted in its task's status, ever and
     after the last answer
-receiver: the process that takes the pushes; for the operator its manager, controllers included
+receiver: the process that takes the pushes; for the operator its webhook and its controllers, two processes
 `)
 	if slices.ContainsFunc(r.Series, func(s series) bool { return s.Side == keyInline }) {
 		fmt.Fprint(w, "inline list: one writer, only a few results and only at two loads, as it slows down with every result\n")
@@ -104,4 +142,7 @@ func (r *report) writeTargets(w *strings.Builder) {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%.2f %s\t(%.2f–%.2f)\t%s %g %s\n", met, t.Load, t.Title, t.Measured, t.Unit, t.Low, t.High, sign, t.Bound, t.Unit)
 	}
 	_ = table.Flush() // writing to memory does not fail
+	if alone := r.find(r.Options.MainLoad, keyDecode); alone != nil {
+		fmt.Fprintf(w, "\n%s\n", decodingAlone(alone.medianOf(perSecond)))
+	}
 }

@@ -106,9 +106,27 @@ func (w *FirmwareUpgrade) Generation(n int64) *FirmwareUpgrade {
 	return w
 }
 
-// Placeholder labels it as the operator's own.
+// Placeholder sets spec.placeholder: it is one that the operator made.
 func (w *FirmwareUpgrade) Placeholder() *FirmwareUpgrade {
-	w.Labels = map[string]string{v1alpha1.LabelPlaceholder: "true"}
+	w.Spec.Placeholder = true
+	return w
+}
+
+// DeletionPolicy sets spec.deletionPolicy.
+func (w *FirmwareUpgrade) DeletionPolicy(p v1alpha1.DeletionPolicy) *FirmwareUpgrade {
+	w.Spec.DeletionPolicy = p
+	return w
+}
+
+// Finalizers sets metadata.finalizers.
+func (w *FirmwareUpgrade) Finalizers(names ...string) *FirmwareUpgrade {
+	w.ObjectMeta.Finalizers = names
+	return w
+}
+
+// Deleted sets metadata.deletionTimestamp.
+func (w *FirmwareUpgrade) Deleted(at time.Time) *FirmwareUpgrade {
+	w.DeletionTimestamp = &metav1.Time{Time: at}
 	return w
 }
 

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"strings"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // message is everything the operator reads of a push, in one pass. encoding/json matches keys without regard to case
@@ -115,29 +115,29 @@ func (m *message) notification(kind Kind) (Notification, error) {
 		OperationID:    m.OperationID,
 		SubOperationID: m.SubOperationID,
 		DeviceID:       m.DeviceID,
-		ResultFields: v1alpha1.ResultFields{
+		ResultFields: storage.ResultFields{
 			State:         state,
-			TargetVersion: cut(m.TargetVersion, v1alpha1.MaxVersionBytes),
-			SourceVersion: cut(m.SourceVersion, v1alpha1.MaxVersionBytes),
-			CurVersion:    cut(m.CurVersion, v1alpha1.MaxVersionBytes),
-			StatusDesc:    cut(desc, v1alpha1.MaxStatusDescBytes),
-			UpgradeTime:   cut(m.UpgradeTime, v1alpha1.MaxUpgradeTimeBytes),
+			TargetVersion: cut(m.TargetVersion, storage.MaxVersionBytes),
+			SourceVersion: cut(m.SourceVersion, storage.MaxVersionBytes),
+			CurVersion:    cut(m.CurVersion, storage.MaxVersionBytes),
+			StatusDesc:    cut(desc, storage.MaxStatusDescBytes),
+			UpgradeTime:   cut(m.UpgradeTime, storage.MaxUpgradeTimeBytes),
 		},
 	}, nil
 }
 
 // state maps status or step to how far the device got.
-func (m *message) state(kind Kind) (v1alpha1.State, error) {
+func (m *message) state(kind Kind) (storage.State, error) {
 	if kind == KindStateChange {
 		switch strings.TrimSpace(string(m.Step)) {
 		case "0":
-			return v1alpha1.StateIdle, nil
+			return storage.StateIdle, nil
 		case "1":
-			return v1alpha1.StateDownloading, nil
+			return storage.StateDownloading, nil
 		case "2":
-			return v1alpha1.StateDownloaded, nil
+			return storage.StateDownloaded, nil
 		case "3":
-			return v1alpha1.StateUpdating, nil
+			return storage.StateUpdating, nil
 		case "":
 			return "", unusable("step is missing")
 		}
@@ -146,9 +146,9 @@ func (m *message) state(kind Kind) (v1alpha1.State, error) {
 	status := strings.TrimSpace(string(m.Status))
 	switch {
 	case strings.EqualFold(status, "SUCCESS"):
-		return v1alpha1.StateSucceeded, nil
+		return storage.StateSucceeded, nil
 	case strings.EqualFold(status, "FAIL"):
-		return v1alpha1.StateFailed, nil
+		return storage.StateFailed, nil
 	case status == "":
 		return "", unusable("status is missing")
 	}
@@ -160,9 +160,9 @@ func cut(value loose, maxBytes int) string {
 	if len(value) <= maxBytes {
 		return string(value)
 	}
-	return strings.Clone(upgrade.CutString(string(value), maxBytes))
+	return strings.Clone(result.CutString(string(value), maxBytes))
 }
 
 func unusable(format string, args ...any) *Unusable {
-	return &Unusable{Reason: upgrade.CutString(fmt.Sprintf(format, args...), v1alpha1.MaxRejectedReasonBytes)}
+	return &Unusable{Reason: result.CutString(fmt.Sprintf(format, args...), storage.MaxRejectedReasonBytes)}
 }

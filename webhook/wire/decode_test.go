@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // The documented samples with values as captured.
@@ -49,8 +49,8 @@ func success(change func(*Notification)) Notification {
 		OperationID:    "op-1",
 		SubOperationID: "sub-1",
 		DeviceID:       "c7a9f0b2-2a4e-4c65-9b3a-0f9d3c1f6f11",
-		ResultFields: v1alpha1.ResultFields{
-			State: v1alpha1.StateSucceeded, TargetVersion: "1.6", SourceVersion: "1.3", CurVersion: "1.6",
+		ResultFields: storage.ResultFields{
+			State: storage.StateSucceeded, TargetVersion: "1.6", SourceVersion: "1.3", CurVersion: "1.6",
 			StatusDesc: "The device upgrade is successful", UpgradeTime: "120",
 		},
 	}
@@ -60,10 +60,10 @@ func success(change func(*Notification)) Notification {
 	return n
 }
 
-func state(s v1alpha1.State) Notification {
+func state(s storage.State) Notification {
 	return Notification{
 		Kind: KindStateChange, AppID: "a", OperationID: "o", SubOperationID: "s", DeviceID: "d",
-		ResultFields: v1alpha1.ResultFields{State: s, StatusDesc: "downloading"},
+		ResultFields: storage.ResultFields{State: s, StatusDesc: "downloading"},
 	}
 }
 
@@ -78,12 +78,12 @@ func TestDecode(t *testing.T) {
 		"documented success": {sampleSuccess, success(nil)},
 		"documented failure": {sampleFail, Notification{
 			Kind: KindResult, AppID: "a", OperationID: "o", SubOperationID: "s", DeviceID: "d",
-			ResultFields: v1alpha1.ResultFields{
-				State: v1alpha1.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI", UpgradeTime: "120",
+			ResultFields: storage.ResultFields{
+				State: storage.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI", UpgradeTime: "120",
 			},
 		}},
 		"the least": {`{"operationId":"o","status":"FAIL","deviceId":"d","notifyType":"fwUpgradeResultNotify"}`, Notification{
-			Kind: KindResult, OperationID: "o", DeviceID: "d", ResultFields: v1alpha1.ResultFields{State: v1alpha1.StateFailed},
+			Kind: KindResult, OperationID: "o", DeviceID: "d", ResultFields: storage.ResultFields{State: storage.StateFailed},
 		}},
 		"capitalised keys":       {with(`"status"`, `"Status"`), success(nil)},
 		"upper-case keys":        {with(`"deviceId"`, `"DEVICEID"`), success(nil)},
@@ -115,11 +115,11 @@ func TestDecode(t *testing.T) {
 		"long versions are cut": {with(`"sourceVersion":"1.3"`, `"sourceVersion":"`+strings.Repeat("1", 300)+`"`),
 			success(func(n *Notification) { n.SourceVersion = strings.Repeat("1", 256) })},
 
-		"step 0":           {step(`"0"`), state(v1alpha1.StateIdle)},
-		"step 1":           {step(`"1"`), state(v1alpha1.StateDownloading)},
-		"step 2":           {step(`"2"`), state(v1alpha1.StateDownloaded)},
-		"step 3":           {step(`"3"`), state(v1alpha1.StateUpdating)},
-		"step as a number": {step(`3`), state(v1alpha1.StateUpdating)},
+		"step 0":           {step(`"0"`), state(storage.StateIdle)},
+		"step 1":           {step(`"1"`), state(storage.StateDownloading)},
+		"step 2":           {step(`"2"`), state(storage.StateDownloaded)},
+		"step 3":           {step(`"3"`), state(storage.StateUpdating)},
+		"step as a number": {step(`3`), state(storage.StateUpdating)},
 
 		"software":                    {sampleSoftware, other("swUpgradeResultNotify")},
 		"software state":              {`{"notifyType":"swUpgradeStateChangeNotify","deviceId":"d","swUpgradeState":"downloading"}`, other("swUpgradeStateChangeNotify")},
@@ -197,7 +197,7 @@ func TestDecodeUnusable(t *testing.T) {
 			if !strings.Contains(reason.Reason, tc.want) {
 				t.Errorf("want a reason with %q, got %q", tc.want, reason.Reason)
 			}
-			if len(reason.Reason) > v1alpha1.MaxRejectedReasonBytes {
+			if len(reason.Reason) > storage.MaxRejectedReasonBytes {
 				t.Errorf("a reason of %d bytes", len(reason.Reason))
 			}
 			if diff := cmp.Diff(Notification{}, got); diff != "" {
@@ -212,11 +212,11 @@ func TestResult(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := upgrade.Result{
-		Task:     upgrade.Task{AppID: "a", OperationID: "o"},
+	want := result.Result{
+		Task:     result.Task{AppID: "a", OperationID: "o"},
 		DeviceID: "d", SubOperationID: "s",
-		ResultFields: v1alpha1.ResultFields{
-			State: v1alpha1.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI", UpgradeTime: "120",
+		ResultFields: storage.ResultFields{
+			State: storage.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI", UpgradeTime: "120",
 		},
 		ReceivedAt: 42, FailedAt: 42,
 	}
@@ -239,11 +239,11 @@ func encode(t *testing.T, n Notification) []byte {
 	switch n.Kind {
 	case KindResult:
 		fields["notifyType"], fields["statusDesc"] = typeResult, n.StatusDesc
-		fields["status"] = map[v1alpha1.State]string{v1alpha1.StateSucceeded: "SUCCESS", v1alpha1.StateFailed: "FAIL"}[n.State]
+		fields["status"] = map[storage.State]string{storage.StateSucceeded: "SUCCESS", storage.StateFailed: "FAIL"}[n.State]
 	case KindStateChange:
 		fields["notifyType"], fields["stepDesc"] = typeStateChange, n.StatusDesc
-		fields["step"] = map[v1alpha1.State]string{
-			v1alpha1.StateIdle: "0", v1alpha1.StateDownloading: "1", v1alpha1.StateDownloaded: "2", v1alpha1.StateUpdating: "3",
+		fields["step"] = map[storage.State]string{
+			storage.StateIdle: "0", storage.StateDownloading: "1", storage.StateDownloaded: "2", storage.StateUpdating: "3",
 		}[n.State]
 	default:
 		fields["notifyType"] = n.Type
@@ -271,7 +271,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		if err != nil {
 			reason, ok := errors.AsType[*Unusable](err)
-			if !ok || reason.Reason == "" || len(reason.Reason) > v1alpha1.MaxRejectedReasonBytes || !utf8.ValidString(reason.Reason) {
+			if !ok || reason.Reason == "" || len(reason.Reason) > storage.MaxRejectedReasonBytes || !utf8.ValidString(reason.Reason) {
 				t.Fatalf("bad error %q", err)
 			}
 			return
@@ -296,11 +296,11 @@ func checkBounds(t *testing.T, n Notification) {
 		value string
 		most  int
 	}{
-		"type": {n.Type, 64}, "appId": {n.AppID, v1alpha1.MaxIDBytes}, "operationId": {n.OperationID, v1alpha1.MaxIDBytes},
-		"subOperationId": {n.SubOperationID, v1alpha1.MaxIDBytes}, "deviceId": {n.DeviceID, v1alpha1.MaxIDBytes},
-		"targetVersion": {n.TargetVersion, v1alpha1.MaxVersionBytes}, "sourceVersion": {n.SourceVersion, v1alpha1.MaxVersionBytes},
-		"curVersion": {n.CurVersion, v1alpha1.MaxVersionBytes}, "statusDesc": {n.StatusDesc, v1alpha1.MaxStatusDescBytes},
-		"upgradeTime": {n.UpgradeTime, v1alpha1.MaxUpgradeTimeBytes},
+		"type": {n.Type, 64}, "appId": {n.AppID, storage.MaxIDBytes}, "operationId": {n.OperationID, storage.MaxIDBytes},
+		"subOperationId": {n.SubOperationID, storage.MaxIDBytes}, "deviceId": {n.DeviceID, storage.MaxIDBytes},
+		"targetVersion": {n.TargetVersion, storage.MaxVersionBytes}, "sourceVersion": {n.SourceVersion, storage.MaxVersionBytes},
+		"curVersion": {n.CurVersion, storage.MaxVersionBytes}, "statusDesc": {n.StatusDesc, storage.MaxStatusDescBytes},
+		"upgradeTime": {n.UpgradeTime, storage.MaxUpgradeTimeBytes},
 	}
 	for field, b := range bounds {
 		if len(b.value) > b.most || !utf8.ValidString(b.value) {

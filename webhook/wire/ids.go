@@ -9,8 +9,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // maxQuoteBytes is how much of a value an error quotes.
@@ -22,8 +22,8 @@ func checkID(id string) string {
 	switch {
 	case id == "":
 		return "is missing"
-	case len(id) > v1alpha1.MaxIDBytes:
-		return fmt.Sprintf("is longer than %d bytes: %q…", v1alpha1.MaxIDBytes, quote(id))
+	case len(id) > storage.MaxIDBytes:
+		return fmt.Sprintf("is longer than %d bytes: %q…", storage.MaxIDBytes, quote(id))
 	// The decoder put the replacement character where the body was not UTF-8: ids that differed may not differ now.
 	case strings.ContainsRune(id, utf8.RuneError):
 		return fmt.Sprintf("holds bytes that are not UTF-8: %q", quote(id))
@@ -45,5 +45,5 @@ func quote(value string) string {
 		}
 		return r
 	}, value)
-	return upgrade.CutString(printable, maxQuoteBytes)
+	return result.CutString(printable, maxQuoteBytes)
 }

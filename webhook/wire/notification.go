@@ -5,8 +5,8 @@
 package wire
 
 import (
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // Kind is what a notification is to the operator.
@@ -28,7 +28,7 @@ const (
 	typeStateChange = "fwUpgradeStateChangeNotify"
 )
 
-// Notification is a decoded push. All strings are valid UTF-8 and within the bounds of v1alpha1.
+// Notification is a decoded push. All strings are valid UTF-8 and within the bounds of storage/v1alpha1.
 type Notification struct {
 	// Kind says which of the fields below are set.
 	Kind Kind
@@ -43,27 +43,27 @@ type Notification struct {
 	// DeviceID is the device. Never empty unless Kind is KindOther.
 	DeviceID string
 	// ResultFields are how far the device got and the rest of what was reported.
-	v1alpha1.ResultFields
+	storage.ResultFields
 }
 
 // Result returns what the notification says about the device. receivedAt is when it arrived, in microseconds since
 // 1970-01-01 UTC. A notification of KindOther says nothing: don't ask it.
-func (n Notification) Result(receivedAt int64) upgrade.Result {
-	result := upgrade.Result{
-		Task:           upgrade.Task{AppID: n.AppID, OperationID: n.OperationID},
+func (n Notification) Result(receivedAt int64) result.Result {
+	r := result.Result{
+		Task:           result.Task{AppID: n.AppID, OperationID: n.OperationID},
 		DeviceID:       n.DeviceID,
 		SubOperationID: n.SubOperationID,
 		ResultFields:   n.ResultFields,
 		ReceivedAt:     receivedAt,
 	}
-	result.Normalize()
-	return result
+	r.Normalize()
+	return r
 }
 
 // Unusable is the error of a body that can't be used. It is the sender's fault and stays so when it is sent again.
 type Unusable struct {
 	// Reason says which field is wrong and how. It quotes at most 64 bytes of a value, is printable, and has at most
-	// v1alpha1.MaxRejectedReasonBytes bytes.
+	// storage.MaxRejectedReasonBytes bytes.
 	Reason string
 }
 

@@ -25,32 +25,32 @@ type TaskCounts struct {
 	Pending    int64 `json:"pending"`
 	// Recovered is how many of the succeeded devices reported a failure, too.
 	Recovered int64 `json:"recovered"`
-	// Reasons are the failed devices by cause.
-	Reasons map[string]int64 `json:"reasons,omitempty"`
+	// Causes are the failed devices by cause.
+	Causes map[string]int64 `json:"causes,omitempty"`
 }
 
 // Failures is how many devices ever reported a failure: so many have to be announced.
 func (c TaskCounts) Failures() int64 { return c.Failed + c.Recovered }
 
-// ReasonCount is how many devices failed for a cause.
-type ReasonCount struct {
-	Reason string
-	Count  int64
+// CauseCount is how many devices failed for a cause.
+type CauseCount struct {
+	Cause string
+	Count int64
 }
 
-// TopReasons returns the n most frequent causes, the more frequent first, then by name, and what is left as Other.
-func (c TaskCounts) TopReasons(n int) []ReasonCount {
-	rows := make([]ReasonCount, 0, len(c.Reasons))
-	for reason, count := range c.Reasons {
-		rows = append(rows, ReasonCount{Reason: reason, Count: count})
+// TopCauses returns the n most frequent causes, the more frequent first, then by name, and what is left as Other.
+func (c TaskCounts) TopCauses(n int) []CauseCount {
+	rows := make([]CauseCount, 0, len(c.Causes))
+	for cause, count := range c.Causes {
+		rows = append(rows, CauseCount{Cause: cause, Count: count})
 	}
-	slices.SortFunc(rows, func(a, b ReasonCount) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
+	slices.SortFunc(rows, func(a, b CauseCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Cause, b.Cause))
 	})
 	if len(rows) <= n {
 		return rows
 	}
-	other := ReasonCount{Reason: Other}
+	other := CauseCount{Cause: Other}
 	for _, row := range rows[n:] {
 		other.Count += row.Count
 	}
@@ -72,7 +72,7 @@ func (p *Plan) Counts(delivered func(i int) bool) []TaskCounts {
 	counts := make([]TaskCounts, p.options.Tasks)
 	for task := range counts {
 		counts[task] = TaskCounts{
-			AppID: p.options.AppID, OperationID: p.OperationID(task), Reasons: map[string]int64{},
+			AppID: p.options.AppID, OperationID: p.OperationID(task), Causes: map[string]int64{},
 		}
 	}
 	for device := range best {
@@ -89,7 +89,7 @@ func (p *Plan) Counts(delivered func(i int) bool) []TaskCounts {
 		case Kind(best[device]-1) == Fail:
 			c.Failed++
 			group, _ := p.failureOf(device)
-			c.Reasons[group]++
+			c.Causes[group]++
 		default:
 			c.InProgress++
 		}

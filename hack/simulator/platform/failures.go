@@ -23,10 +23,13 @@ type failure struct {
 var failures = []failure{
 	{group: "Waiting for the device online timeout"},
 	{group: "Device Abnormal is not online"},
-	{group: "Not enough storage for the new firmware package: <n> bytes needed, <n> free", text: func(r *rand.Rand) string {
-		return fmt.Sprintf("Not enough storage for the new firmware package: %d bytes needed, %d free",
-			1<<20+r.IntN(1<<20), r.IntN(1<<20))
-	}},
+	{
+		group: "Not enough storage for the new firmware package: <n> bytes needed, <n> free",
+		text: func(r *rand.Rand) string {
+			return fmt.Sprintf("Not enough storage for the new firmware package: %d bytes needed, %d free",
+				1<<20+r.IntN(1<<20), r.IntN(1<<20))
+		},
+	},
 	{group: "Connection lost during downloading process"},
 	{group: "Task Conflict: task <id>", text: func(r *rand.Rand) string {
 		return "Task Conflict: task " + uuid(r)

@@ -238,5 +238,6 @@ func (p *Plan) At(i int) Notification {
 	return Notification{Device: int(m.device), Task: p.taskOf(int(m.device)), Kind: m.kind, Attempt: int(m.attempt)}
 }
 
-// taskOf returns the number of a device's task: devices beside each other share it, and no task is more than one device larger.
+// taskOf returns the number of a device's task: devices beside each other share it, and no task is more than one device
+// larger.
 func (p *Plan) taskOf(device int) int { return device * p.options.Tasks / p.options.Devices }

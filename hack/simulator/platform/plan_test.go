@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/tally"
 )
 
 func mustPlan(t *testing.T, o PlanOptions) *Plan {
@@ -56,8 +56,8 @@ func TestPlanIsAFunctionOfItsOptions(t *testing.T) {
 
 func TestCounts(t *testing.T) {
 	type sums struct {
-		Devices, Succeeded, Failed, InProgress, Pending, Recovered, Reasons int64
-		Notifications                                                       int
+		Devices, Succeeded, Failed, InProgress, Pending, Recovered, Causes int64
+		Notifications                                                      int
 	}
 	cases := map[string]struct {
 		options PlanOptions
@@ -70,7 +70,7 @@ func TestCounts(t *testing.T) {
 		"the demo's": {
 			options: PlanOptions{Devices: 1000, Tasks: 1, Fail: 0.03, Retries: 0.2, Duplicates: 0.02},
 			// 1000 first results, 6 retries, and 2 % of these 1006 again.
-			want: sums{Devices: 1000, Succeeded: 976, Failed: 24, Recovered: 6, Reasons: 24, Notifications: 1026},
+			want: sums{Devices: 1000, Succeeded: 976, Failed: 24, Recovered: 6, Causes: 24, Notifications: 1026},
 		},
 		"nobody finishes": {
 			options: PlanOptions{Devices: 20, Tasks: 2, Unfinished: 1},
@@ -81,7 +81,7 @@ func TestCounts(t *testing.T) {
 				Devices: 1000, Tasks: 13, Fail: 0.1, Retries: 0.5, StateChanges: 0.5, Unfinished: 0.05, Duplicates: 0.1,
 				Reorder: 100,
 			},
-			want: sums{Devices: 1000, Succeeded: 900, Failed: 50, InProgress: 50, Recovered: 50, Reasons: 50},
+			want: sums{Devices: 1000, Succeeded: 900, Failed: 50, InProgress: 50, Recovered: 50, Causes: 50},
 		},
 	}
 	for name, tc := range cases {
@@ -97,8 +97,8 @@ func TestCounts(t *testing.T) {
 					got.InProgress += c.InProgress
 					got.Pending += c.Pending
 					got.Recovered += c.Recovered
-					for _, count := range c.Reasons {
-						got.Reasons += count
+					for _, count := range c.Causes {
+						got.Causes += count
 					}
 				}
 				if tc.want.Notifications == 0 { // how many steps there are is left to chance
@@ -114,14 +114,16 @@ func TestCounts(t *testing.T) {
 
 func TestCountsOfNothingDelivered(t *testing.T) {
 	p := mustPlan(t, PlanOptions{Devices: 5, Tasks: 1, Fail: 1, OperationID: "op", AppID: "app"})
-	want := []TaskCounts{{AppID: "app", OperationID: "op", Devices: 5, Pending: 5, Reasons: map[string]int64{}}}
+	want := []TaskCounts{{AppID: "app", OperationID: "op", Devices: 5, Pending: 5, Causes: map[string]int64{}}}
 	if diff := cmp.Diff(want, p.Counts(func(int) bool { return false })); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 
 func TestRetriedDevicesFailFirst(t *testing.T) {
-	p := mustPlan(t, PlanOptions{Devices: 500, Tasks: 3, Fail: 0.4, Retries: 0.5, StateChanges: 0.5, Duplicates: 0.1, Seed: 3})
+	p := mustPlan(t, PlanOptions{
+		Devices: 500, Tasks: 3, Fail: 0.4, Retries: 0.5, StateChanges: 0.5, Duplicates: 0.1, Seed: 3,
+	})
 	last, retried, newSubTask := map[int]Kind{}, map[int]bool{}, 0
 	seen := map[Notification]bool{}
 	for i := range p.Len() {
@@ -212,19 +214,19 @@ func TestFailureGroups(t *testing.T) {
 		if f.text != nil {
 			text = f.text(random(7, uint64(k)))
 		}
-		if diff := cmp.Diff(f.group, upgrade.Reason(text)); diff != "" {
+		if diff := cmp.Diff(f.group, tally.Cause(text)); diff != "" {
 			t.Errorf("group of %q (-want +got):\n%s", text, diff)
 		}
 	}
 }
 
-func TestTopReasons(t *testing.T) {
-	counts := TaskCounts{Reasons: map[string]int64{"b": 2, "a": 2, "c": 5, "d": 1, "e": 1}}
-	want := []ReasonCount{{"c", 5}, {"a", 2}, {Other, 4}}
-	if diff := cmp.Diff(want, counts.TopReasons(2)); diff != "" {
+func TestTopCauses(t *testing.T) {
+	counts := TaskCounts{Causes: map[string]int64{"b": 2, "a": 2, "c": 5, "d": 1, "e": 1}}
+	want := []CauseCount{{"c", 5}, {"a", 2}, {Other, 4}}
+	if diff := cmp.Diff(want, counts.TopCauses(2)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if got := counts.TopReasons(5); len(got) != 5 {
+	if got := counts.TopCauses(5); len(got) != 5 {
 		t.Errorf("got %v, want all five and no more", got)
 	}
 }

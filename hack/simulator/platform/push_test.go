@@ -66,8 +66,9 @@ func TestBlacklist(t *testing.T) {
 func TestScheduleDrainsTheBacklogFirst(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	s := schedule{
-		total: 100, limit: 1, start: now, interval: 100 * time.Millisecond, retryDelay: time.Second, backlogGap: 10 * time.Millisecond,
-		blacklist: blacklist{after: 2, duration: 2 * time.Second},
+		total: 100, limit: 1, start: now, interval: 100 * time.Millisecond, retryDelay: time.Second,
+		backlogGap: 10 * time.Millisecond,
+		blacklist:  blacklist{after: 2, duration: 2 * time.Second},
 	}
 	var order []int
 	// step advances to the time at which the schedule wants to push and answers that push.
@@ -183,7 +184,8 @@ func TestPushDeliversThePlan(t *testing.T) {
 		}
 	}
 	if total != plan.Len() || succeeded != 475 || failed != 50 {
-		t.Errorf("the receiver got %d pushes, %d devices succeeded, %d failed; want %d, 475, 50", total, succeeded, failed, plan.Len())
+		t.Errorf("the receiver got %d pushes, %d devices succeeded, %d failed; want %d, 475, 50",
+			total, succeeded, failed, plan.Len())
 	}
 }
 
@@ -250,8 +252,11 @@ func TestPushGivesUpOnSlowAnswers(t *testing.T) {
 }
 
 func TestPushEndsInTime(t *testing.T) {
-	refuse := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-	report := push(t, refuse, mustPlan(t, PlanOptions{Devices: 100, Tasks: 1}), PushOptions{MaxDuration: 100 * time.Millisecond})
+	refuse := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	plan := mustPlan(t, PlanOptions{Devices: 100, Tasks: 1})
+	report := push(t, refuse, plan, PushOptions{MaxDuration: 100 * time.Millisecond})
 	if report.Complete || report.Undelivered != 100 {
 		t.Errorf("complete %t, undelivered %d, want 100", report.Complete, report.Undelivered)
 	}
@@ -326,7 +331,10 @@ func TestLatencies(t *testing.T) {
 	if l.max != time.Second || l.quantile(1) != time.Second {
 		t.Errorf("greatest %s and %s, want 1 s", l.max, l.quantile(1))
 	}
-	for _, d := range []time.Duration{0, 1, time.Microsecond, 31 * time.Microsecond, 32 * time.Microsecond, 64 * time.Microsecond, time.Hour} {
+	durations := []time.Duration{
+		0, 1, time.Microsecond, 31 * time.Microsecond, 32 * time.Microsecond, 64 * time.Microsecond, time.Hour,
+	}
+	for _, d := range durations {
 		if bound := upperBound(bucketOf(d)); bound < d.Truncate(time.Microsecond) {
 			t.Errorf("%s is in a bucket up to %s", d, bound)
 		}

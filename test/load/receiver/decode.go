@@ -8,12 +8,12 @@ import (
 
 	"k8s.io/client-go/rest"
 
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // WayDecode keeps nothing: what HTTP and decoding alone cost.
 const WayDecode = "decode"
 
 func runDecoding(ctx context.Context, o *options, _ *rest.Config, ready func()) error {
-	return serve(ctx, o.callback, func(context.Context, upgrade.Result) error { return nil }, ready)
+	return serve(ctx, o.callback, func(context.Context, result.Result) error { return nil }, ready)
 }

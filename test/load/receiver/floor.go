@@ -50,7 +50,7 @@ func (t *opaque) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	own := request.Clone(request.Context())
-	// /apis/fwupgrade.io/v1alpha1/namespaces/<namespace>/firmwareupgraderesultslices
+	// /apis/storage.fwupgrade.io/v1alpha1/namespaces/<namespace>/resultslices
 	parts := strings.Split(request.URL.Path, "/")
 	own.URL.Path = "/api/v1/namespaces/" + parts[len(parts)-2] + "/configmaps"
 	own.Header.Set("Content-Type", runtime.ContentTypeProtobuf)

@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // WayInline appends each notification to a list in the status of the task's object: read, append, update. It has one
@@ -60,19 +60,19 @@ type InlineStatus struct {
 
 // InlineResult is a result without what stands in the spec.
 type InlineResult struct {
-	DeviceID       string         `json:"deviceId"`
-	SubOperationID string         `json:"subOperationId,omitempty"`
-	State          v1alpha1.State `json:"state"`
-	SourceVersion  string         `json:"sourceVersion,omitempty"`
-	CurVersion     string         `json:"curVersion,omitempty"`
-	StatusDesc     string         `json:"statusDesc,omitempty"`
-	UpgradeTime    string         `json:"upgradeTime,omitempty"`
-	ReceivedAt     int64          `json:"receivedAt"`
-	FailedAt       int64          `json:"failedAt,omitempty"`
+	DeviceID       string        `json:"deviceId"`
+	SubOperationID string        `json:"subOperationId,omitempty"`
+	State          storage.State `json:"state"`
+	SourceVersion  string        `json:"sourceVersion,omitempty"`
+	CurVersion     string        `json:"curVersion,omitempty"`
+	StatusDesc     string        `json:"statusDesc,omitempty"`
+	UpgradeTime    string        `json:"upgradeTime,omitempty"`
+	ReceivedAt     int64         `json:"receivedAt"`
+	FailedAt       int64         `json:"failedAt,omitempty"`
 }
 
 // inlineOf returns a result as it stands in the list.
-func inlineOf(r upgrade.Result) InlineResult {
+func inlineOf(r result.Result) InlineResult {
 	return InlineResult{
 		DeviceID: r.DeviceID, SubOperationID: r.SubOperationID, State: r.State,
 		SourceVersion: r.SourceVersion, CurVersion: r.CurVersion, StatusDesc: r.StatusDesc, UpgradeTime: r.UpgradeTime,
@@ -81,14 +81,14 @@ func inlineOf(r upgrade.Result) InlineResult {
 }
 
 // Results returns what the object holds.
-func (u *InlineUpgrade) Results() []upgrade.Result {
-	results := make([]upgrade.Result, len(u.Status.Results))
+func (u *InlineUpgrade) Results() []result.Result {
+	results := make([]result.Result, len(u.Status.Results))
 	for i, r := range u.Status.Results {
-		results[i] = upgrade.Result{
-			Task:           upgrade.Task{AppID: u.Spec.AppID, OperationID: u.Spec.OperationID},
+		results[i] = result.Result{
+			Task:           result.Task{AppID: u.Spec.AppID, OperationID: u.Spec.OperationID},
 			DeviceID:       r.DeviceID,
 			SubOperationID: r.SubOperationID,
-			ResultFields: v1alpha1.ResultFields{
+			ResultFields: storage.ResultFields{
 				State: r.State, TargetVersion: u.Spec.TargetVersion, SourceVersion: r.SourceVersion,
 				CurVersion: r.CurVersion, StatusDesc: r.StatusDesc, UpgradeTime: r.UpgradeTime,
 			},
@@ -104,11 +104,11 @@ func runInline(ctx context.Context, o *options, config *rest.Config, ready func(
 		return err
 	}
 	writer := make(chan struct{}, 1)
-	return serve(ctx, o.callback, func(ctx context.Context, result upgrade.Result) error {
+	return serve(ctx, o.callback, func(ctx context.Context, r result.Result) error {
 		select {
 		case writer <- struct{}{}:
 			defer func() { <-writer }()
-			return appendInline(ctx, client, inlinePath(o.namespace), result)
+			return appendInline(ctx, client, inlinePath(o.namespace), r)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -122,7 +122,7 @@ func inlinePath(namespace string) string {
 }
 
 // appendInline reads the object at a path of the API server, appends the result and writes the status.
-func appendInline(ctx context.Context, client rest.Interface, at string, result upgrade.Result) error {
+func appendInline(ctx context.Context, client rest.Interface, at string, r result.Result) error {
 	content, err := client.Get().AbsPath(at).Do(ctx).Raw()
 	if err != nil {
 		return fmt.Errorf("read the object: %w", err)
@@ -131,7 +131,7 @@ func appendInline(ctx context.Context, client rest.Interface, at string, result 
 	if err := json.Unmarshal(content, object); err != nil {
 		return fmt.Errorf("decode the object: %w", err)
 	}
-	object.Status.Results = append(object.Status.Results, inlineOf(result))
+	object.Status.Results = append(object.Status.Results, inlineOf(r))
 	body, err := json.Marshal(object)
 	if err != nil {
 		return fmt.Errorf("encode the object: %w", err)

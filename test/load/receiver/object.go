@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/client-go/rest"
 
-	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/upgrade"
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // WayObject creates one object for each notification: a slice with one result.
@@ -27,22 +27,22 @@ func runObjects(ctx context.Context, o *options, config *rest.Config, ready func
 	if err != nil {
 		return err
 	}
-	return serve(ctx, o.callback, func(ctx context.Context, result upgrade.Result) error {
-		return createSlice(ctx, client, o.namespace, result)
+	return serve(ctx, o.callback, func(ctx context.Context, r result.Result) error {
+		return createSlice(ctx, client, o.namespace, r)
 	}, ready)
 }
 
 // newClient makes a client that is set up as the webhook's.
 func newClient(config *rest.Config) (rest.Interface, error) {
 	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
+	if err := storage.AddToScheme(scheme); err != nil {
 		return nil, fmt.Errorf("register kinds: %w", err)
 	}
 	metav1.AddToGroupVersion(scheme, metav1.Unversioned)
 	scheme.AddUnversionedTypes(metav1.Unversioned, &metav1.Status{})
 
 	own := rest.CopyConfig(config)
-	own.GroupVersion = &v1alpha1.GroupVersion
+	own.GroupVersion = &storage.GroupVersion
 	own.APIPath = "/apis"
 	own.ContentType = runtime.ContentTypeJSON
 	own.NegotiatedSerializer = serializer.NewCodecFactory(scheme).WithoutConversion()
@@ -58,20 +58,20 @@ func newClient(config *rest.Config) (rest.Interface, error) {
 // acceptMetadata asks for the metadata of what was created, as the webhook does.
 const acceptMetadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
-func createSlice(ctx context.Context, client rest.Interface, namespace string, result upgrade.Result) error {
+func createSlice(ctx context.Context, client rest.Interface, namespace string, r result.Result) error {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
-	body, err := json.Marshal(&v1alpha1.FirmwareUpgradeResultSlice{
-		TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgradeResultSlice"},
+	body, err := json.Marshal(&storage.ResultSlice{
+		TypeMeta:   metav1.TypeMeta{APIVersion: storage.GroupVersion.String(), Kind: "ResultSlice"},
 		ObjectMeta: metav1.ObjectMeta{Name: "r-" + hex.EncodeToString(random[:])},
-		Spec:       v1alpha1.FirmwareUpgradeResultSliceSpec{Tables: upgrade.Pack([]upgrade.Result{result})},
+		Tables:     result.Pack([]result.Result{r}),
 	})
 	if err != nil {
 		return fmt.Errorf("encode slice: %w", err)
 	}
 	err = client.Post().
 		Namespace(namespace).
-		Resource("firmwareupgraderesultslices").
+		Resource("resultslices").
 		SetHeader("Content-Type", runtime.ContentTypeJSON).
 		SetHeader("Accept", acceptMetadata).
 		MaxRetries(0).

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
-	"fwupgrade.io/operator/internal/upgrade"
+	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/webhook/wire"
 )
 
@@ -32,7 +32,7 @@ const (
 )
 
 // keep stores one result; nil means that it is stored.
-type keep func(ctx context.Context, result upgrade.Result) error
+type keep func(ctx context.Context, r result.Result) error
 
 // handler answers 200 once a push was kept, as the operator does.
 type handler struct{ keep keep }

@@ -1,0 +1,191 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	ownevent "fwupgrade.io/operator/internal/event"
+	"fwupgrade.io/operator/internal/status"
+)
+
+// Annotations of an Event: about failed devices, for programs that read Events; and when it was decided to create it,
+// which is before eventTime where Events wait.
+const (
+	annotationFailures = "fwupgrade.io/failures"
+	annotationCause    = "fwupgrade.io/cause"
+	annotationDevices  = "fwupgrade.io/devices"
+	annotationPlanTime = "fwupgrade.io/plan-time"
+)
+
+const (
+	// eventWorkers is how many outboxes are delivered at once.
+	eventWorkers = 2
+	// invalidFor is how long it is tried to create an Event that the API server calls invalid. It may be an admission
+	// policy that says so, for a while; else it would keep those behind it from being told for ever.
+	invalidFor = time.Hour
+	// warningPriority is that of an outbox with a Warning; others have 0.
+	warningPriority = 100
+)
+
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
+
+// eventReconciler creates the Events that the stored status of a FirmwareUpgrade has in its outbox. It does so itself, as
+// the usual recorders drop or merge what must not be lost.
+type eventReconciler struct {
+	client     client.Client
+	throttle   *throttle
+	deliveries *deliveries
+	metrics    *metrics
+	clock      clock.PassiveClock
+	// instance names this process in the Events.
+	instance string
+}
+
+// Reconcile delivers the outbox of a FirmwareUpgrade: Warnings at once, then the others when it is their turn.
+func (r *eventReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	fwu := &v1alpha1.FirmwareUpgrade{}
+	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.throttle.forget(req.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	warnings, others := r.undelivered(fwu)
+	if err := r.deliver(ctx, fwu, warnings); err != nil {
+		return ctrl.Result{}, err
+	}
+	created := r.deliveries.of(fwu)
+	created.warnings = fwu.Status.OperatorState.Sequence
+	r.deliveries.note(fwu, created)
+	if len(others) > 0 {
+		if wait := r.throttle.wait(req.NamespacedName); wait > 0 {
+			return ctrl.Result{RequeueAfter: wait, Priority: new(0)}, nil
+		}
+		if err := r.deliver(ctx, fwu, others); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	created.others = fwu.Status.OperatorState.Sequence
+	r.deliveries.note(fwu, created)
+	return ctrl.Result{}, nil
+}
+
+// SetupWithManager watches FirmwareUpgrades that have something in their outbox.
+func (r *eventReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("event").
+		Watches(&v1alpha1.FirmwareUpgrade{}, handler.Funcs{
+			CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+				r.enqueue(e.Object, q)
+			},
+			UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+				r.enqueue(e.ObjectNew, q)
+			},
+		}).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: eventWorkers, CacheSyncTimeout: syncTimeout, RateLimiter: retries[reconcile.Request](),
+		}).
+		Complete(r)
+}
+
+// enqueue asks for an outbox to be delivered: one with a Warning before those without, when many wait.
+func (r *eventReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
+	if !ok {
+		return
+	}
+	warnings, others := r.undelivered(fwu)
+	if len(warnings)+len(others) == 0 {
+		return
+	}
+	request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}
+	prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request])
+	if !ok {
+		q.Add(request)
+		return
+	}
+	priority := 0
+	if len(warnings) > 0 {
+		priority = warningPriority
+	}
+	prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
+}
+
+// undelivered returns the numbers of the Events in a stored outbox that are not known to be created: Warnings and others.
+func (r *eventReconciler) undelivered(fwu *v1alpha1.FirmwareUpgrade) (warnings, others []int64) {
+	first, created := status.FirstNumber(fwu.Status.OperatorState), r.deliveries.of(fwu)
+	for i, planned := range fwu.Status.OperatorState.Outbox {
+		switch number := first + int64(i); {
+		case planned.Type == corev1.EventTypeWarning && number > created.warnings:
+			warnings = append(warnings, number)
+		case planned.Type != corev1.EventTypeWarning && number > created.others:
+			others = append(others, number)
+		}
+	}
+	return warnings, others
+}
+
+// deliver creates Events of a stored outbox. One that can't be created does not keep the others from it.
+func (r *eventReconciler) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, numbers []int64) error {
+	var errs []error
+	for _, number := range numbers {
+		planned := fwu.Status.OperatorState.Outbox[number-status.FirstNumber(fwu.Status.OperatorState)]
+		errs = append(errs, r.create(ctx, fwu, number, planned))
+	}
+	return errors.Join(errs...)
+}
+
+// create creates an Event. Its name follows from the outbox, so that a repetition meets AlreadyExists and is done.
+func (r *eventReconciler) create(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, number int64, planned v1alpha1.OutboxEvent) error {
+	created := newEvent(fwu, number, planned, r.clock.Now(), r.instance)
+	err := r.client.Create(ctx, created)
+	switch {
+	case err == nil:
+		r.metrics.announced(planned)
+	case apierrors.IsAlreadyExists(err):
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause),
+		apierrors.IsInvalid(err) && r.clock.Since(planned.PlanTime.Time) > invalidFor:
+		ctrl.LoggerFrom(ctx).Error(err, "Gave an Event up", "event", created.Name, "reason", planned.Reason)
+	default:
+		return fmt.Errorf("create event %s: %w", created.Name, err)
+	}
+	return nil
+}
+
+func newEvent(fwu *v1alpha1.FirmwareUpgrade, number int64, planned v1alpha1.OutboxEvent, now time.Time, instance string) *eventsv1.Event {
+	// The time tells Events apart that have one number, because somebody removed the record of those before.
+	name := fmt.Sprintf("%s.%d-%x", fwu.UID, number, planned.PlanTime.UnixMicro())
+	e := ownevent.New(corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgrade",
+		Namespace: fwu.Namespace, Name: fwu.Name, UID: fwu.UID, ResourceVersion: fwu.ResourceVersion,
+	}, name, now, instance)
+	e.Annotations = map[string]string{annotationPlanTime: planned.PlanTime.UTC().Format(time.RFC3339Nano)}
+	if planned.Failures > 0 {
+		e.Annotations[annotationFailures] = strconv.FormatInt(planned.Failures, 10)
+		e.Annotations[annotationCause] = planned.Cause
+		e.Annotations[annotationDevices] = strings.Join(planned.Devices, ",")
+	}
+	e.Action, e.Type, e.Reason, e.Note = "Upgrade", planned.Type, planned.Reason, planned.Note
+	return e
+}

@@ -1,0 +1,88 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+)
+
+// throttle spreads writes that tell mere progress: an object is written once in a period, and all objects together as
+// often as a token bucket allows. News is written at once; it takes a token, too, so that progress waits the longer.
+// What the API server can bear beyond that is decided there, by Priority and Fairness. Safe for concurrent use.
+type throttle struct {
+	bucket *rate.Limiter
+	period time.Duration
+	clock  clock.PassiveClock
+
+	mu    sync.Mutex
+	turns map[types.NamespacedName]turn
+}
+
+// turn is what is known of the writes of an object.
+type turn struct {
+	// written is when it was last written.
+	written time.Time
+	// due is when it is its turn; zero where it does not wait.
+	due time.Time
+}
+
+// newThrottle returns a throttle of an object's writes, which shares the bucket with others.
+func newThrottle(bucket *rate.Limiter, period time.Duration, clk clock.PassiveClock) *throttle {
+	return &throttle{bucket: bucket, period: period, clock: clk, turns: map[types.NamespacedName]turn{}}
+}
+
+// wait returns how long a write of an object has to wait; 0 means that it is to be made now. An object keeps its turn
+// until it is written.
+func (t *throttle) wait(object types.NamespacedName) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock.Now()
+	turn := t.turns[object]
+	if turn.due.IsZero() {
+		turn.due = now.Add(t.bucket.ReserveN(now, 1).DelayFrom(now))
+		if next := turn.written.Add(t.period); turn.due.Before(next) {
+			turn.due = next
+		}
+	}
+	if wait := turn.due.Sub(now); wait > 0 {
+		t.turns[object] = turn
+		return wait
+	}
+	t.note(object, now)
+	return 0
+}
+
+// writeNow takes a token for a write that does not wait.
+func (t *throttle) writeNow(object types.NamespacedName) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.clock.Now()
+	if t.turns[object].due.IsZero() { // else it has a token already
+		t.bucket.ReserveN(now, 1)
+	}
+	t.note(object, now)
+}
+
+// sinceWrite returns how long ago the object was last written.
+func (t *throttle) sinceWrite(object types.NamespacedName) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.clock.Since(t.turns[object].written)
+}
+
+// forget drops what is known of an object that is gone.
+func (t *throttle) forget(object types.NamespacedName) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.turns, object)
+}
+
+func (t *throttle) note(object types.NamespacedName, now time.Time) {
+	t.turns[object] = turn{written: now}
+}

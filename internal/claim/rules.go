@@ -1,0 +1,83 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package claim decides which FirmwareUpgrade has a task: precedence, tenancy, placeholders. Pure.
+package claim
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/internal/result"
+)
+
+// Rules say which FirmwareUpgrade may claim what.
+type Rules struct {
+	// Applications maps applications to namespaces; nil permits every namespace everything.
+	Applications *applications.Map
+	// PlaceholderNamespace is the namespace in which the operator makes placeholders.
+	PlaceholderNamespace string
+}
+
+// permitted says whether the object's namespace may claim what the object claims. Placeholders are the operator's own,
+// where the operator makes them.
+func (r Rules) permitted(f *v1alpha1.FirmwareUpgrade) bool {
+	switch {
+	case f.Spec.Placeholder:
+		return f.Namespace == r.PlaceholderNamespace
+	case r.Applications == nil:
+		return true
+	case f.Spec.AppID == "":
+		return len(r.Applications.Applications(f.Namespace)) > 0
+	}
+	return r.Applications.Permitted(f.Spec.AppID, f.Namespace)
+}
+
+// Claims says whether the object claims the task and may do so.
+func (r Rules) Claims(f *v1alpha1.FirmwareUpgrade, task result.Task) bool {
+	return f.Spec.OperationID == task.OperationID && r.permitted(f) && r.covers(f, task.AppID)
+}
+
+// covers says whether the object claims the task of this application.
+func (r Rules) covers(f *v1alpha1.FirmwareUpgrade, appID string) bool {
+	if !anyApplication(f) {
+		return f.Spec.AppID == appID
+	}
+	return r.Applications == nil || r.Applications.Permitted(appID, f.Namespace)
+}
+
+// overlap says whether two objects with one operationId claim the task of a common application.
+func (r Rules) overlap(a, b *v1alpha1.FirmwareUpgrade) bool {
+	switch {
+	case !anyApplication(a):
+		return r.covers(b, a.Spec.AppID)
+	case !anyApplication(b):
+		return r.covers(a, b.Spec.AppID)
+	case r.Applications == nil:
+		return true
+	default:
+		return slices.ContainsFunc(r.Applications.Applications(a.Namespace), func(app string) bool {
+			return r.Applications.Permitted(app, b.Namespace)
+		})
+	}
+}
+
+// precedence sorts declared ones before placeholders, then the older first, then the lower UID.
+func precedence(a, b *v1alpha1.FirmwareUpgrade) int {
+	if a.Spec.Placeholder != b.Spec.Placeholder {
+		if a.Spec.Placeholder {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(string(a.UID), string(b.UID)))
+}
+
+// anyApplication says whether the object claims the task of whatever application reports it. A placeholder without
+// appId is of the task whose notifications name none.
+func anyApplication(f *v1alpha1.FirmwareUpgrade) bool {
+	return f.Spec.AppID == "" && !f.Spec.Placeholder
+}

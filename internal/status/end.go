@@ -1,0 +1,135 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+)
+
+// verdict is whether and how an upgrade ended, or what it waits for.
+type verdict struct {
+	// finished says that the upgrade came to an end.
+	finished bool
+	// reason is the reason of the condition Finished.
+	reason string
+	// policy is what became of the failure policy.
+	policy policyState
+	// again is when time alone may change the verdict; zero if never.
+	again time.Time
+	// judged are the devices the verdict is about.
+	judged judged
+}
+
+// judged counts the devices that decide how an upgrade ends: those of spec.devices where it lists them, else all.
+type judged struct {
+	succeeded, failed, inProgress, pending int64
+}
+
+func (j judged) reported() int64 { return j.succeeded + j.failed + j.inProgress }
+
+// missing says how many devices are still awaited; empty where none is known to be.
+func (j judged) missing() string {
+	var parts []string
+	if j.pending > 0 {
+		parts = append(parts, fmt.Sprintf("%d never reported", j.pending))
+	}
+	if j.inProgress > 0 {
+		parts = append(parts, fmt.Sprintf("%d still in progress", j.inProgress))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func judgedDevices(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus, seen Observation) judged {
+	if len(spec.Devices) > 0 {
+		l := seen.Summary.Listed
+		return judged{l.Succeeded, l.Failed, l.InProgress, st.Devices.Pending}
+	}
+	c := st.Devices
+	return judged{c.Succeeded, c.Failed, c.InProgress, c.Pending}
+}
+
+// judge decides whether the upgrade has finished, and how. Once finished it stays so until the spec changes; how it
+// ended follows the counts, so that late results still tell. Devices outside spec.devices decide nothing.
+//
+// It has finished when
+//   - the number of devices is known: nothing is pending or in progress, and nothing failed or no result came for
+//     settleSeconds;
+//   - it is unknown: something was reported, nothing is in progress and no result came for quietSeconds;
+//   - the deadline passed.
+func judge(fwu *v1alpha1.FirmwareUpgrade, prev, st v1alpha1.FirmwareUpgradeStatus, seen Observation, specChanged bool) verdict {
+	v := verdict{judged: judgedDevices(fwu.Spec, st, seen)}
+	complete, again := complete(fwu.Spec, v.judged, seen)
+	deadline := deadline(fwu, st)
+	overdue := !seen.Now.Before(deadline)
+	wasFinished := !specChanged && meta.IsStatusConditionTrue(prev.Conditions, v1alpha1.ConditionFinished)
+	v.finished = complete || overdue || wasFinished
+	v.policy = judgePolicy(fwu.Spec.FailurePolicy, v.judged, v.finished)
+	if policyWasBroken(prev, fwu.Generation) && v.policy != policyNone {
+		v.policy = policyBroken
+	}
+	if v.finished {
+		wasComplete := wasFinished && meta.FindStatusCondition(prev.Conditions, v1alpha1.ConditionFinished).Reason != v1alpha1.ReasonDeadlineExceeded
+		v.reason = outcome(v.judged, v.policy, wasComplete)
+		return v
+	}
+	v.again = earliest(again, deadline)
+	return v
+}
+
+// complete says whether nothing more is awaited, and if it is only a matter of time, until when.
+func complete(spec v1alpha1.FirmwareUpgradeSpec, j judged, seen Observation) (bool, time.Time) {
+	if j.reported() == 0 || j.inProgress > 0 || j.pending > 0 {
+		return false, time.Time{}
+	}
+	var wait time.Duration
+	if _, known := expectedDevices(spec); !known {
+		wait = duration(spec.QuietSeconds, defaultQuiet)
+	} else if j.failed > 0 {
+		wait = duration(spec.SettleSeconds, 0)
+	}
+	until := time.UnixMicro(seen.Summary.LastReceivedAt).Add(wait)
+	return wait == 0 || !seen.Now.Before(until), until
+}
+
+// deadline is counted from the first result, or while there is none from the creation of the object.
+func deadline(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus) time.Time {
+	from := fwu.CreationTimestamp.Time
+	if st.StartTime != nil {
+		from = st.StartTime.Time
+	}
+	return from.Add(duration(fwu.Spec.DeadlineSeconds, defaultDeadline))
+}
+
+// outcome is how a finished upgrade ended. wasComplete says that it came to its end before its deadline: then no device
+// was awaited any more, and one that begins anew afterwards does not make it miss the deadline.
+func outcome(j judged, policy policyState, wasComplete bool) string {
+	switch {
+	case !wasComplete && (j.pending > 0 || j.inProgress > 0 || j.reported() == 0):
+		return v1alpha1.ReasonDeadlineExceeded
+	case j.failed == 0 && policy != policyBroken:
+		return v1alpha1.ReasonSucceeded
+	case policy == policyBroken || j.succeeded == 0:
+		return v1alpha1.ReasonFailed
+	default:
+		return v1alpha1.ReasonPartiallySucceeded
+	}
+}
+
+// ready says whether a gate may open. It fails closed: without a policy any failure counts; that devices are missing, or
+// that none succeeded, is within no policy.
+func (v verdict) ready() bool {
+	switch v.reason {
+	case v1alpha1.ReasonSucceeded:
+		return v.finished
+	case v1alpha1.ReasonPartiallySucceeded:
+		return v.finished && v.policy == policyKept
+	}
+	return false
+}

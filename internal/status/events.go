@@ -1,0 +1,170 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/tally"
+)
+
+// Reasons of Events about a FirmwareUpgrade; where a condition has the same reason, it has the same word.
+const (
+	// EventStarted says that the first device reported.
+	EventStarted = "Started"
+	// EventDeviceFailed names one device that failed.
+	EventDeviceFailed = "DeviceFailed"
+	// EventDevicesFailed is a digest of devices that failed for the same cause.
+	EventDevicesFailed = "DevicesFailed"
+	// EventDevicesRecovered counts devices that failed first and succeeded in the end.
+	EventDevicesRecovered = "DevicesRecovered"
+	// EventDegraded says that the failure policy is broken.
+	EventDegraded = "Degraded"
+	// EventFinished says how the upgrade ended.
+	EventFinished = "Finished"
+	// EventDeadlineExceeded says that the deadline passed while devices were pending or in progress.
+	EventDeadlineExceeded = "DeadlineExceeded"
+	// EventOutcomeChanged says that late results, or a changed spec, turned a bad end into a good one or the other way
+	// around.
+	EventOutcomeChanged = "OutcomeChanged"
+	// EventVersionSuspect says that devices succeeded with another version than the target.
+	EventVersionSuspect = "VersionSuspect"
+	// EventPlaceholderCreated says that the operator made the FirmwareUpgrade for a task that nobody declared.
+	EventPlaceholderCreated = "PlaceholderCreated"
+)
+
+const (
+	// maxEventSamples is how many devices an Event names.
+	maxEventSamples = 3
+	// maxNoteBytes is half of what the API allows, so that a full outbox stays small.
+	maxNoteBytes = 512
+)
+
+func normal(reason, note string) v1alpha1.OutboxEvent {
+	return v1alpha1.OutboxEvent{Type: corev1.EventTypeNormal, Reason: reason, Note: result.CutString(note, maxNoteBytes)}
+}
+
+func warning(reason, note string) v1alpha1.OutboxEvent {
+	e := normal(reason, note)
+	e.Type = corev1.EventTypeWarning
+	return e
+}
+
+func placeholderCreated(fwu *v1alpha1.FirmwareUpgrade) v1alpha1.OutboxEvent {
+	return normal(EventPlaceholderCreated, "Nobody declared this task: apply a FirmwareUpgrade with operationId "+
+		fwu.Spec.OperationID+", or set spec.placeholder of this one to false")
+}
+
+func started() v1alpha1.OutboxEvent { return normal(EventStarted, "The first device has reported") }
+
+func degraded(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
+	return warning(EventDegraded, "The failure policy is broken: "+condition(st, v1alpha1.ConditionReady).Message)
+}
+
+func versionSuspect(suspect int64) v1alpha1.OutboxEvent {
+	return warning(EventVersionSuspect, devices(suspect)+" succeeded with another version than the target: check what they run")
+}
+
+func devicesRecovered(recovered int64) v1alpha1.OutboxEvent {
+	return normal(EventDevicesRecovered, devices(recovered)+" failed first and succeeded in the end")
+}
+
+// end tells an end: a Warning unless it is a good one.
+func end(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
+	reason := EventFinished
+	if finished.Reason == v1alpha1.ReasonDeadlineExceeded {
+		reason = EventDeadlineExceeded
+	}
+	e := warning(reason, finished.Reason+": "+finished.Message)
+	if ready {
+		e.Type = corev1.EventTypeNormal
+	}
+	return e
+}
+
+// outcomeChanged tells that Ready turned around after the end.
+func outcomeChanged(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
+	e := end(finished, ready)
+	e.Reason = EventOutcomeChanged
+	e.Note = result.CutString("Ready is now "+map[bool]string{true: "True", false: "False"}[ready]+": "+e.Note, maxNoteBytes)
+	return e
+}
+
+// isConfiguration says whether a reason of Stalled is told by an Event of its own.
+func isConfiguration(reason string) bool {
+	switch reason {
+	case v1alpha1.ReasonDuplicateOperation, v1alpha1.ReasonAmbiguousOperation,
+		v1alpha1.ReasonNotPermitted, v1alpha1.ReasonResultsIncomplete, v1alpha1.ReasonResultsArchived:
+		return true
+	}
+	return false
+}
+
+// failures returns the Events about the failures from a position of the log on: an Event a device for few, digests for
+// many. Their failures add up to fresh.
+func failures(log FailureLog, task result.Task, from, fresh int64) []v1alpha1.OutboxEvent {
+	var events []v1alpha1.OutboxEvent
+	if fresh <= maxSingleFailures {
+		for _, f := range log.FailuresFrom(task, from, maxSingleFailures) {
+			events = append(events, singleFailure(f))
+		}
+		return events
+	}
+	for _, g := range atMost(log.DigestFailures(task, from, maxEventSamples), maxDigests) {
+		events = append(events, digest(g))
+	}
+	return events
+}
+
+func singleFailure(f tally.Failure) v1alpha1.OutboxEvent {
+	note := "Device " + f.DeviceID + " failed: " + f.Cause
+	if f.CurVersion != "" {
+		note += " (version " + f.CurVersion + ")"
+	}
+	if f.Recovered {
+		note = "Device " + f.DeviceID + " failed and has succeeded since"
+	}
+	e := warning(EventDeviceFailed, note)
+	e.Failures, e.Devices, e.Cause = 1, []string{f.DeviceID}, cmp.Or(f.Cause, tally.CauseRecovered)
+	return e
+}
+
+func digest(g tally.FailureGroup) v1alpha1.OutboxEvent {
+	examples := "for example "
+	if g.Count == int64(len(g.Devices)) {
+		examples = "namely "
+	}
+	e := warning(EventDevicesFailed, devices(g.Count)+" failed: "+g.Cause+"; "+examples+strings.Join(g.Devices, ", "))
+	e.Failures, e.Devices, e.Cause = g.Count, g.Devices, g.Cause
+	return e
+}
+
+func devices(n int64) string {
+	if n == 1 {
+		return "1 device"
+	}
+	return fmt.Sprintf("%d devices", n)
+}
+
+// atMost adds the groups beyond the limit up to one, so that no failure goes uncounted.
+func atMost(groups []tally.FailureGroup, limit int) []tally.FailureGroup {
+	if len(groups) <= limit {
+		return groups
+	}
+	rest := tally.FailureGroup{Cause: tally.CauseOther}
+	for _, g := range groups[limit:] {
+		rest.Count += g.Count
+		if len(rest.Devices) < maxEventSamples {
+			rest.Devices = append(rest.Devices, g.Devices[:min(1, len(g.Devices))]...)
+		}
+	}
+	return append(groups[:limit:limit], rest)
+}

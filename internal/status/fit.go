@@ -1,0 +1,68 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"encoding/json"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
+)
+
+// maxStatusBytes is how large a status may be, encoded as JSON, without the outbox, and maxOutboxBytes how large the
+// outbox. A status too large to be stored would fail every later write too.
+const (
+	maxStatusBytes = 16 << 10
+	maxOutboxBytes = 16 << 10
+)
+
+// fit sheds samples until the status is small enough: first half of the failed devices, then the missing ones, then
+// all failed devices, then the samples of the causes. Counts are never shed.
+func fit(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
+	d := &st.Details
+	shed := []func(){
+		func() { d.FailedDevices = d.FailedDevices[:len(d.FailedDevices)/2] },
+		func() { d.MissingDevices = nil },
+		func() { d.FailedDevices = nil },
+		func() {
+			for i := range d.Causes {
+				d.Causes[i].Devices = nil
+			}
+		},
+	}
+	for _, s := range shed {
+		if statusBytes(st) <= maxStatusBytes {
+			break
+		}
+		s()
+	}
+	return st
+}
+
+// fitOutbox sheds the devices that Events name as examples, and cuts their texts, until the outbox is small enough.
+// Counts are never shed.
+func fitOutbox(outbox []v1alpha1.OutboxEvent) []v1alpha1.OutboxEvent {
+	for _, noteBytes := range []int{maxNoteBytes / 2, maxNoteBytes / 8} {
+		if jsonBytes(outbox) <= maxOutboxBytes {
+			break
+		}
+		for i := range outbox {
+			outbox[i].Devices, outbox[i].Note = nil, result.CutString(outbox[i].Note, noteBytes)
+		}
+	}
+	return outbox
+}
+
+func statusBytes(st v1alpha1.FirmwareUpgradeStatus) int {
+	st.OperatorState = v1alpha1.OperatorState{}
+	return jsonBytes(st)
+}
+
+func jsonBytes(v any) int {
+	b, err := json.Marshal(v)
+	if err != nil { // can't be: the types have nothing that could fail
+		return 0
+	}
+	return len(b)
+}

@@ -1,0 +1,179 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package tally_test
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/result/resulttest"
+	"fwupgrade.io/operator/internal/tally"
+)
+
+// model is the tally as one would write it without regard to memory or time: all results of each device.
+type model map[result.Task]map[string][]result.Result
+
+func modelOf(results []result.Result) model {
+	m := model{}
+	for _, r := range results {
+		r.ReceivedAt = max(r.ReceivedAt, 1)
+		r.StatusDesc = strings.ReplaceAll(r.StatusDesc, "\r\n", "\n")
+		if m[r.Task] == nil {
+			m[r.Task] = map[string][]result.Result{}
+		}
+		m[r.Task][r.DeviceID] = append(m[r.Task][r.DeviceID], r)
+	}
+	return m
+}
+
+// modelDevice is what the results of one device amount to.
+type modelDevice struct {
+	best     result.Result
+	failedAt int64
+}
+
+func deviceOf(results []result.Result) modelDevice {
+	states := resulttest.States()
+	best := slices.MaxFunc(results, func(a, b result.Result) int {
+		return cmp.Or(
+			slices.Index(states, a.State)-slices.Index(states, b.State),
+			cmp.Compare(a.ReceivedAt, b.ReceivedAt),
+			cmp.Compare(a.Digest(), b.Digest()),
+		)
+	})
+	var failures []int64
+	for _, r := range results {
+		if r.State == storage.StateFailed {
+			failures = append(failures, r.ReceivedAt)
+		}
+		if r.FailedAt != 0 && (r.State == storage.StateFailed || r.State == storage.StateSucceeded) {
+			failures = append(failures, r.FailedAt)
+		}
+	}
+	device := modelDevice{best: best}
+	if len(failures) > 0 {
+		device.failedAt = slices.Min(failures)
+	}
+	return device
+}
+
+func (m model) devices(task result.Task) map[string]modelDevice {
+	devices := map[string]modelDevice{}
+	for id, results := range m[task] {
+		devices[id] = deviceOf(results)
+	}
+	return devices
+}
+
+func (m model) summary(task result.Task, q tally.Query) tally.Summary {
+	var s tally.Summary
+	var failed []result.Result
+	for _, d := range m.devices(task) {
+		if d.failedAt != 0 {
+			s.Failures++
+		}
+		switch d.best.State {
+		case storage.StateSucceeded:
+			s.Succeeded++
+			if d.failedAt != 0 {
+				s.Recovered++
+			}
+			if isSuspect(d.best, q.TargetVersion) {
+				s.Suspect++
+			}
+		case storage.StateFailed:
+			s.Failed++
+			failed = append(failed, d.best)
+		default:
+			s.InProgress++
+		}
+	}
+	for _, results := range m[task] {
+		for _, r := range results {
+			for _, at := range []int64{r.ReceivedAt, r.FirstReceivedAt, r.LastReceivedAt} {
+				if at != 0 && (s.FirstReceivedAt == 0 || at < s.FirstReceivedAt) {
+					s.FirstReceivedAt = at
+				}
+				s.LastReceivedAt = max(s.LastReceivedAt, at)
+			}
+		}
+	}
+	slices.SortFunc(failed, func(a, b result.Result) int {
+		return cmp.Or(cmp.Compare(b.ReceivedAt, a.ReceivedAt), cmp.Compare(a.DeviceID, b.DeviceID))
+	})
+	s.Causes = modelCauses(failed)
+	for _, r := range failed[:min(20, len(failed))] {
+		s.FailedDevices = append(s.FailedDevices, tally.FailedDevice{
+			DeviceID: r.DeviceID, SubOperationID: r.SubOperationID, Cause: tally.Cause(r.StatusDesc),
+			CurVersion: r.CurVersion, ReceivedAt: r.ReceivedAt,
+		})
+	}
+	s.Listed, s.Missing = m.listed(task, q)
+	return s
+}
+
+func (m model) listed(task result.Task, q tally.Query) (listed tally.Listed, missing []string) {
+	devices := m.devices(task)
+	for _, id := range q.Devices {
+		d, reported := devices[id]
+		switch {
+		case !reported:
+			missing = append(missing, id)
+		case d.best.State == storage.StateSucceeded:
+			listed.Succeeded++
+			if isSuspect(d.best, q.TargetVersion) {
+				listed.Suspect++
+			}
+		case d.best.State == storage.StateFailed:
+			listed.Failed++
+		default:
+			listed.InProgress++
+		}
+	}
+	return listed, missing[:min(20, len(missing))]
+}
+
+func isSuspect(r result.Result, wanted string) bool {
+	if wanted == "" {
+		return r.CurVersion != "" && r.TargetVersion != "" && r.CurVersion != r.TargetVersion
+	}
+	return r.CurVersion != "" && r.CurVersion != wanted || r.TargetVersion != "" && r.TargetVersion != wanted
+}
+
+// modelCauses groups failures, which are sorted with the newest first.
+func modelCauses(failed []result.Result) []tally.CauseCount {
+	var causes []tally.CauseCount
+	add := func(cause, device string) {
+		i := slices.IndexFunc(causes, func(r tally.CauseCount) bool { return r.Cause == cause })
+		if i < 0 {
+			i = len(causes)
+			causes = append(causes, tally.CauseCount{Cause: cause})
+		}
+		causes[i].Count++
+		if len(causes[i].Devices) < 3 {
+			causes[i].Devices = append(causes[i].Devices, device)
+		}
+	}
+	for _, r := range failed {
+		add(tally.Cause(r.StatusDesc), r.DeviceID)
+	}
+	slices.SortFunc(causes, func(a, b tally.CauseCount) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Cause, b.Cause))
+	})
+	if len(causes) <= 10 {
+		return causes
+	}
+	top := slices.Clone(causes[:10])
+	causes = nil
+	for _, r := range failed {
+		cause := tally.Cause(r.StatusDesc)
+		if !slices.ContainsFunc(top, func(t tally.CauseCount) bool { return t.Cause == cause }) {
+			add(tally.CauseOther, r.DeviceID)
+		}
+	}
+	return append(top, causes...)
+}

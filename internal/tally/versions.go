@@ -1,0 +1,88 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package tally
+
+import "strings"
+
+// versionsRef refers to a pair of versions in versionCounts.
+type versionsRef uint32
+
+// versions are what a device that succeeded was to get and what it has.
+type versions struct{ target, current string }
+
+// versionCounts counts devices by their versions, which are few: whether successes are suspect is decided for each
+// pair, not for each device.
+type versionCounts struct {
+	refs  map[versions]versionsRef
+	pairs []versionCount
+	free  []versionsRef
+}
+
+type versionCount struct {
+	versions
+	count int64
+}
+
+// add counts a device.
+func (v *versionCounts) add(target, current string) versionsRef {
+	ref, known := v.refs[versions{target, current}]
+	if !known {
+		ref = v.open(versions{strings.Clone(target), strings.Clone(current)})
+	}
+	v.pairs[ref].count++
+	return ref
+}
+
+// remove takes a device out of the counts, and forgets the pair with its last device.
+func (v *versionCounts) remove(ref versionsRef) {
+	pair := &v.pairs[ref]
+	pair.count--
+	if pair.count == 0 {
+		delete(v.refs, pair.versions)
+		*pair = versionCount{}
+		v.free = append(v.free, ref)
+	}
+}
+
+func (v *versionCounts) open(pair versions) versionsRef {
+	if v.refs == nil {
+		v.refs = map[versions]versionsRef{}
+	}
+	var ref versionsRef
+	if last := len(v.free) - 1; last >= 0 {
+		ref, v.free = v.free[last], v.free[:last]
+	} else {
+		ref = versionsRef(len(v.pairs))
+		v.pairs = append(v.pairs, versionCount{})
+	}
+	v.refs[pair] = ref
+	v.pairs[ref].versions = pair
+	return ref
+}
+
+// suspect counts the devices that are suspect.
+func (v *versionCounts) suspect(wanted string) int64 {
+	var suspect int64
+	for i := range v.pairs {
+		if v.isSuspect(versionsRef(i), wanted) {
+			suspect += v.pairs[i].count
+		}
+	}
+	return suspect
+}
+
+// isSuspect says whether devices with these versions have, or were to get, another version than wanted; where wanted is
+// empty, another one than they were to get. An empty version is not known, and so not another one.
+func (v *versionCounts) isSuspect(ref versionsRef, wanted string) bool {
+	pair := &v.pairs[ref]
+	expected := wanted
+	if expected == "" {
+		expected = pair.target
+	}
+	return differ(pair.current, expected) || differ(pair.target, wanted)
+}
+
+func differ(a, b string) bool {
+	return a != "" && b != "" && a != b
+}

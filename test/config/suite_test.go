@@ -1,0 +1,134 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config tests config/default as the API server understands it: what the service accounts may do, what the
+// admission policies refuse, and which requests API Priority and Fairness lets go first.
+package config
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/test/harness"
+)
+
+// Names of config/default.
+const (
+	operatorNamespace = "fwupgrade-system"
+	webhookAccount    = "fwupgrade-webhook"
+	controllerAccount = "fwupgrade-controllers"
+)
+
+// What the tests share: a control plane with config/default applied, and its administrator.
+var (
+	cluster    *local.Cluster
+	k8s        client.Client
+	kubeconfig string
+)
+
+func TestMain(m *testing.M) {
+	o := local.Options{WithoutControllerManager: true}
+	harness.Main(m, o, func(c *local.Cluster, dir string) (err error) {
+		cluster, kubeconfig = c, filepath.Join(dir, "kubeconfig")
+		if k8s, err = harness.NewClient(c); err != nil {
+			return err
+		}
+		if err := c.WriteKubeconfig(kubeconfig); err != nil {
+			return err
+		}
+		root, err := local.ModuleRoot()
+		if err != nil {
+			return err
+		}
+		return kubectl(context.Background(), "apply", "--server-side", "-k", filepath.Join(root, "config", "default"))
+	})
+}
+
+// kubectl runs the real one as the administrator.
+func kubectl(ctx context.Context, args ...string) error {
+	binary, err := local.Asset("kubectl")
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("kubectl %s: %w: %s", args[0], err, out)
+	}
+	return nil
+}
+
+// accountConfig returns the configuration of one of the operator's service accounts.
+func accountConfig(t *testing.T, name string) *rest.Config {
+	t.Helper()
+	config, err := cluster.ServiceAccountConfig(t.Context(), operatorNamespace, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.QPS = -1
+	return config
+}
+
+// clientFor returns a client that acts by a configuration, until the test ends.
+func clientFor(t *testing.T, config *rest.Config) client.Client {
+	t.Helper()
+	c, err := harness.NewClientFor(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// impersonate returns a client that acts as another user, to whom RBAC allows everything: what is refused to him is
+// refused by a policy.
+func impersonate(t *testing.T, user string) client.Client {
+	t.Helper()
+	config := cluster.Config()
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:masters"}}
+	return clientFor(t, config)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newSlice returns a slice with one result.
+func newSlice(namespace string) *storage.ResultSlice {
+	return &storage.ResultSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "test-"},
+		Tables: []storage.ResultTable{{
+			OperationID: "op", ResultFields: storage.ResultFields{State: storage.StateSucceeded},
+			Rows: "deviceId,receiveTime\nd,1\n",
+		}},
+	}
+}
+
+// awaitAnswer waits until an attempt is answered as wanted: refused with a part of a message or, where that is empty,
+// accepted. The API server notices changes of policies and of their parameters a moment later.
+func awaitAnswer(t *testing.T, want string, attempt func() error) {
+	t.Helper()
+	harness.Eventually(t, func() string {
+		err := attempt()
+		switch {
+		case want == "" && err != nil:
+			return "refused: " + err.Error()
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			return fmt.Sprintf("want a refusal with %q, got %v", want, err)
+		}
+		return ""
+	})
+}
