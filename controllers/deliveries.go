@@ -12,8 +12,8 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-// deliveries are the outboxes whose Events this process has created, until the status says so too. What is forgotten, as
-// in a crash, is created again, and meets AlreadyExists. Safe for concurrent use.
+// deliveries are the outboxes whose Events this process has created, until the status says so too. What is forgotten,
+// as in a crash, is created again, and meets AlreadyExists. Safe for concurrent use.
 type deliveries struct {
 	mu       sync.Mutex
 	byObject map[types.NamespacedName]delivery

@@ -50,8 +50,8 @@ const (
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
-// eventReconciler creates the Events that the stored status of a FirmwareUpgrade has in its outbox. It does so itself, as
-// the usual recorders drop or merge what must not be lost.
+// eventReconciler creates the Events that the stored status of a FirmwareUpgrade has in its outbox. It does so itself,
+// as the usual recorders drop or merge what must not be lost.
 type eventReconciler struct {
 	client     client.Client
 	throttle   *throttle
@@ -132,7 +132,8 @@ func (r *eventReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimiti
 	prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
 }
 
-// undelivered returns the numbers of the Events in a stored outbox that are not known to be created: Warnings and others.
+// undelivered returns the numbers of the Events in a stored outbox that are not known to be created: Warnings and
+// others.
 func (r *eventReconciler) undelivered(fwu *v1alpha1.FirmwareUpgrade) (warnings, others []int64) {
 	first, created := status.FirstNumber(fwu.Status.OperatorState), r.deliveries.of(fwu)
 	for i, planned := range fwu.Status.OperatorState.Outbox {
@@ -157,7 +158,12 @@ func (r *eventReconciler) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpg
 }
 
 // create creates an Event. Its name follows from the outbox, so that a repetition meets AlreadyExists and is done.
-func (r *eventReconciler) create(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, number int64, planned v1alpha1.OutboxEvent) error {
+func (r *eventReconciler) create(
+	ctx context.Context,
+	fwu *v1alpha1.FirmwareUpgrade,
+	number int64,
+	planned v1alpha1.OutboxEvent,
+) error {
 	created := newEvent(fwu, number, planned, r.clock.Now(), r.instance)
 	err := r.client.Create(ctx, created)
 	switch {
@@ -173,7 +179,13 @@ func (r *eventReconciler) create(ctx context.Context, fwu *v1alpha1.FirmwareUpgr
 	return nil
 }
 
-func newEvent(fwu *v1alpha1.FirmwareUpgrade, number int64, planned v1alpha1.OutboxEvent, now time.Time, instance string) *eventsv1.Event {
+func newEvent(
+	fwu *v1alpha1.FirmwareUpgrade,
+	number int64,
+	planned v1alpha1.OutboxEvent,
+	now time.Time,
+	instance string,
+) *eventsv1.Event {
 	// The time tells Events apart that have one number, because somebody removed the record of those before.
 	name := fmt.Sprintf("%s.%d-%x", fwu.UID, number, planned.PlanTime.UnixMicro())
 	e := ownevent.New(corev1.ObjectReference{

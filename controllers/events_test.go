@@ -70,7 +70,9 @@ func (k *killer) client() client.Client {
 		Create: func(ctx context.Context, c client.WithWatch, obj client.Object, opts ...client.CreateOption) error {
 			return k.write(func() error { return c.Create(ctx, obj, opts...) })
 		},
-		SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, obj client.Object, opts ...client.SubResourceUpdateOption) error {
+		SubResourceUpdate: func(
+			ctx context.Context, c client.Client, sub string, obj client.Object, opts ...client.SubResourceUpdateOption,
+		) error {
 			return k.write(func() error { return c.SubResource(sub).Update(ctx, obj, opts...) })
 		},
 		// There is no index without a cache.
@@ -156,7 +158,9 @@ func reconcileThrough(t *testing.T, s *store.Store, fwu *v1alpha1.FirmwareUpgrad
 			return ""
 		})
 		for range 5 {
-			for _, reconcile := range []func(context.Context, ctrl.Request) (ctrl.Result, error){leader.status.Reconcile, leader.events.Reconcile} {
+			for _, reconcile := range []func(context.Context, ctrl.Request) (ctrl.Result, error){
+				leader.status.Reconcile, leader.events.Reconcile,
+			} {
 				if _, err := reconcile(t.Context(), req); err != nil {
 					if !errors.Is(err, errKilled) {
 						t.Fatal(err)
@@ -194,8 +198,8 @@ func eventsAbout(t *testing.T, fwu *v1alpha1.FirmwareUpgrade) (byReason map[stri
 	return byReason, failures
 }
 
-// 200 upgrades that begin, break their policy and end at once, while the API server refuses Events for a while: in the end
-// every Event is there once, none before the time at which it was created.
+// 200 upgrades that begin, break their policy and end at once, while the API server refuses Events for a while: in the
+// end every Event is there once, none before the time at which it was created.
 func TestManyUpgradesWhileEventsAreRefused(t *testing.T) {
 	const upgrades = 200
 	ns := harness.NewNamespace(t, k8s)
@@ -287,7 +291,11 @@ func refuseEvents(t *testing.T, ns string) (allow func()) {
 			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{
 				RuleWithOperations: admissionv1.RuleWithOperations{
 					Operations: []admissionv1.OperationType{admissionv1.Create},
-					Rule:       admissionv1.Rule{APIGroups: []string{"events.k8s.io"}, APIVersions: []string{"*"}, Resources: []string{"events"}},
+					Rule: admissionv1.Rule{
+						APIGroups:   []string{"events.k8s.io"},
+						APIVersions: []string{"*"},
+						Resources:   []string{"events"},
+					},
 				},
 			}}},
 			Validations: []admissionv1.Validation{{Expression: fmt.Sprintf("request.namespace != %q", ns), Message: "not now"}},
@@ -305,7 +313,10 @@ func refuseEvents(t *testing.T, ns string) (allow func()) {
 		}
 	}
 	probe := &eventsv1.Event{
-		ObjectMeta: metav1.ObjectMeta{Namespace: ns, GenerateName: "probe-"}, EventTime: metav1.NowMicro(), Action: "Probe", Reason: "Probe",
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace:    ns,
+			GenerateName: "probe-",
+		}, EventTime: metav1.NowMicro(), Action: "Probe", Reason: "Probe",
 		ReportingController: "test", ReportingInstance: "test", Type: corev1.EventTypeNormal,
 		Regarding: corev1.ObjectReference{Kind: "Namespace", Namespace: ns, Name: ns},
 	}
@@ -345,8 +356,10 @@ func TestForeignStatusIsPutRight(t *testing.T) {
 		return ""
 	})
 	want := fwu.Status.DeepCopy()
-	fwu.Status.Devices.Succeeded, fwu.Status.Phase, fwu.Status.OperatorState = 99, v1alpha1.PhaseFailed, v1alpha1.OperatorState{}
-	fwu.Status.Conditions[0].Status, fwu.Status.Conditions[0].Reason = metav1.ConditionFalse, v1alpha1.ReasonResultsIncomplete
+	fwu.Status.Devices.Succeeded, fwu.Status.Phase = 99, v1alpha1.PhaseFailed
+	fwu.Status.OperatorState = v1alpha1.OperatorState{}
+	fwu.Status.Conditions[0].Status = metav1.ConditionFalse
+	fwu.Status.Conditions[0].Reason = v1alpha1.ReasonResultsIncomplete
 	if err := k8s.Status().Update(t.Context(), fwu); err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,10 @@ const purgeRetry = 2 * time.Second
 
 // keepFinalizer sees to it that an object has the finalizer exactly where its results are to be removed with it, and
 // says whether that had to be changed.
-func (r *firmwareUpgradeReconciler) keepFinalizer(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (changed bool, err error) {
+func (r *firmwareUpgradeReconciler) keepFinalizer(
+	ctx context.Context,
+	fwu *v1alpha1.FirmwareUpgrade,
+) (changed bool, err error) {
 	before := fwu.DeepCopy()
 	if fwu.Spec.DeletionPolicy == v1alpha1.DeletionPolicyPurge {
 		changed = controllerutil.AddFinalizer(fwu, v1alpha1.FinalizerPurge)
@@ -65,7 +68,10 @@ func (r *firmwareUpgradeReconciler) finalize(ctx context.Context, fwu *v1alpha1.
 	return afterWrite(r.patchFinalizers(ctx, before, fwu))
 }
 
-func (r *firmwareUpgradeReconciler) patchFinalizers(ctx context.Context, before, after *v1alpha1.FirmwareUpgrade) error {
+func (r *firmwareUpgradeReconciler) patchFinalizers(
+	ctx context.Context,
+	before, after *v1alpha1.FirmwareUpgrade,
+) error {
 	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
 	if err := r.client.Patch(ctx, after, patch); err != nil {
 		return fmt.Errorf("patch finalizers: %w", err)

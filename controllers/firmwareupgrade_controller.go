@@ -146,7 +146,10 @@ func (r *firmwareUpgradeReconciler) later(next v1alpha1.FirmwareUpgradeStatus, a
 }
 
 // observe looks the claim and the results up.
-func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (status.Observation, error) {
+func (r *firmwareUpgradeReconciler) observe(
+	ctx context.Context,
+	fwu *v1alpha1.FirmwareUpgrade,
+) (status.Observation, error) {
 	seen := status.Observation{Now: r.clock.Now(), Failures: r.store, Delivered: r.deliveries.of(fwu).all()}
 	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
 	if err != nil {
@@ -158,7 +161,10 @@ func (r *firmwareUpgradeReconciler) observe(ctx context.Context, fwu *v1alpha1.F
 	var reported bool
 	seen.Task, reported, seen.Claim = claim.Task(fwu, r.store.Tasks(fwu.Spec.OperationID), r.rules)
 	if reported || len(fwu.Spec.Devices) > 0 { // without a result, all of the devices are missing
-		seen.Summary = r.store.Summary(seen.Task, tally.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices})
+		seen.Summary = r.store.Summary(
+			seen.Task,
+			tally.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices},
+		)
 	}
 	return seen, nil
 }

@@ -56,7 +56,12 @@ func sameOperation(ctx context.Context, c client.Reader, operationID string) ([]
 }
 
 // holder returns the FirmwareUpgrade that has a task, nil if none has. It must not be changed.
-func holder(ctx context.Context, c client.Reader, task result.Task, rules claim.Rules) (*v1alpha1.FirmwareUpgrade, error) {
+func holder(
+	ctx context.Context,
+	c client.Reader,
+	task result.Task,
+	rules claim.Rules,
+) (*v1alpha1.FirmwareUpgrade, error) {
 	same, err := sameOperation(ctx, c, task.OperationID)
 	if err != nil {
 		return nil, err

@@ -51,8 +51,8 @@ type placeholderReconciler struct {
 // placeholderRequest asks to look at a task.
 type placeholderRequest struct {
 	task result.Task
-	// released is when a FirmwareUpgrade that claimed the task was seen to be deleted, in microseconds since 1970; 0
-	// where none was.
+	// released is when a FirmwareUpgrade that claimed the task was deleted, in microseconds since 1970; 0 where none
+	// was.
 	released int64
 }
 
@@ -75,7 +75,9 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, req placeholderRe
 		}
 	}
 	switch {
-	case holder != nil && !holder.Spec.Placeholder, !r.adopt, holder != nil && holder.Status.ArchiveTime != nil && last.IsZero():
+	case holder != nil && !holder.Spec.Placeholder,
+		!r.adopt,
+		holder != nil && holder.Status.ArchiveTime != nil && last.IsZero():
 		return afterWrite(r.remove(ctx, req.task, same))
 	case holder != nil || last.IsZero() || !last.After(r.store.ReleaseTime(req.task)):
 		return ctrl.Result{}, nil
@@ -95,9 +97,12 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			}
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
-			now := r.clock.Now().UnixMicro()
+			released := r.clock.Now()
+			if deleted := e.Object.GetDeletionTimestamp(); deleted != nil { // a finalizer kept it for a while
+				released = deleted.Time
+			}
 			for _, task := range r.claimed(e.Object) {
-				q.Add(placeholderRequest{task: task, released: now})
+				q.Add(placeholderRequest{task: task, released: released.UnixMicro()})
 			}
 			r.enqueue(e.Object, q)
 		},
@@ -112,7 +117,9 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 				return []placeholderRequest{{task: t}}
 			},
 		}).
-		WithOptions(controller.TypedOptions[placeholderRequest]{CacheSyncTimeout: syncTimeout, RateLimiter: retries[placeholderRequest]()}).
+		WithOptions(controller.TypedOptions[placeholderRequest]{
+			CacheSyncTimeout: syncTimeout, RateLimiter: retries[placeholderRequest](),
+		}).
 		Complete(reconcile.TypedFunc[placeholderRequest](r.Reconcile))
 }
 
@@ -163,7 +170,8 @@ func (r *placeholderReconciler) create(ctx context.Context, task result.Task) (c
 func (r *placeholderReconciler) remove(ctx context.Context, task result.Task, same []v1alpha1.FirmwareUpgrade) error {
 	for i := range same {
 		p := &same[i]
-		if !p.Spec.Placeholder || p.Namespace != r.rules.PlaceholderNamespace || p.Spec.AppID != task.AppID || !p.DeletionTimestamp.IsZero() {
+		if !p.Spec.Placeholder || p.Namespace != r.rules.PlaceholderNamespace || p.Spec.AppID != task.AppID ||
+			!p.DeletionTimestamp.IsZero() {
 			continue
 		}
 		err := r.client.Delete(ctx, p.DeepCopy(), client.Preconditions{UID: &p.UID, ResourceVersion: &p.ResourceVersion})

@@ -1,8 +1,8 @@
 // Copyright The Firmware Upgrade Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controllers is the reconcilers that the leader runs: they write the status of FirmwareUpgrades, create Events,
-// and make placeholders.
+// Package controllers is the reconcilers that the leader runs: they write the status of FirmwareUpgrades, create
+// Events, and make placeholders.
 package controllers
 
 import (

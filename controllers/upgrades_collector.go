@@ -104,7 +104,8 @@ func phaseLabel(f *v1alpha1.FirmwareUpgrade) string {
 
 // stalledLabel is the reason of Stalled, from the bounded set of the API; empty where nothing is stalled.
 func stalledLabel(f *v1alpha1.FirmwareUpgrade) string {
-	if c := meta.FindStatusCondition(f.Status.Conditions, v1alpha1.ConditionStalled); c != nil && c.Status == metav1.ConditionTrue {
+	if c := meta.FindStatusCondition(f.Status.Conditions, v1alpha1.ConditionStalled); c != nil &&
+		c.Status == metav1.ConditionTrue {
 		return c.Reason
 	}
 	return ""

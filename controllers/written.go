@@ -50,7 +50,11 @@ func (w *writtenStatuses) note(fwu *v1alpha1.FirmwareUpgrade) {
 	status.Details = v1alpha1.Details{}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.latest[client.ObjectKeyFromObject(fwu)] = writtenStatus{uid: fwu.UID, status: status, resourceVersion: fwu.ResourceVersion}
+	w.latest[client.ObjectKeyFromObject(fwu)] = writtenStatus{
+		uid:             fwu.UID,
+		status:          status,
+		resourceVersion: fwu.ResourceVersion,
+	}
 }
 
 // forget drops the status of an object that is gone.

@@ -60,8 +60,16 @@ func TestAnswers(t *testing.T) {
 			contents{results: []result.Result{wantResult("d")}}},
 		"result, anonymous": {anonymous, "POST", path, push("d"), 200, recorded, "recorded",
 			contents{results: []result.Result{wantResult("d")}}},
-		"result, own path": {func(o *Options) { o.CallbackPath = "/here" }, "POST", "/here/" + testSecret, push("d"), 200, recorded, "recorded",
-			contents{results: []result.Result{wantResult("d")}}},
+		"result, own path": {
+			func(o *Options) { o.CallbackPath = "/here" },
+			"POST",
+			"/here/" + testSecret,
+			push("d"),
+			200,
+			recorded,
+			"recorded",
+			contents{results: []result.Result{wantResult("d")}},
+		},
 		"other type": {nil, "POST", secretPath, `{"notifyType":"deviceAdded","deviceId":"d"}`, 200,
 			ignored + "not a firmware upgrade notification: deviceAdded", "ignored", contents{}},
 		"command status": {nil, "POST", secretPath, `{"deviceId":"d","commandId":"c","result":{}}`, 200,
@@ -69,15 +77,30 @@ func TestAnswers(t *testing.T) {
 		"below a valid secret": {nil, "POST", secretPath + "/more", push("d"), 200, ignored, "ignored", contents{}},
 		"slash after a secret": {nil, "POST", secretPath + "/", push("d"), 200, ignored, "ignored", contents{}},
 		"no JSON": {nil, "POST", secretPath, "hello", 200, rejected("the body is not JSON"), "rejected",
-			contents{rejected: []storage.RejectedNotification{{Reason: "the body is not JSON: invalid character 'h' looking for beginning of value", Body: "hello"}}}},
+			contents{
+				rejected: []storage.RejectedNotification{
+					{Reason: "the body is not JSON: invalid character 'h' looking for beginning of value", Body: "hello"},
+				},
+			}},
 		"nothing": {nil, "POST", secretPath, "", 200, rejected("the body is not JSON"), "rejected",
 			contents{rejected: []storage.RejectedNotification{{Reason: "the body is not JSON: unexpected end of JSON input"}}}},
 		"not UTF-8": {nil, "POST", secretPath, "{\"\xff\x00", 200, rejected("the body is not JSON"), "rejected",
-			contents{rejected: []storage.RejectedNotification{{Reason: "the body is not JSON: invalid character '\\x00' in string literal", Body: "{\"\ufffd\x00"}}}},
-		"no operation": {nil, "POST", secretPath, `{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`, 200,
-			rejected("operationId is missing"), "rejected",
+			contents{
+				rejected: []storage.RejectedNotification{
+					{Reason: "the body is not JSON: invalid character '\\x00' in string literal", Body: "{\"\ufffd\x00"},
+				},
+			}},
+		"no operation": {
+			nil,
+			"POST",
+			secretPath,
+			`{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`,
+			200,
+			rejected("operationId is missing"),
+			"rejected",
 			contents{rejected: []storage.RejectedNotification{{Reason: "operationId is missing",
-				Body: `{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`}}}},
+				Body: `{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`}}},
+		},
 		"unknown status": {nil, "POST", secretPath, strings.Replace(push("d"), "SUCCESS", "DONE", 1), 200,
 			rejected(`status is \"DONE\", not SUCCESS or FAIL`), "rejected",
 			contents{rejected: []storage.RejectedNotification{{Reason: `status is "DONE", not SUCCESS or FAIL`,
@@ -93,26 +116,116 @@ func TestAnswers(t *testing.T) {
 			contents{rejected: []storage.RejectedNotification{{Reason: "the body is larger than 65536 bytes",
 				Body: strings.Repeat("x", 4096)}}}},
 
-		"no secret":                   {nil, "POST", path, push("d"), 401, unauthorized, "unauthorized", contents{}},
-		"an empty secret":             {nil, "POST", path + "/", push("d"), 401, unauthorized, "unauthorized", contents{}},
-		"wrong secret":                {nil, "POST", secretPath + "x", push("d"), 401, unauthorized, "unauthorized", contents{}},
-		"secret spelt otherwise":      {nil, "POST", path + "/%63orrect-horse-battery", push("d"), 401, unauthorized, "unauthorized", contents{}},
-		"below a wrong secret":        {nil, "POST", path + "/wrong/" + testSecret, push("d"), 401, unauthorized, "unauthorized", contents{}},
-		"anonymous with a segment":    {anonymous, "POST", path + "/x", push("d"), 401, unauthorized, "unauthorized", contents{}},
-		"other method, no secret":     {nil, "GET", path, "", 401, unauthorized, "unauthorized", contents{}},
-		"other path":                  {nil, "POST", "/", push("d"), 404, notFound, "not_found", contents{}},
-		"longer word":                 {nil, "POST", path + "s", push("d"), 404, notFound, "not_found", contents{}},
-		"doubled slash":               {nil, "POST", "/v1.0.0//messageReceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
-		"dot segment":                 {nil, "POST", "/v1.0.0/./messageReceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
-		"parent segment":              {nil, "POST", "/x/.." + secretPath, push("d"), 404, notFound, "not_found", contents{}},
-		"escaped dot segment":         {nil, "POST", "/v1.0.0/%2e/messageReceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
-		"path spelt otherwise":        {nil, "POST", "/v1.0.0/%6dessageReceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
-		"path in another case":        {nil, "POST", "/v1.0.0/messagereceiver/" + testSecret, push("d"), 404, notFound, "not_found", contents{}},
-		"GET":                         {nil, "GET", secretPath, "", 405, notAllowed, "method_not_allowed", contents{}},
-		"PUT":                         {nil, "PUT", secretPath, push("d"), 405, notAllowed, "method_not_allowed", contents{}},
-		"OPTIONS":                     {nil, "OPTIONS", secretPath, "", 405, notAllowed, "method_not_allowed", contents{}},
-		"GET, anonymous":              {anonymous, "GET", path, "", 405, notAllowed, "method_not_allowed", contents{}},
-		"GET below a valid secret":    {nil, "GET", secretPath + "/more", "", 405, notAllowed, "method_not_allowed", contents{}},
+		"no secret":       {nil, "POST", path, push("d"), 401, unauthorized, "unauthorized", contents{}},
+		"an empty secret": {nil, "POST", path + "/", push("d"), 401, unauthorized, "unauthorized", contents{}},
+		"wrong secret": {
+			nil,
+			"POST",
+			secretPath + "x",
+			push("d"),
+			401,
+			unauthorized,
+			"unauthorized",
+			contents{},
+		},
+		"secret spelt otherwise": {
+			nil,
+			"POST",
+			path + "/%63orrect-horse-battery",
+			push("d"),
+			401,
+			unauthorized,
+			"unauthorized",
+			contents{},
+		},
+		"below a wrong secret": {
+			nil,
+			"POST",
+			path + "/wrong/" + testSecret,
+			push("d"),
+			401,
+			unauthorized,
+			"unauthorized",
+			contents{},
+		},
+		"anonymous with a segment": {
+			anonymous,
+			"POST",
+			path + "/x",
+			push("d"),
+			401,
+			unauthorized,
+			"unauthorized",
+			contents{},
+		},
+		"other method, no secret": {nil, "GET", path, "", 401, unauthorized, "unauthorized", contents{}},
+		"other path":              {nil, "POST", "/", push("d"), 404, notFound, "not_found", contents{}},
+		"longer word":             {nil, "POST", path + "s", push("d"), 404, notFound, "not_found", contents{}},
+		"doubled slash": {
+			nil,
+			"POST",
+			"/v1.0.0//messageReceiver/" + testSecret,
+			push("d"),
+			404,
+			notFound,
+			"not_found",
+			contents{},
+		},
+		"dot segment": {
+			nil,
+			"POST",
+			"/v1.0.0/./messageReceiver/" + testSecret,
+			push("d"),
+			404,
+			notFound,
+			"not_found",
+			contents{},
+		},
+		"parent segment": {nil, "POST", "/x/.." + secretPath, push("d"), 404, notFound, "not_found", contents{}},
+		"escaped dot segment": {
+			nil,
+			"POST",
+			"/v1.0.0/%2e/messageReceiver/" + testSecret,
+			push("d"),
+			404,
+			notFound,
+			"not_found",
+			contents{},
+		},
+		"path spelt otherwise": {
+			nil,
+			"POST",
+			"/v1.0.0/%6dessageReceiver/" + testSecret,
+			push("d"),
+			404,
+			notFound,
+			"not_found",
+			contents{},
+		},
+		"path in another case": {
+			nil,
+			"POST",
+			"/v1.0.0/messagereceiver/" + testSecret,
+			push("d"),
+			404,
+			notFound,
+			"not_found",
+			contents{},
+		},
+		"GET":            {nil, "GET", secretPath, "", 405, notAllowed, "method_not_allowed", contents{}},
+		"PUT":            {nil, "PUT", secretPath, push("d"), 405, notAllowed, "method_not_allowed", contents{}},
+		"OPTIONS":        {nil, "OPTIONS", secretPath, "", 405, notAllowed, "method_not_allowed", contents{}},
+		"GET, anonymous": {anonymous, "GET", path, "", 405, notAllowed, "method_not_allowed", contents{}},
+		"GET below a valid secret": {
+			nil,
+			"GET",
+			secretPath + "/more",
+			"",
+			405,
+			notAllowed,
+			"method_not_allowed",
+			contents{},
+		},
 		"GET of another path":         {nil, "GET", "/healthz", "", 404, notFound, "not_found", contents{}},
 		"POST to where metrics go":    {nil, "POST", "/metrics", "", 404, notFound, "not_found", contents{}},
 		"method of a stranger's make": {nil, "BREW", secretPath, "", 405, notAllowed, "method_not_allowed", contents{}},
@@ -163,7 +276,8 @@ func TestAnswers(t *testing.T) {
 func TestRepetitionIsRecorded(t *testing.T) {
 	r := startReceiver(t, nil)
 	for range 3 {
-		if got := r.send("POST", DefaultCallbackPath+"/"+testSecret, push("d")); got.status != 200 || got.body != `{"result":"recorded"}` {
+		if got := r.send("POST", DefaultCallbackPath+"/"+testSecret, push("d")); got.status != 200 ||
+			got.body != `{"result":"recorded"}` {
 			t.Errorf("got %d %s", got.status, got.body)
 		}
 	}
@@ -189,7 +303,12 @@ func TestSecretOfAnApplication(t *testing.T) {
 		"its own":                  {path, push("d"), `{"result":"recorded"}`, "app"},
 		"another's":                {path, strings.Replace(push("d"), `"app"`, `"other"`, 1), foreign, ""},
 		"nobody's becomes its own": {path, strings.Replace(push("d"), `"app"`, `null`, 1), `{"result":"recorded"}`, "app"},
-		"the common secret":        {DefaultCallbackPath + "/" + testSecret, strings.Replace(push("d"), `"app"`, `"other"`, 1), `{"result":"recorded"}`, "other"},
+		"the common secret": {
+			DefaultCallbackPath + "/" + testSecret,
+			strings.Replace(push("d"), `"app"`, `"other"`, 1),
+			`{"result":"recorded"}`,
+			"other",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -235,9 +354,14 @@ func TestBodyBreaksOff(t *testing.T) {
 	body := push("d")
 	head := "POST " + DefaultCallbackPath + "/" + testSecret + " HTTP/1.1\r\nHost: h\r\n"
 	cases := map[string]string{
-		"in the middle":       fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(body)+1, body),
-		"chunked":             fmt.Sprintf("%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", head, len(body), body),
-		"beyond what is read": fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, maxBodyBytes*3, strings.Repeat(" ", maxBodyBytes*2)),
+		"in the middle": fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(body)+1, body),
+		"chunked":       fmt.Sprintf("%sTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", head, len(body), body),
+		"beyond what is read": fmt.Sprintf(
+			"%sContent-Length: %d\r\n\r\n%s",
+			head,
+			maxBodyBytes*3,
+			strings.Repeat(" ", maxBodyBytes*2),
+		),
 	}
 	for name, request := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -259,12 +383,21 @@ func TestRawRequests(t *testing.T) {
 	r := startReceiver(t, nil)
 	secretPath := DefaultCallbackPath + "/" + testSecret
 	cases := map[string]struct{ request, want string }{
-		"asterisk":         {"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 404 Not Found"},
-		"absolute form":    {"GET http://h" + secretPath + " HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 405 Method Not Allowed"},
-		"leading slashes":  {"POST /" + secretPath + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 404 Not Found"},
-		"opaque":           {"POST http:" + secretPath[1:] + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 404 Not Found"},
-		"connect":          {"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", "HTTP/1.1 404 Not Found"},
-		"too many headers": {"GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n", "HTTP/1.1 431 Request Header Fields Too Large"},
+		"asterisk":      {"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		"absolute form": {"GET http://h" + secretPath + " HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 405 Method Not Allowed"},
+		"leading slashes": {
+			"POST /" + secretPath + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+			"HTTP/1.1 404 Not Found",
+		},
+		"opaque": {
+			"POST http:" + secretPath[1:] + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+			"HTTP/1.1 404 Not Found",
+		},
+		"connect": {"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		"too many headers": {
+			"GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n",
+			"HTTP/1.1 431 Request Header Fields Too Large",
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -294,7 +427,8 @@ func TestPanicIsAnsweredNotStored(t *testing.T) {
 	if recorder.Code != http.StatusServiceUnavailable || recorder.Header().Get("Retry-After") == "" {
 		t.Errorf("got %d %s", recorder.Code, recorder.Body)
 	}
-	if text := logs.text(); strings.Contains(text, testSecret) || !strings.Contains(text, "Recovered while handling a push") {
+	if text := logs.text(); strings.Contains(text, testSecret) ||
+		!strings.Contains(text, "Recovered while handling a push") {
 		t.Errorf("logged:\n%s", text)
 	}
 }

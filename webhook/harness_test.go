@@ -271,8 +271,9 @@ func (r *testReceiver) metric(name string, labels ...string) float64 {
 
 // push is a documented result of a device.
 func push(deviceID string) string {
-	return `{"notifyType":"fwUpgradeResultNotify","deviceId":"` + deviceID + `","appId":"app","operationId":"op","subOperationId":"sub",` +
-		`"curVersion":"1.6","targetVersion":"1.6","sourceVersion":"1.3","status":"SUCCESS","statusDesc":"fine","upgradeTime":"12"}`
+	return `{"notifyType":"fwUpgradeResultNotify","deviceId":"` + deviceID + `","appId":"app","operationId":"op",` +
+		`"subOperationId":"sub","curVersion":"1.6","targetVersion":"1.6","sourceVersion":"1.3","status":"SUCCESS",` +
+		`"statusDesc":"fine","upgradeTime":"12"}`
 }
 
 // unpack returns the results of a slice, all of which have to be readable.

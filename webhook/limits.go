@@ -36,7 +36,8 @@ const StoreDeadline = 10 * time.Second
 
 // Limits of the committer.
 const (
-	// maxQueueEntries is how many entries wait for the committer. With more, the platform is told at once to push again later.
+	// maxQueueEntries is how many entries wait for the committer. With more, the platform is told at once to push again
+	// later.
 	maxQueueEntries = 10000
 	// batchSize is how many waiting entries are written at once, without waiting for more. A write costs the API server
 	// some 3 ms of a processor, whatever is in it: shared by 256 entries, that is a small part of what a push costs. A

@@ -37,8 +37,14 @@ func TestOptionsAreRefused(t *testing.T) {
 		"a negative drain":      {func(o *Options) { o.DrainDuration = -1 }, "is out of range"},
 		"a long drain":          {func(o *Options) { o.DrainDuration = time.Hour }, "is out of range"},
 		"no client":             {func(o *Options) { o.Config = nil }, "client configuration is missing"},
-		"missing secrets":       {func(o *Options) { o.SecretsFile = "/nowhere" }, "secrets file /nowhere: can't be read: no such file"},
-		"missing certificate":   {func(o *Options) { o.CertDir = "/nowhere" }, "certificate directory /nowhere: needs a matching tls.crt and tls.key"},
+		"missing secrets": {
+			func(o *Options) { o.SecretsFile = "/nowhere" },
+			"secrets file /nowhere: can't be read: no such file",
+		},
+		"missing certificate": {
+			func(o *Options) { o.CertDir = "/nowhere" },
+			"certificate directory /nowhere: needs a matching tls.crt and tls.key",
+		},
 		"metrics twice": {func(o *Options) {
 			registry := prometheus.NewRegistry()
 			o.Registerer = registry
@@ -49,7 +55,12 @@ func TestOptionsAreRefused(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			o := Options{BindAddress: ":0", AllowAnonymous: true, Namespace: "fwupgrade-system", Config: &rest.Config{Host: "http://localhost"}}
+			o := Options{
+				BindAddress:    ":0",
+				AllowAnonymous: true,
+				Namespace:      "fwupgrade-system",
+				Config:         &rest.Config{Host: "http://localhost"},
+			}
 			tc.change(&o)
 			_, err := New(o)
 			if err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -61,7 +72,9 @@ func TestOptionsAreRefused(t *testing.T) {
 
 func TestOptionsAreAccepted(t *testing.T) {
 	secret := writeFile(t, "secret", testSecret)
-	apps, err := applications.Load(writeFile(t, "applications", "applications: [{appId: a, namespaces: [a], secretsFile: "+secret+"}]"))
+	apps, err := applications.Load(
+		writeFile(t, "applications", "applications: [{appId: a, namespaces: [a], secretsFile: "+secret+"}]"),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,8 +82,12 @@ func TestOptionsAreAccepted(t *testing.T) {
 		"anonymous":               {AllowAnonymous: true},
 		"secrets":                 {SecretsFile: secret},
 		"secrets of applications": {Applications: apps},
-		"both kinds of secrets":   {SecretsFile: writeFile(t, "other", otherSecret), Applications: apps, DrainDuration: DefaultDrainDuration},
-		"own path":                {AllowAnonymous: true, CallbackPath: "/a/b-c_d.e~1"},
+		"both kinds of secrets": {
+			SecretsFile:   writeFile(t, "other", otherSecret),
+			Applications:  apps,
+			DrainDuration: DefaultDrainDuration,
+		},
+		"own path": {AllowAnonymous: true, CallbackPath: "/a/b-c_d.e~1"},
 	}
 	for name, o := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -24,8 +24,12 @@ func TestSecretsFile(t *testing.T) {
 		// want is what the error says; empty: there is none.
 		want string
 	}{
-		"one":                     {testSecret, []string{testSecret}, ""},
-		"several":                 {testSecret + "\r\n# rotated out soon\n\n  " + otherSecret + "  \n", []string{testSecret, otherSecret}, ""},
+		"one": {testSecret, []string{testSecret}, ""},
+		"several": {
+			testSecret + "\r\n# rotated out soon\n\n  " + otherSecret + "  \n",
+			[]string{testSecret, otherSecret},
+			"",
+		},
 		"all characters":          {"aZ0-._~aZ0-._~aZ0", []string{"aZ0-._~aZ0-._~aZ0"}, ""},
 		"the same twice":          {testSecret + "\n" + testSecret, []string{testSecret}, ""},
 		"the longest":             {longest, []string{longest}, ""},
@@ -63,7 +67,9 @@ func TestSecretsFile(t *testing.T) {
 					t.Errorf("%q does not authenticate", secret)
 				}
 			}
-			for _, text := range []string{"", "# only", "# rotated out soon", tc.valid[0] + "x", tc.valid[0][1:], "  " + tc.valid[0]} {
+			for _, text := range []string{
+				"", "# only", "# rotated out soon", tc.valid[0] + "x", tc.valid[0][1:], "  " + tc.valid[0],
+			} {
 				if _, ok := s.lookup(text); ok {
 					t.Errorf("%q authenticates", text)
 				}
@@ -129,7 +135,10 @@ func TestSecretsRotateWhileRunning(t *testing.T) {
 	reload("the old secret is forgotten", func() bool { return status(testSecret) == 401 })
 
 	overwrite(t, file, "short")
-	reload("the mistake is noticed", func() bool { return r.metric("fwupgrade_webhook_reload_errors_total", "secrets") > 2 })
+	reload(
+		"the mistake is noticed",
+		func() bool { return r.metric("fwupgrade_webhook_reload_errors_total", "secrets") > 2 },
+	)
 	if got := status(otherSecret); got != 200 {
 		t.Errorf("after a mistake in the file the secret is answered %d", got)
 	}

@@ -47,7 +47,11 @@ func TestNotStoredInTime(t *testing.T) {
 	waiting := func() bool { return r.metric("fwupgrade_webhook_queue_entries") == 1 }
 	eventually(t, "the push waits", waiting)
 	eventually(t, "the push is taken", func() bool { clk.Step(batchDelay); return !waiting() })
-	eventually(t, "an attempt failed", func() bool { return r.metric("fwupgrade_webhook_commit_errors_total", "not_found") > 0 })
+	eventually(
+		t,
+		"an attempt failed",
+		func() bool { return r.metric("fwupgrade_webhook_commit_errors_total", "not_found") > 0 },
+	)
 	select {
 	case answer := <-got:
 		t.Fatalf("was answered at once: %+v", answer)
@@ -58,7 +62,8 @@ func TestNotStoredInTime(t *testing.T) {
 	if err := <-failed; err != nil {
 		t.Fatal(err)
 	}
-	if answer.status != 503 || answer.header.Get("Retry-After") != "5" || !strings.HasPrefix(answer.body, `{"error":"could not be stored`) {
+	if answer.status != 503 || answer.header.Get("Retry-After") != "5" ||
+		!strings.HasPrefix(answer.body, `{"error":"could not be stored`) {
 		t.Errorf("got %d %s %v", answer.status, answer.body, answer.header)
 	}
 	if n := r.metric("fwupgrade_webhook_notifications_total", "not_stored"); n != 1 {

@@ -83,13 +83,19 @@ func (a *authority) server(folder, name string) {
 		a.t.Fatal(err)
 	}
 	overwrite(a.t, filepath.Join(folder, "tls.crt"), certificatePEM(certificate))
-	overwrite(a.t, filepath.Join(folder, "tls.key"), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	overwrite(
+		a.t,
+		filepath.Join(folder, "tls.key"),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})),
+	)
 }
 
 // client makes a client certificate.
 func (a *authority) client(name string, usage x509.ExtKeyUsage) *tls.Certificate {
 	a.t.Helper()
-	certificate, key := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{usage}})
+	certificate, key := a.sign(
+		&x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{usage}},
+	)
 	return &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}
 }
 

@@ -358,7 +358,8 @@ type FailedDevice struct {
 type OperatorState struct {
 	// announced says what has been put into the outbox, now or before.
 	Announced Announced `json:"announced,omitzero"`
-	// sequence is the number of the newest Event in the outbox; an Event's name is "<uid of this object>.<number>".
+	// sequence is the number of the newest Event in the outbox; an Event's name is "<uid of this object>.<number>-<planTime in
+	// microseconds, hexadecimal>".
 	Sequence int64 `json:"sequence,omitempty"`
 	// outbox are the Events that may not have been created yet, at most 32, the last of them numbered sequence.
 	Outbox []OutboxEvent `json:"outbox,omitempty"`

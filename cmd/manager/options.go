@@ -69,10 +69,24 @@ func parse(args []string) (*options, error) {
 	ofWebhook, ofControllers := o.webhookFlags(), o.controllerFlags()
 	fs.AddFlagSet(ofWebhook)
 	fs.AddFlagSet(ofControllers)
-	fs.StringVar(&o.applicationsFile, "applications-file", "",
-		"YAML that maps applications to namespaces and to secrets of their own; without it every namespace may claim every task")
-	fs.StringVar(&o.operatorNS, "operator-namespace", podNamespace(), "namespace of the slices and of the leader's lease; default the pod's")
-	fs.StringVar(&o.metricsBindAddress, "metrics-bind-address", ":8080", "address of /metrics (plain HTTP); 0 turns it off")
+	fs.StringVar(
+		&o.applicationsFile,
+		"applications-file",
+		"",
+		"YAML that maps applications to namespaces and to secrets of their own; without it every namespace may claim every task",
+	)
+	fs.StringVar(
+		&o.operatorNS,
+		"operator-namespace",
+		podNamespace(),
+		"namespace of the slices and of the leader's lease; default the pod's",
+	)
+	fs.StringVar(
+		&o.metricsBindAddress,
+		"metrics-bind-address",
+		":8080",
+		"address of /metrics (plain HTTP); 0 turns it off",
+	)
 	fs.StringVar(&o.pprofBindAddress, "pprof-bind-address", "0", "address of /debug/pprof/, unauthenticated; 0 for none")
 	fs.StringVar(&o.probeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	o.log = zap.Options{}
@@ -103,11 +117,36 @@ func given(all, component *pflag.FlagSet) []string {
 // webhookFlags are the flags that only the webhook heeds.
 func (o *options) webhookFlags() *pflag.FlagSet {
 	fs := newFlagSet("webhook")
-	fs.StringVar(&o.callbackBindAddress, "callback-bind-address", ":8443", "address on which the platform's pushes are received")
-	fs.StringVar(&o.callbackPath, "callback-path", webhook.DefaultCallbackPath, "path of the callback; a secret may follow it")
-	fs.StringVar(&o.callbackCertDir, "callback-cert-dir", "", "folder with tls.crt and tls.key, reloaded; without it plain HTTP")
-	fs.StringVar(&o.callbackClientCA, "callback-client-ca-file", "", "CA of client certificates that authenticate a push, reloaded; needs --callback-cert-dir")
-	fs.StringVar(&o.callbackSecrets, "callback-secrets-file", "", "secrets that authenticate a push as the last path segment, one a line, reloaded")
+	fs.StringVar(
+		&o.callbackBindAddress,
+		"callback-bind-address",
+		":8443",
+		"address on which the platform's pushes are received",
+	)
+	fs.StringVar(
+		&o.callbackPath,
+		"callback-path",
+		webhook.DefaultCallbackPath,
+		"path of the callback; a secret may follow it",
+	)
+	fs.StringVar(
+		&o.callbackCertDir,
+		"callback-cert-dir",
+		"",
+		"folder with tls.crt and tls.key, reloaded; without it plain HTTP",
+	)
+	fs.StringVar(
+		&o.callbackClientCA,
+		"callback-client-ca-file",
+		"",
+		"CA of client certificates that authenticate a push, reloaded; needs --callback-cert-dir",
+	)
+	fs.StringVar(
+		&o.callbackSecrets,
+		"callback-secrets-file",
+		"",
+		"secrets that authenticate a push as the last path segment, one a line, reloaded",
+	)
 	fs.BoolVar(&o.allowAnonymous, "allow-anonymous", false, "accept pushes from anybody")
 	fs.DurationVar(&o.drainDuration, "drain-duration", webhook.DefaultDrainDuration,
 		"how long pushes are still answered after readiness failed, when shutting down; at most 5m")
@@ -123,8 +162,18 @@ func (o *options) controllerFlags() *pflag.FlagSet {
 	fs.IntVar(&o.maxStored, "max-stored-results", 2_000_000, "results stored before new ones are refused with 503")
 	fs.IntVar(&o.maxWrites, "max-writes-per-second", 150,
 		"statuses and Events a second, over all FirmwareUpgrades, that tell mere progress; news is written at once")
-	fs.DurationVar(&o.retainUnclaimed, "retain-unclaimed", 7*24*time.Hour, "how long results are kept that no FirmwareUpgrade claims, and rejected notifications; at least 1m")
-	fs.BoolVar(&o.leaderElect, "leader-elect", true, "run the controllers in one process at a time; turn it off only where there is one")
+	fs.DurationVar(
+		&o.retainUnclaimed,
+		"retain-unclaimed",
+		7*24*time.Hour,
+		"how long results are kept that no FirmwareUpgrade claims, and rejected notifications; at least 1m",
+	)
+	fs.BoolVar(
+		&o.leaderElect,
+		"leader-elect",
+		true,
+		"run the controllers in one process at a time; turn it off only where there is one",
+	)
 	return fs
 }
 
@@ -146,16 +195,41 @@ func (o *options) validate() error {
 		problems = append(problems, errors.New("--components is empty: name webhook, controllers or both"))
 	}
 	if !o.runs(componentWebhook) && len(o.setWebhook) > 0 {
-		problems = append(problems, fmt.Errorf("without --components=webhook nothing heeds %s: add it, or remove them", strings.Join(o.setWebhook, ", ")))
+		problems = append(
+			problems,
+			fmt.Errorf(
+				"without --components=webhook nothing heeds %s: add it, or remove them",
+				strings.Join(o.setWebhook, ", "),
+			),
+		)
 	}
 	if !o.runs(componentControllers) && len(o.setControllers) > 0 {
-		problems = append(problems, fmt.Errorf("without --components=controllers nothing heeds %s: add it, or remove them", strings.Join(o.setControllers, ", ")))
+		problems = append(
+			problems,
+			fmt.Errorf(
+				"without --components=controllers nothing heeds %s: add it, or remove them",
+				strings.Join(o.setControllers, ", "),
+			),
+		)
 	}
 	if o.metricsBindAddress != "0" && o.metricsBindAddress == o.probeBindAddress {
-		problems = append(problems, fmt.Errorf("--metrics-bind-address and --health-probe-bind-address are both %s: give each its own port", o.probeBindAddress))
+		problems = append(
+			problems,
+			fmt.Errorf(
+				"--metrics-bind-address and --health-probe-bind-address are both %s: give each its own port",
+				o.probeBindAddress,
+			),
+		)
 	}
-	if o.runs(componentWebhook) && (o.callbackBindAddress == o.metricsBindAddress || o.callbackBindAddress == o.probeBindAddress) {
-		problems = append(problems, fmt.Errorf("--callback-bind-address=%s is taken by metrics or probes: give each its own port", o.callbackBindAddress))
+	if o.runs(componentWebhook) &&
+		(o.callbackBindAddress == o.metricsBindAddress || o.callbackBindAddress == o.probeBindAddress) {
+		problems = append(
+			problems,
+			fmt.Errorf(
+				"--callback-bind-address=%s is taken by metrics or probes: give each its own port",
+				o.callbackBindAddress,
+			),
+		)
 	}
 	return errors.Join(problems...)
 }

@@ -39,7 +39,8 @@ const (
 	stopMargin = 5 * time.Second
 )
 
-// start runs the components until the context ends. What is wrong with the options is said before anything is looked for.
+// start runs the components until the context ends. What is wrong with the options is said before anything is looked
+// for.
 func start(ctx context.Context, o *options) error {
 	logger := zap.New(zap.UseFlagOptions(&o.log))
 	ctrl.SetLogger(logger)
@@ -84,8 +85,8 @@ func start(ctx context.Context, o *options) error {
 	return nil
 }
 
-// claimStore makes the FirmwareUpgrades of the cluster this installation's, or says whose they are. Everything else has to
-// wait for that: an installation that counts nothing has nothing to receive, either.
+// claimStore makes the FirmwareUpgrades of the cluster this installation's, or says whose they are. Everything else has
+// to wait for that: an installation that counts nothing has nothing to receive, either.
 func claimStore(ctx context.Context, mgr ctrl.Manager, o *options) error {
 	if !o.runs(componentControllers) {
 		return nil
@@ -112,7 +113,9 @@ func validateComponents(o *options, wo webhook.Options, co controllers.Options) 
 
 func newManager(o *options, cfg *rest.Config, stop time.Duration) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, v1alpha1.AddToScheme, storage.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, storage.AddToScheme,
+	} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("register API types: %w", err)
 		}
@@ -136,7 +139,13 @@ func newManager(o *options, cfg *rest.Config, stop time.Duration) (ctrl.Manager,
 	return mgr, nil
 }
 
-func addComponents(ctx context.Context, mgr ctrl.Manager, o *options, receiver *webhook.Receiver, co controllers.Options) error {
+func addComponents(
+	ctx context.Context,
+	mgr ctrl.Manager,
+	o *options,
+	receiver *webhook.Receiver,
+	co controllers.Options,
+) error {
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("add the health check: %w", err)
 	}
@@ -199,7 +208,9 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 // noticeDeadPeers has HTTP/2 clients that are made from now on notice within five seconds that the API server is gone;
 // otherwise it takes 45. What the environment says goes first.
 func noticeDeadPeers() error {
-	for name, seconds := range map[string]string{"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "3", "HTTP2_PING_TIMEOUT_SECONDS": "2"} {
+	for name, seconds := range map[string]string{
+		"HTTP2_READ_IDLE_TIMEOUT_SECONDS": "3", "HTTP2_PING_TIMEOUT_SECONDS": "2",
+	} {
 		if _, set := os.LookupEnv(name); set {
 			continue
 		}

@@ -35,8 +35,9 @@ func readCampaign(path string) (*campaign, error) {
 // campaignNews draws how long each kind of news took until its Event existed, which is after it was in the status.
 func campaignNews(c *campaign) figure {
 	b := bars{
-		title: fmt.Sprintf("Time from the decisive push to the Event: %d upgrades, %d results a second", c.Upgrades, c.PerSecond),
-		axis:  "seconds", format: "%.1f",
+		title: fmt.Sprintf("Time from the decisive push to the Event: %d upgrades, %d results a second", c.Upgrades,
+			c.PerSecond),
+		axis: "seconds", format: "%.1f",
 	}
 	quantiles := []struct {
 		title string

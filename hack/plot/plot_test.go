@@ -27,8 +27,10 @@ func reportFile(t *testing.T) string {
 		return m
 	}
 	r := &report{
-		Sides: []side{{"operator", "operator, 1 task"}, {"operator-tasks", "operator, 9 tasks"}, {"object", "one object"}, {"inline", "inline list"}},
-		Loads: []load{{Key: "closed-64", Title: "Closed loop, 64 connections", Connections: 64}, {Key: "open-800", Title: "Open loop", PerSecond: 800}},
+		Sides: []side{{"operator", "operator, 1 task"}, {"operator-tasks", "operator, 9 tasks"}, {"object", "one object"},
+			{"inline", "inline list"}},
+		Loads: []load{{Key: "closed-64", Title: "Closed loop, 64 connections", Connections: 64},
+			{Key: "open-800", Title: "Open loop", PerSecond: 800}},
 		Series: []series{
 			{Load: "closed-64", Side: "operator", Rounds: []measurement{measured(5000, 1, 120), measured(4000, 1.5, 130), measured(4600, 2, 110)}},
 			{Load: "closed-64", Side: "operator-tasks", Rounds: []measurement{measured(4500, 8, 900)}},

@@ -39,8 +39,11 @@ func Resolve(fwu *v1alpha1.FirmwareUpgrade, sameOperation []v1alpha1.FirmwareUpg
 		switch {
 		case !rules.overlap(holder, fwu):
 		case purging(holder):
-			return Claim{v1alpha1.ReasonPurging, "waits until the results of FirmwareUpgrade " + holder.Namespace + "/" + holder.Name +
-				", which is being deleted, are removed"}
+			return Claim{
+				v1alpha1.ReasonPurging,
+				"waits until the results of FirmwareUpgrade " + holder.Namespace + "/" + holder.Name +
+					", which is being deleted, are removed",
+			}
 		default:
 			return Claim{v1alpha1.ReasonDuplicateOperation,
 				"FirmwareUpgrade " + holder.Namespace + "/" + holder.Name + " has this task: delete one of the two"}

@@ -37,11 +37,19 @@ func applicationsMap(t *testing.T) *applications.Map {
 func TestResolve(t *testing.T) {
 	named := func(name string, age int) *wrappers.FirmwareUpgrade {
 		ns, _, _ := strings.Cut(name, "-")
-		return wrappers.MakeFirmwareUpgrade(name, ns).UID(name).Generation(1).Created(created.Add(-time.Duration(age) * time.Minute))
+		return wrappers.MakeFirmwareUpgrade(name, ns).
+			UID(name).
+			Generation(1).
+			Created(created.Add(-time.Duration(age) * time.Minute))
 	}
 	placeholder := func(app string, age int) *wrappers.FirmwareUpgrade {
 		name := PlaceholderName(result.Task{AppID: app, OperationID: "op"})
-		return wrappers.MakeFirmwareUpgrade(name, "b").App(app).UID("p").Generation(1).Placeholder().Created(created.Add(-time.Duration(age) * time.Minute))
+		return wrappers.MakeFirmwareUpgrade(name, "b").
+			App(app).
+			UID("p").
+			Generation(1).
+			Placeholder().
+			Created(created.Add(-time.Duration(age) * time.Minute))
 	}
 	undeclared := func(w *wrappers.FirmwareUpgrade) *wrappers.FirmwareUpgrade {
 		w.Spec.Placeholder = false
@@ -53,27 +61,68 @@ func TestResolve(t *testing.T) {
 		apps *applications.Map
 		want map[string]string
 	}{
-		"alone":                {all: []*wrappers.FirmwareUpgrade{named("a-1", 1)}, want: map[string]string{"a-1": ""}},
-		"the older has it":     {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
-		"then the lower UID":   {all: []*wrappers.FirmwareUpgrade{named("b-2", 1), named("a-1", 1)}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
-		"a placeholder yields": {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), placeholder("", 9)}, want: map[string]string{"a-1": "", "p": "DuplicateOperation"}},
+		"alone": {all: []*wrappers.FirmwareUpgrade{named("a-1", 1)}, want: map[string]string{"a-1": ""}},
+		"the older has it": {
+			all:  []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 2)},
+			want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""},
+		},
+		"then the lower UID": {
+			all:  []*wrappers.FirmwareUpgrade{named("b-2", 1), named("a-1", 1)},
+			want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"},
+		},
+		"a placeholder yields": {
+			all:  []*wrappers.FirmwareUpgrade{named("a-1", 1), placeholder("", 9)},
+			want: map[string]string{"a-1": "", "p": "DuplicateOperation"},
+		},
 		"its name makes no placeholder": {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), undeclared(placeholder("", 9))},
 			want: map[string]string{"a-1": "DuplicateOperation", "p": ""}},
-		"nor does its name permit anything": {apps: apps, all: []*wrappers.FirmwareUpgrade{undeclared(placeholder("x", 9)), named("a-2", 1).App("x")},
-			want: map[string]string{"p": "NotPermitted", "a-2": ""}},
-		"a placeholder elsewhere is nobody's": {all: []*wrappers.FirmwareUpgrade{named("a-1", 9).Placeholder()}, want: map[string]string{"a-1": "NotPermitted"}},
-		"one that is deleted frees the task": {all: []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 2).Deleted(created)},
-			want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
+		"nor does its name permit anything": {
+			apps: apps,
+			all:  []*wrappers.FirmwareUpgrade{undeclared(placeholder("x", 9)), named("a-2", 1).App("x")},
+			want: map[string]string{"p": "NotPermitted", "a-2": ""},
+		},
+		"a placeholder elsewhere is nobody's": {
+			all:  []*wrappers.FirmwareUpgrade{named("a-1", 9).Placeholder()},
+			want: map[string]string{"a-1": "NotPermitted"},
+		},
+		"one that is deleted frees the task": {
+			all:  []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 2).Deleted(created)},
+			want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"},
+		},
 		"unless its results are to be removed first": {
-			all:  []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 2).Deleted(created).Finalizers(v1alpha1.FinalizerPurge)},
+			all: []*wrappers.FirmwareUpgrade{
+				named("a-1", 1),
+				named("b-2", 2).Deleted(created).Finalizers(v1alpha1.FinalizerPurge),
+			},
 			want: map[string]string{"a-1": "Purging", "b-2": ""},
 		},
-		"two applications":          {all: []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2).App("y")}, want: map[string]string{"a-1": "", "b-2": ""}},
-		"any takes all":             {all: []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2)}, want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""}},
-		"a loser blocks nobody":     {all: []*wrappers.FirmwareUpgrade{named("a-1", 3).App("x"), named("b-2", 2), named("c-3", 1).App("y")}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation", "c-3": ""}},
-		"not permitted":             {apps: apps, all: []*wrappers.FirmwareUpgrade{named("b-1", 9).App("x"), named("a-2", 1).App("x")}, want: map[string]string{"b-1": "NotPermitted", "a-2": ""}},
-		"no application at all":     {apps: apps, all: []*wrappers.FirmwareUpgrade{named("c-1", 9)}, want: map[string]string{"c-1": "NotPermitted"}},
-		"any, of different tenants": {apps: apps, all: []*wrappers.FirmwareUpgrade{named("a-1", 9), named("b-2", 1)}, want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"}},
+		"two applications": {
+			all:  []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2).App("y")},
+			want: map[string]string{"a-1": "", "b-2": ""},
+		},
+		"any takes all": {
+			all:  []*wrappers.FirmwareUpgrade{named("a-1", 1).App("x"), named("b-2", 2)},
+			want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""},
+		},
+		"a loser blocks nobody": {
+			all:  []*wrappers.FirmwareUpgrade{named("a-1", 3).App("x"), named("b-2", 2), named("c-3", 1).App("y")},
+			want: map[string]string{"a-1": "", "b-2": "DuplicateOperation", "c-3": ""},
+		},
+		"not permitted": {
+			apps: apps,
+			all:  []*wrappers.FirmwareUpgrade{named("b-1", 9).App("x"), named("a-2", 1).App("x")},
+			want: map[string]string{"b-1": "NotPermitted", "a-2": ""},
+		},
+		"no application at all": {
+			apps: apps,
+			all:  []*wrappers.FirmwareUpgrade{named("c-1", 9)},
+			want: map[string]string{"c-1": "NotPermitted"},
+		},
+		"any, of different tenants": {
+			apps: apps,
+			all:  []*wrappers.FirmwareUpgrade{named("a-1", 9), named("b-2", 1)},
+			want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"},
+		},
 		"a placeholder of the operator's may be anywhere": {
 			apps: apps, all: []*wrappers.FirmwareUpgrade{placeholder("x", 9)}, want: map[string]string{"p": ""},
 		},
@@ -96,7 +145,11 @@ func TestResolve(t *testing.T) {
 }
 
 func TestTask(t *testing.T) {
-	tasks := []result.Task{{AppID: "", OperationID: "op"}, {AppID: "x", OperationID: "op"}, {AppID: "y", OperationID: "op"}}
+	tasks := []result.Task{
+		{AppID: "", OperationID: "op"},
+		{AppID: "x", OperationID: "op"},
+		{AppID: "y", OperationID: "op"},
+	}
 	apps := applicationsMap(t)
 	cases := map[string]struct {
 		fwu    *wrappers.FirmwareUpgrade
@@ -106,13 +159,26 @@ func TestTask(t *testing.T) {
 		ok     bool
 		reason string
 	}{
-		"named":                  {fwu: wrappers.MakeFirmwareUpgrade("n", "a").App("y"), tasks: tasks, want: "y", ok: true},
-		"named, no results":      {fwu: wrappers.MakeFirmwareUpgrade("n", "a").App("z"), tasks: tasks, want: "z"},
-		"any of one":             {fwu: wrappers.MakeFirmwareUpgrade("n", "a"), tasks: tasks[1:2], want: "x", ok: true},
-		"any of several":         {fwu: wrappers.MakeFirmwareUpgrade("n", "a"), tasks: tasks[1:], reason: "AmbiguousOperation"},
-		"any of the namespace's": {fwu: wrappers.MakeFirmwareUpgrade("n", "b"), tasks: tasks, apps: apps, want: "y", ok: true},
+		"named":             {fwu: wrappers.MakeFirmwareUpgrade("n", "a").App("y"), tasks: tasks, want: "y", ok: true},
+		"named, no results": {fwu: wrappers.MakeFirmwareUpgrade("n", "a").App("z"), tasks: tasks, want: "z"},
+		"any of one":        {fwu: wrappers.MakeFirmwareUpgrade("n", "a"), tasks: tasks[1:2], want: "x", ok: true},
+		"any of several": {
+			fwu:    wrappers.MakeFirmwareUpgrade("n", "a"),
+			tasks:  tasks[1:],
+			reason: "AmbiguousOperation",
+		},
+		"any of the namespace's": {
+			fwu:   wrappers.MakeFirmwareUpgrade("n", "b"),
+			tasks: tasks,
+			apps:  apps,
+			want:  "y",
+			ok:    true,
+		},
 		"a placeholder without application claims just that": {
-			fwu: wrappers.MakeFirmwareUpgrade(PlaceholderName(tasks[0]), "b").Placeholder().Generation(1), tasks: tasks, want: "", ok: true,
+			fwu: wrappers.MakeFirmwareUpgrade(PlaceholderName(tasks[0]), "b").
+				Placeholder().
+				Generation(1),
+			tasks: tasks, want: "", ok: true,
 		},
 	}
 	for name, c := range cases {

@@ -26,12 +26,18 @@ const (
 )
 
 // announce returns what the operator remembers next: what was delivered leaves the outbox, and what is to be announced
-// and is not yet, by the record, is put into it. It also returns when failures that have to keep their distance are due;
-// zero if none are.
+// and is not yet, by the record, is put into it. It also returns when failures that have to keep their distance are
+// due; zero if none are.
 //
 // It compares the record with the present status and nothing else, so that a moment that was missed is made up for
 // whenever the status is computed next. Without counted, the counts stand as they were and only a problem is announced.
-func announce(fwu *v1alpha1.FirmwareUpgrade, prev v1alpha1.OperatorState, next v1alpha1.FirmwareUpgradeStatus, counted bool, seen Observation) (v1alpha1.OperatorState, time.Time) {
+func announce(
+	fwu *v1alpha1.FirmwareUpgrade,
+	prev v1alpha1.OperatorState,
+	next v1alpha1.FirmwareUpgradeStatus,
+	counted bool,
+	seen Observation,
+) (v1alpha1.OperatorState, time.Time) {
 	b := outbox{state: *prev.DeepCopy(), now: seen.Now}
 	b.dropDelivered(seen.Delivered)
 	record := &b.state.Announced
@@ -104,7 +110,9 @@ func (b *outbox) announceFailures(next v1alpha1.FirmwareUpgradeStatus, seen Obse
 // announceConditions announces what the conditions say and the record does not.
 func (b *outbox) announceConditions(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1.FirmwareUpgradeStatus, counted bool) {
 	record := &b.state.Announced
-	if condition(next, v1alpha1.ConditionDegraded).Status == metav1.ConditionTrue && record.DegradedGeneration != fwu.Generation && counted {
+	if condition(next, v1alpha1.ConditionDegraded).Status == metav1.ConditionTrue &&
+		record.DegradedGeneration != fwu.Generation &&
+		counted {
 		if b.add(degraded(next)) {
 			record.DegradedGeneration = fwu.Generation
 		}
@@ -131,12 +139,14 @@ func (b *outbox) announceEnd(next v1alpha1.FirmwareUpgradeStatus, counted bool) 
 	case finished.Status != metav1.ConditionTrue:
 		record.Finished, record.Ready = false, false
 	case !record.Finished:
+		if len(b.state.Outbox)+2 > maxOutbox { // both or none
+			return
+		}
 		if counted && next.Devices.Recovered > 0 {
 			b.add(devicesRecovered(next.Devices.Recovered))
 		}
-		if b.add(end(finished, ready)) {
-			record.Finished, record.Ready = true, ready
-		}
+		b.add(end(finished, ready))
+		record.Finished, record.Ready = true, ready
 	case record.Ready != ready && counted:
 		if b.add(outcomeChanged(finished, ready)) {
 			record.Ready = ready

@@ -47,7 +47,10 @@ func (l *leader) receive(results ...result.Result) {
 func (l *leader) observe(at time.Time) Observation {
 	return Observation{
 		Task: testTask, Now: at, Failures: l.results, Delivered: l.delivered,
-		Summary: l.results.Summary(testTask, tally.Query{TargetVersion: l.fwu.Spec.TargetVersion, Devices: l.fwu.Spec.Devices}),
+		Summary: l.results.Summary(
+			testTask,
+			tally.Query{TargetVersion: l.fwu.Spec.TargetVersion, Devices: l.fwu.Spec.Devices},
+		),
 	}
 }
 
@@ -293,7 +296,8 @@ func TestUnexpectedDevicesDecideNothing(t *testing.T) {
 	if d := l.fwu.Status.Devices; d.Unexpected != 2 || d.Failed != 1 || d.InProgress != 1 {
 		t.Errorf("they are counted all the same, got %+v", d)
 	}
-	if diff := cmp.Diff([]string{"Normal Started", "Normal Finished", "Warning DeviceFailed"}, reasons(l.told)); diff != "" {
+	wantEvents := []string{"Normal Started", "Normal Finished", "Warning DeviceFailed"}
+	if diff := cmp.Diff(wantEvents, reasons(l.told)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -499,7 +503,8 @@ func TestCompare(t *testing.T) {
 		t.Errorf("the outbox was delivered: want Tidying, got %v", got)
 	}
 	none := v1alpha1.FirmwareUpgradeStatus{ObservedGeneration: 2}
-	if got := Compare(none, v1alpha1.FirmwareUpgradeStatus{ObservedGeneration: 2, Devices: v1alpha1.DeviceCounts{Failed: 1}}); got != News {
+	failed := v1alpha1.FirmwareUpgradeStatus{ObservedGeneration: 2, Devices: v1alpha1.DeviceCounts{Failed: 1}}
+	if got := Compare(none, failed); got != News {
 		t.Errorf("the first failure: want News, got %v", got)
 	}
 }

@@ -50,7 +50,11 @@ type FailureLog interface {
 //  2. Without the task, or with fewer results than were counted, the counts stand and the conditions say why.
 //  3. Otherwise the counts follow from the summary, the end from the counts, and the conditions from both.
 //  4. What is to be announced follows from the record of what was announced, the counts and the conditions.
-func Compute(fwu *v1alpha1.FirmwareUpgrade, prev v1alpha1.FirmwareUpgradeStatus, seen Observation) (v1alpha1.FirmwareUpgradeStatus, time.Time) {
+func Compute(
+	fwu *v1alpha1.FirmwareUpgrade,
+	prev v1alpha1.FirmwareUpgradeStatus,
+	seen Observation,
+) (v1alpha1.FirmwareUpgradeStatus, time.Time) {
 	next, counted, again := computeConditions(fwu, prev, seen)
 	state, due := announce(fwu, prev.OperatorState, next, counted, seen)
 	next.OperatorState = state
@@ -80,13 +84,22 @@ func archive(spec v1alpha1.FirmwareUpgradeSpec, next *v1alpha1.FirmwareUpgradeSt
 
 // computeConditions computes everything but the operator's state. counted says whether the counts are those of the
 // summary.
-func computeConditions(fwu *v1alpha1.FirmwareUpgrade, prev v1alpha1.FirmwareUpgradeStatus, seen Observation) (next v1alpha1.FirmwareUpgradeStatus, counted bool, again time.Time) {
+func computeConditions(
+	fwu *v1alpha1.FirmwareUpgrade,
+	prev v1alpha1.FirmwareUpgradeStatus,
+	seen Observation,
+) (next v1alpha1.FirmwareUpgradeStatus, counted bool, again time.Time) {
 	next = *prev.DeepCopy()
 	next.ObservedGeneration = fwu.Generation
 	specChanged := prev.ObservedGeneration != fwu.Generation
 	switch {
 	case next.ArchiveTime != nil && specChanged:
-		again = setUncounted(fwu, &next, claim.Claim{Reason: v1alpha1.ReasonResultsArchived, Message: archivedMessage}, seen.Now)
+		again = setUncounted(
+			fwu,
+			&next,
+			claim.Claim{Reason: v1alpha1.ReasonResultsArchived, Message: archivedMessage},
+			seen.Now,
+		)
 		return next, false, again
 	case next.ArchiveTime != nil:
 		return next, false, time.Time{}
@@ -94,7 +107,12 @@ func computeConditions(fwu *v1alpha1.FirmwareUpgrade, prev v1alpha1.FirmwareUpgr
 		again = setUncounted(fwu, &next, seen.Claim, seen.Now)
 		return next, false, again
 	case shrunk(prev, seen.Summary):
-		again = setUncounted(fwu, &next, claim.Claim{Reason: v1alpha1.ReasonResultsIncomplete, Message: shrunkMessage(prev, seen.Summary)}, seen.Now)
+		again = setUncounted(
+			fwu,
+			&next,
+			claim.Claim{Reason: v1alpha1.ReasonResultsIncomplete, Message: shrunkMessage(prev, seen.Summary)},
+			seen.Now,
+		)
 		return next, false, again
 	}
 	setCounts(&next, fwu.Spec, seen)
@@ -209,8 +227,8 @@ func shrunkMessage(counted v1alpha1.FirmwareUpgradeStatus, sum tally.Summary) st
 const announceGrace = 7 * 24 * time.Hour
 
 // archivedMessage says why a spec that was changed after retention is not judged.
-const archivedMessage = "the spec was changed after the results were removed by retention, so that it can't be judged any more: " +
-	"delete this FirmwareUpgrade"
+const archivedMessage = "the spec was changed after the results were removed by retention, so that it can't be " +
+	"judged any more: delete this FirmwareUpgrade"
 
 // seconds converts microseconds since 1970 to a time of the API, which keeps seconds: a finer one would differ from
 // itself once stored. It returns nil for 0.

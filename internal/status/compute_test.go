@@ -50,7 +50,8 @@ func summary(succeeded, failed, inProgress int64) tally.Summary {
 func told(st v1alpha1.FirmwareUpgradeStatus) string {
 	line := fmt.Sprintf("%s %s", st.Phase, st.Progress)
 	for _, kind := range []string{
-		v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled, v1alpha1.ConditionFinished, v1alpha1.ConditionDegraded,
+		v1alpha1.ConditionReady, v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled,
+		v1alpha1.ConditionFinished, v1alpha1.ConditionDegraded,
 	} {
 		if c := condition(st, kind); c.Status == metav1.ConditionTrue {
 			line += " " + kind + "=" + c.Reason
@@ -102,7 +103,8 @@ func TestCompute(t *testing.T) {
 		},
 		"a failure without a policy closes the gate": {
 			fwu: made().Expected(3), seen: summary(2, 1, 0), at: last,
-			want: "PartiallySucceeded 3/3 Stalled=PartiallySucceeded Finished=PartiallySucceeded", again: last.Add(30 * 24 * time.Hour),
+			want:  "PartiallySucceeded 3/3 Stalled=PartiallySucceeded Finished=PartiallySucceeded",
+			again: last.Add(30 * 24 * time.Hour),
 		},
 		"all failed": {
 			fwu: made().Expected(3), seen: summary(0, 3, 0), at: last,
@@ -114,11 +116,13 @@ func TestCompute(t *testing.T) {
 		},
 		"failures within the policy open it": {
 			fwu: made().Expected(100).MaxFailed("5%", 20), seen: summary(95, 5, 0), at: last,
-			want: "PartiallySucceeded 100/100 Ready=PartiallySucceeded Finished=PartiallySucceeded", again: last.Add(30 * 24 * time.Hour),
+			want:  "PartiallySucceeded 100/100 Ready=PartiallySucceeded Finished=PartiallySucceeded",
+			again: last.Add(30 * 24 * time.Hour),
 		},
 		"one more closes it": {
 			fwu: made().Expected(100).MaxFailed("5%", 20), seen: summary(94, 6, 0), at: last,
-			want: "Failed 100/100 Stalled=Failed Finished=Failed Degraded=FailurePolicyBroken", again: last.Add(30 * 24 * time.Hour),
+			want:  "Failed 100/100 Stalled=Failed Finished=Failed Degraded=FailurePolicyBroken",
+			again: last.Add(30 * 24 * time.Hour),
 		},
 		"a broken policy shows while running": {
 			fwu: made().Expected(100).MaxFailed("5%", 20), seen: summary(18, 2, 0), at: last,
@@ -130,7 +134,8 @@ func TestCompute(t *testing.T) {
 		},
 		"an end with fewer than minReported is judged all the same": {
 			fwu: made().Expected(10).MaxFailed("5%", 20), seen: summary(9, 1, 0), at: last,
-			want: "Failed 10/10 Stalled=Failed Finished=Failed Degraded=FailurePolicyBroken", again: last.Add(30 * 24 * time.Hour),
+			want:  "Failed 10/10 Stalled=Failed Finished=Failed Degraded=FailurePolicyBroken",
+			again: last.Add(30 * 24 * time.Hour),
 		},
 		"settling": {
 			fwu: made().Expected(3).Settle(time.Minute), seen: summary(2, 1, 0), at: last.Add(59 * time.Second),
@@ -285,7 +290,8 @@ func TestSpecChangedAfterArchiving(t *testing.T) {
 	}
 	fwu.Generation, fwu.Spec.ExpectedDevices = 2, new(int64(20))
 	for range 2 { // and so it stays
-		if got, want := step(fwu, tally.Summary{}, last), "Succeeded 3/3 Stalled=ResultsArchived Finished=Succeeded"; got != want {
+		want := "Succeeded 3/3 Stalled=ResultsArchived Finished=Succeeded"
+		if got := step(fwu, tally.Summary{}, last); got != want {
 			t.Errorf("want %q, got %q", want, got)
 		}
 	}
@@ -344,11 +350,13 @@ func TestStatusInvariants(t *testing.T) {
 		if causes != d.Failed {
 			t.Fatalf("causes add up to %d of %d failed", causes, d.Failed)
 		}
-		if meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionReconciling) && meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionStalled) {
+		if meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionReconciling) &&
+			meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionStalled) {
 			t.Fatalf("Reconciling and Stalled: %s", told(st))
 		}
 		judged := judgedDevices(fwu.Spec, st, Observation{Summary: sum})
-		if meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionReady) && judged.failed+judged.pending+judged.inProgress > 0 {
+		if meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionReady) &&
+			judged.failed+judged.pending+judged.inProgress > 0 {
 			t.Fatalf("a false green: %s, %+v", told(st), d)
 		}
 	})
@@ -398,7 +406,10 @@ func TestFitShedsSamplesNeverCounts(t *testing.T) {
 	long := strings.Repeat("é", 128)
 	st := v1alpha1.FirmwareUpgradeStatus{Devices: v1alpha1.DeviceCounts{Expected: 9, Failed: 9}}
 	for range 11 {
-		st.Details.Causes = append(st.Details.Causes, v1alpha1.CauseCount{Cause: long, Count: 1, Devices: []string{long, long, long}})
+		st.Details.Causes = append(
+			st.Details.Causes,
+			v1alpha1.CauseCount{Cause: long, Count: 1, Devices: []string{long, long, long}},
+		)
 	}
 	for range 20 {
 		st.Details.FailedDevices = append(st.Details.FailedDevices,
@@ -415,7 +426,9 @@ func TestFitShedsSamplesNeverCounts(t *testing.T) {
 	if len(got.Details.Causes) != len(st.Details.Causes) {
 		t.Errorf("%d causes of %d are left", len(got.Details.Causes), len(st.Details.Causes))
 	}
-	small := v1alpha1.FirmwareUpgradeStatus{Details: v1alpha1.Details{FailedDevices: []v1alpha1.FailedDevice{{DeviceID: "d"}}}}
+	small := v1alpha1.FirmwareUpgradeStatus{
+		Details: v1alpha1.Details{FailedDevices: []v1alpha1.FailedDevice{{DeviceID: "d"}}},
+	}
 	if diff := cmp.Diff(small, fit(*small.DeepCopy())); diff != "" {
 		t.Errorf("a small status was cut (-want +got):\n%s", diff)
 	}

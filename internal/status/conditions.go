@@ -37,23 +37,28 @@ func setConditions(st *v1alpha1.FirmwareUpgradeStatus, generation int64, v verdi
 		set(v1alpha1.ConditionReconciling, false, v1alpha1.ReasonFailurePolicyBroken, "")
 		set(v1alpha1.ConditionStalled, true, v1alpha1.ReasonFailurePolicyBroken, message)
 	default:
-		set(v1alpha1.ConditionReady, false, v.progressReason(), message)
-		set(v1alpha1.ConditionReconciling, true, v.progressReason(), message)
-		set(v1alpha1.ConditionStalled, false, v.progressReason(), "")
+		set(v1alpha1.ConditionReady, false, progressReason(*st), message)
+		set(v1alpha1.ConditionReconciling, true, progressReason(*st), message)
+		set(v1alpha1.ConditionStalled, false, progressReason(*st), "")
 	}
 	if v.finished {
 		set(v1alpha1.ConditionFinished, true, v.reason, message)
 	} else {
-		set(v1alpha1.ConditionFinished, false, v.progressReason(), "")
+		set(v1alpha1.ConditionFinished, false, progressReason(*st), "")
 	}
 	set(v1alpha1.ConditionDegraded, degraded, v.policy.reason(), "")
 	st.Phase = phaseOf(*st)
 }
 
 // setUncounted says that the FirmwareUpgrade can't be counted and why. The counts stand as they were, and so does the
-// end, unless the spec of one that is not archived changed. Its deadline runs, so that whoever waits for the end does not wait for ever. It returns
-// when the deadline passes; zero if that is no matter any more.
-func setUncounted(fwu *v1alpha1.FirmwareUpgrade, st *v1alpha1.FirmwareUpgradeStatus, why claim.Claim, now time.Time) time.Time {
+// end, unless the spec of one that is not archived changed. Its deadline runs, so that whoever waits for the end does
+// not wait for ever. It returns when the deadline passes; zero if that is no matter any more.
+func setUncounted(
+	fwu *v1alpha1.FirmwareUpgrade,
+	st *v1alpha1.FirmwareUpgradeStatus,
+	why claim.Claim,
+	now time.Time,
+) time.Time {
 	set := conditionSetter(st, fwu.Generation, now)
 	finished := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionFinished)
 	deadline := deadline(fwu, *st)
@@ -64,7 +69,12 @@ func setUncounted(fwu *v1alpha1.FirmwareUpgrade, st *v1alpha1.FirmwareUpgradeSta
 	case finished != nil && finished.Status == metav1.ConditionTrue && finished.ObservedGeneration == fwu.Generation:
 	case !now.Before(deadline):
 		setEnd(st, true, now)
-		set(v1alpha1.ConditionFinished, true, v1alpha1.ReasonDeadlineExceeded, "the deadline passed while the upgrade could not be counted: "+why.Message)
+		set(
+			v1alpha1.ConditionFinished,
+			true,
+			v1alpha1.ReasonDeadlineExceeded,
+			"the deadline passed while the upgrade could not be counted: "+why.Message,
+		)
 	default:
 		setEnd(st, false, now)
 		set(v1alpha1.ConditionFinished, false, why.Reason, "")
@@ -97,7 +107,11 @@ func phaseOf(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.Phase {
 	}
 }
 
-func conditionSetter(st *v1alpha1.FirmwareUpgradeStatus, generation int64, now time.Time) func(kind string, is bool, reason, message string) {
+func conditionSetter(
+	st *v1alpha1.FirmwareUpgradeStatus,
+	generation int64,
+	now time.Time,
+) func(kind string, is bool, reason, message string) {
 	return func(kind string, is bool, reason, message string) {
 		status := metav1.ConditionFalse
 		if is {
@@ -124,7 +138,7 @@ func (v verdict) message(st v1alpha1.FirmwareUpgradeStatus) string {
 	c := st.Devices
 	text := st.Progress + " devices done"
 	if v.finished && v.judged.reported() == 0 {
-		text = "no device has reported before the deadline"
+		text = "no device that is expected has reported before the deadline"
 	}
 	if c.Failed > 0 {
 		text += fmt.Sprintf(", %d failed, most often: %s", c.Failed, st.TopCause)
@@ -144,8 +158,9 @@ func (v verdict) message(st v1alpha1.FirmwareUpgradeStatus) string {
 	return text
 }
 
-func (v verdict) progressReason() string {
-	if v.judged.reported() == 0 {
+// progressReason is why an upgrade has not finished: nothing was reported yet, or something is awaited.
+func progressReason(st v1alpha1.FirmwareUpgradeStatus) string {
+	if st.StartTime == nil {
 		return v1alpha1.ReasonPending
 	}
 	return v1alpha1.ReasonRunning

@@ -63,7 +63,12 @@ func judgedDevices(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgrad
 //     settleSeconds;
 //   - it is unknown: something was reported, nothing is in progress and no result came for quietSeconds;
 //   - the deadline passed.
-func judge(fwu *v1alpha1.FirmwareUpgrade, prev, st v1alpha1.FirmwareUpgradeStatus, seen Observation, specChanged bool) verdict {
+func judge(
+	fwu *v1alpha1.FirmwareUpgrade,
+	prev, st v1alpha1.FirmwareUpgradeStatus,
+	seen Observation,
+	specChanged bool,
+) verdict {
 	v := verdict{judged: judgedDevices(fwu.Spec, st, seen)}
 	complete, again := complete(fwu.Spec, v.judged, seen)
 	deadline := deadline(fwu, st)
@@ -75,7 +80,8 @@ func judge(fwu *v1alpha1.FirmwareUpgrade, prev, st v1alpha1.FirmwareUpgradeStatu
 		v.policy = policyBroken
 	}
 	if v.finished {
-		wasComplete := wasFinished && meta.FindStatusCondition(prev.Conditions, v1alpha1.ConditionFinished).Reason != v1alpha1.ReasonDeadlineExceeded
+		wasComplete := wasFinished &&
+			meta.FindStatusCondition(prev.Conditions, v1alpha1.ConditionFinished).Reason != v1alpha1.ReasonDeadlineExceeded
 		v.reason = outcome(v.judged, v.policy, wasComplete)
 		return v
 	}
@@ -122,8 +128,8 @@ func outcome(j judged, policy policyState, wasComplete bool) string {
 	}
 }
 
-// ready says whether a gate may open. It fails closed: without a policy any failure counts; that devices are missing, or
-// that none succeeded, is within no policy.
+// ready says whether a gate may open. It fails closed: without a policy any failure counts; that devices are missing,
+// or that none succeeded, is within no policy.
 func (v verdict) ready() bool {
 	switch v.reason {
 	case v1alpha1.ReasonSucceeded:

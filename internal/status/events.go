@@ -70,7 +70,10 @@ func degraded(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
 }
 
 func versionSuspect(suspect int64) v1alpha1.OutboxEvent {
-	return warning(EventVersionSuspect, devices(suspect)+" succeeded with another version than the target: check what they run")
+	return warning(
+		EventVersionSuspect,
+		devices(suspect)+" succeeded with another version than the target: check what they run",
+	)
 }
 
 func devicesRecovered(recovered int64) v1alpha1.OutboxEvent {
@@ -94,7 +97,10 @@ func end(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
 func outcomeChanged(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
 	e := end(finished, ready)
 	e.Reason = EventOutcomeChanged
-	e.Note = result.CutString("Ready is now "+map[bool]string{true: "True", false: "False"}[ready]+": "+e.Note, maxNoteBytes)
+	e.Note = result.CutString(
+		"Ready is now "+map[bool]string{true: "True", false: "False"}[ready]+": "+e.Note,
+		maxNoteBytes,
+	)
 	return e
 }
 

@@ -15,10 +15,12 @@ import (
 const (
 	maxStatusBytes = 16 << 10
 	maxOutboxBytes = 16 << 10
+	// minCauseBytes is how much of the text of a cause is left at least.
+	minCauseBytes = 64
 )
 
 // fit sheds samples until the status is small enough: first half of the failed devices, then the missing ones, then
-// all failed devices, then the samples of the causes. Counts are never shed.
+// all failed devices, then the samples of the causes, then most of their texts. Counts are never shed.
 func fit(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 	d := &st.Details
 	shed := []func(){
@@ -28,6 +30,11 @@ func fit(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 		func() {
 			for i := range d.Causes {
 				d.Causes[i].Devices = nil
+			}
+		},
+		func() {
+			for i := range d.Causes {
+				d.Causes[i].Cause = result.CutString(d.Causes[i].Cause, minCauseBytes)
 			}
 		},
 	}

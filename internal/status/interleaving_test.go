@@ -18,11 +18,11 @@ import (
 	"fwupgrade.io/operator/internal/tally"
 )
 
-// TestAnyInterleavingAnnouncesOnce lets results come, the spec change, time pass, statuses be written (or not, or without
-// an answer), Events be created (or refused, or without an answer), somebody else write the status, and leaders change, in
-// any order. In the end there is exactly one Started, one Degraded for each generation in which the policy broke, one
-// Finished or DeadlineExceeded for each end, one OutcomeChanged for each time that Ready turned around after an end, and
-// the announced failures add up to failed + recovered.
+// TestAnyInterleavingAnnouncesOnce lets results come, the spec change, time pass, statuses be written (or not, or
+// without an answer), Events be created (or refused, or without an answer), somebody else write the status, and leaders
+// change, in any order. In the end there is exactly one Started, one Degraded for each generation in which the policy
+// broke, one Finished or DeadlineExceeded for each end, one OutcomeChanged for each time that Ready turned around after
+// an end, and the announced failures add up to failed + recovered.
 func TestAnyInterleavingAnnouncesOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newEventWorld()
@@ -89,7 +89,9 @@ func (w *eventWorld) edit(t *rapid.T) {
 	}
 	w.stored.Generation++
 	w.stored.Spec.ExpectedDevices = new(rapid.Int64Range(1, 10).Draw(t, "expected"))
-	w.stored.Spec.FailurePolicy = made().MaxFailed(rapid.SampledFrom([]string{"0", "3", "50%"}).Draw(t, "policy"), 0).Obj().Spec.FailurePolicy
+	w.stored.Spec.FailurePolicy = made().MaxFailed(rapid.SampledFrom([]string{"0", "3", "50%"}).Draw(t, "policy"), 0).
+		Obj().
+		Spec.FailurePolicy
 }
 
 func (w *eventWorld) pass(t *rapid.T) {
@@ -98,7 +100,9 @@ func (w *eventWorld) pass(t *rapid.T) {
 
 // write computes a status as the reconciler does, and stores it, or not, or without an answer.
 func (w *eventWorld) write(t *rapid.T) {
-	w.writeWith(rapid.SampledFrom([]string{"answered", "answered", "answered", "conflict", "failed", "answer lost"}).Draw(t, "write"))
+	w.writeWith(
+		rapid.SampledFrom([]string{"answered", "answered", "answered", "conflict", "failed", "answer lost"}).Draw(t, "write"),
+	)
 }
 
 func (w *eventWorld) writeWith(outcome string) {
@@ -107,7 +111,11 @@ func (w *eventWorld) writeWith(outcome string) {
 		prev = *w.written
 	}
 	sum := w.results.Summary(testTask, tally.Query{TargetVersion: w.stored.Spec.TargetVersion})
-	next, _ := Compute(w.stored, prev, Observation{Task: testTask, Summary: sum, Failures: w.results, Delivered: w.delivered, Now: w.now})
+	next, _ := Compute(
+		w.stored,
+		prev,
+		Observation{Task: testTask, Summary: sum, Failures: w.results, Delivered: w.delivered, Now: w.now},
+	)
 	if Compare(w.stored.Status, next) == Nothing {
 		return
 	}
@@ -182,7 +190,10 @@ func (w *eventWorld) foreignWrite(t *rapid.T) {
 	if w.written == nil {
 		t.Skip("the leader has not written the status")
 	}
-	w.stored.Status = v1alpha1.FirmwareUpgradeStatus{Devices: v1alpha1.DeviceCounts{Succeeded: 99}, Phase: v1alpha1.PhaseFailed}
+	w.stored.Status = v1alpha1.FirmwareUpgradeStatus{
+		Devices: v1alpha1.DeviceCounts{Succeeded: 99},
+		Phase:   v1alpha1.PhaseFailed,
+	}
 	w.writeWith("answered")
 	if got := w.stored.Status.Devices.Succeeded; got == 99 {
 		t.Fatal("what somebody else wrote stands")

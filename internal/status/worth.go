@@ -31,7 +31,8 @@ func Compare(stored, next v1alpha1.FirmwareUpgradeStatus) Worth {
 	switch {
 	case equality.Semantic.DeepEqual(a, b):
 		return Nothing
-	case stored.ObservedGeneration != next.ObservedGeneration || (stored.Devices.Failed == 0) != (next.Devices.Failed == 0) ||
+	case stored.ObservedGeneration != next.ObservedGeneration ||
+		(stored.Devices.Failed == 0) != (next.Devices.Failed == 0) ||
 		!sameConditions(stored.Conditions, next.Conditions):
 		return News
 	}

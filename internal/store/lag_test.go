@@ -34,14 +34,40 @@ func newLaggingWatch() *laggingWatch {
 			if err != nil {
 				return nil, err
 			}
-			return watch.Filter(w, func(e watch.Event) (watch.Event, bool) {
-				l.held.RLock()
-				defer l.held.RUnlock()
-				return e, true
-			}), nil
+			held := &heldWatch{Interface: w, events: make(chan watch.Event), stopped: make(chan struct{})}
+			go held.pass(&l.held)
+			return held, nil
 		},
 	})
 	return l
+}
+
+// heldWatch is one of these watches.
+type heldWatch struct {
+	watch.Interface
+	events   chan watch.Event
+	stopped  chan struct{}
+	stopOnce sync.Once
+}
+
+func (h *heldWatch) ResultChan() <-chan watch.Event { return h.events }
+
+func (h *heldWatch) Stop() {
+	h.stopOnce.Do(func() { close(h.stopped) })
+	h.Interface.Stop()
+}
+
+func (h *heldWatch) pass(held *sync.RWMutex) {
+	defer close(h.events)
+	for e := range h.Interface.ResultChan() {
+		held.RLock()
+		held.RUnlock() //nolint:staticcheck // It waits while events are held, and guards nothing.
+		select {
+		case h.events <- e:
+		case <-h.stopped:
+			return
+		}
+	}
 }
 
 func (l *laggingWatch) hold()    { l.held.Lock() }

@@ -27,8 +27,8 @@ func newMetrics(reg prometheus.Registerer, index *index, limit int) (*metrics, e
 		m.slicesWritten, m.slicesDeleted,
 		gauge("stored_results", "Results in the stored slices.",
 			func() float64 { return float64(index.usage().results) }),
-		gauge("store_load", "What --max-stored-results bounds: the stored results, and the rejected notifications as so "+
-			"many results as they may be large as.", func() float64 { return float64(index.usage().load) }),
+		gauge("store_load", "What --max-stored-results bounds: the stored results, and the rejected notifications as "+
+			"so many results as they may be large as.", func() float64 { return float64(index.usage().load) }),
 		gauge("stored_results_limit", "The limit of stored results, --max-stored-results.",
 			func() float64 { return float64(limit) }),
 		gauge("stored_slices", "Stored slices.", func() float64 { return float64(index.usage().slices) }),

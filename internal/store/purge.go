@@ -51,8 +51,8 @@ func (s *Store) Purge(ctx context.Context, task result.Task, until time.Time) (d
 		switch {
 		case of.held(task).received.First > until.UnixMicro():
 		case of.unreadable != nil:
-			return false, fmt.Errorf("purge: slice %s has results of the task, but can't be read completely: %w", of.Name,
-				of.unreadable)
+			return false, fmt.Errorf("purge: slice %s has results of the task, but can't be read completely: %w",
+				of.Name, of.unreadable)
 		default:
 			return false, nil
 		}

@@ -17,6 +17,7 @@ import (
 
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/test/harness"
+	"fwupgrade.io/operator/webhook"
 )
 
 // A purge removes what was received until its time, in slices of its own and in shared ones, and counts what is left.
@@ -161,6 +162,13 @@ func TestPurgeAfterKilledCompaction(t *testing.T) {
 			t.Errorf("killed after %d writes (-want +got):\n%s", writes, diff)
 		}
 		s.expectTrue()
+	}
+}
+
+// What is received until a time is stored within arrivalDelay.
+func TestArrivalDelayCoversTheWebhook(t *testing.T) {
+	if arrivalDelay < webhook.StoreDeadline+time.Second {
+		t.Errorf("results may be stored after %s, a purge waits for %s", webhook.StoreDeadline, arrivalDelay)
 	}
 }
 

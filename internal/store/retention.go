@@ -14,8 +14,8 @@ import (
 	"fwupgrade.io/operator/internal/result"
 )
 
-// keptRejected is how many rejected notifications are kept for sure, the newest: enough to find out what is wrong with
-// what a sender pushes. They may take 4 MiB.
+// keptRejected is how many rejected notifications are kept until they are old, the newest: enough to find out what is
+// wrong with what a sender pushes. They may take 4 MiB.
 const keptRejected = 1000
 
 // retain removes slices whose time is over: those of tasks that need not be kept any more, old rejected notifications,

@@ -34,7 +34,7 @@ type Options struct {
 	// KeepUntil says until when the results of a task are kept, the newest of which arrived at lastReceived; zero says
 	// that this is not known yet: they are kept.
 	KeepUntil func(ctx context.Context, task result.Task, lastReceived time.Time) (time.Time, error)
-	// RetainRejected is how long rejected notifications are kept, beside the newest ones, which are always.
+	// RetainRejected is how long rejected notifications are kept at most.
 	RetainRejected time.Duration
 	// Instance names this process in Events; at most 128 bytes.
 	Instance string

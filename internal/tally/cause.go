@@ -22,7 +22,7 @@ const (
 	CauseRecovered = "Recovered"
 	// reportedSuffix tells a reported text from a cause that has a meaning of its own here.
 	reportedSuffix = " (reported)"
-	// maxCauseBytes is how long a cause may be; the bound of status.causes.
+	// maxCauseBytes is how long a cause may be; the bound of status.details.causes.
 	maxCauseBytes = 256
 )
 

@@ -145,3 +145,33 @@ func TestPlaceholdersAreTheOperators(t *testing.T) {
 		t.Errorf("declared in place: %v", err)
 	}
 }
+
+// Results that are to be purged with their FirmwareUpgrade are, however soon it is deleted: not before the operator has
+// put its finalizer on it.
+func TestPurgeNeedsTheFinalizer(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	purged := wrappers.MakeFirmwareUpgrade("purged", ns).DeletionPolicy(v1alpha1.DeletionPolicyPurge).Obj()
+	must(t, k8s.Create(t.Context(), purged))
+	awaitAnswer(t, "the operator has not seen this FirmwareUpgrade yet", func() error {
+		return k8s.Delete(t.Context(), purged, client.DryRunAll)
+	})
+	if err := k8s.Delete(t.Context(), purged); !apierrors.IsForbidden(err) {
+		t.Errorf("without the finalizer: want Forbidden, got %v", err)
+	}
+	purged.Finalizers = []string{v1alpha1.FinalizerPurge}
+	must(t, k8s.Update(t.Context(), purged))
+	for range 2 { // the second time it is being deleted
+		if err := k8s.Delete(t.Context(), purged); err != nil {
+			t.Errorf("with the finalizer: %v", err)
+		}
+	}
+	must(t, k8s.Get(t.Context(), client.ObjectKeyFromObject(purged), purged))
+	purged.Finalizers = nil
+	must(t, k8s.Update(t.Context(), purged))
+
+	retained := wrappers.MakeFirmwareUpgrade("retained", ns).Obj()
+	must(t, k8s.Create(t.Context(), retained))
+	if err := k8s.Delete(t.Context(), retained); err != nil {
+		t.Errorf("with the policy Retain: %v", err)
+	}
+}

@@ -20,8 +20,9 @@ import (
 	"fwupgrade.io/operator/test/harness"
 )
 
-const example = `{"notifyType":"fwUpgradeResultNotify","deviceId":"58f0a3ab-9b1c-4f3e-8f4a-6b0a3a2c9d10","appId":"%[1]s",` +
-	`"operationId":"%[1]s","subOperationId":"9f2d","curVersion":"1.6","targetVersion":"1.6","sourceVersion":"1.3",` +
+const example = `{"notifyType":"fwUpgradeResultNotify","deviceId":"58f0a3ab-9b1c-4f3e-8f4a-6b0a3a2c9d10",` +
+	`"appId":"%[1]s","operationId":"%[1]s","subOperationId":"9f2d",` +
+	`"curVersion":"1.6","targetVersion":"1.6","sourceVersion":"1.3",` +
 	`"status":"SUCCESS","statusDesc":"The device upgrade is successful","upgradeTime":"120"}`
 
 // The answers that the platform gets, and what is left of each push.
@@ -37,14 +38,32 @@ func TestCallback(t *testing.T) {
 		code               int
 		result             string
 	}{
-		"the documented example":    {"POST", callbackPath + "/" + secret, good, 200, "recorded"},
-		"a repetition":              {"POST", callbackPath + "/" + secret, good, 200, "recorded"},
-		"another type":              {"POST", callbackPath + "/" + secret, `{"notifyType":"deviceAdded"}`, 200, "ignored"},
-		"below the secret":          {"POST", callbackPath + "/" + secret + "/x", good, 200, "ignored"},
-		"no JSON":                   {"POST", callbackPath + "/" + secret, "e2e: no JSON", 200, "rejected"},
-		"no operationId":            {"POST", callbackPath + "/" + secret, `{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`, 200, "rejected"},
-		"an unknown status":         {"POST", callbackPath + "/" + secret, strings.Replace(good, "SUCCESS", "MAYBE", 1), 200, "rejected"},
-		"too large":                 {"POST", callbackPath + "/" + secret, good + strings.Repeat(" ", 64<<10), 200, "rejected"},
+		"the documented example": {"POST", callbackPath + "/" + secret, good, 200, "recorded"},
+		"a repetition":           {"POST", callbackPath + "/" + secret, good, 200, "recorded"},
+		"another type":           {"POST", callbackPath + "/" + secret, `{"notifyType":"deviceAdded"}`, 200, "ignored"},
+		"below the secret":       {"POST", callbackPath + "/" + secret + "/x", good, 200, "ignored"},
+		"no JSON":                {"POST", callbackPath + "/" + secret, "e2e: no JSON", 200, "rejected"},
+		"no operationId": {
+			"POST",
+			callbackPath + "/" + secret,
+			`{"notifyType":"fwUpgradeResultNotify","deviceId":"d","status":"FAIL"}`,
+			200,
+			"rejected",
+		},
+		"an unknown status": {
+			"POST",
+			callbackPath + "/" + secret,
+			strings.Replace(good, "SUCCESS", "MAYBE", 1),
+			200,
+			"rejected",
+		},
+		"too large": {
+			"POST",
+			callbackPath + "/" + secret,
+			good + strings.Repeat(" ", 64<<10),
+			200,
+			"rejected",
+		},
 		"a wrong secret":            {"POST", callbackPath + "/not-the-right-secret", good, 401, ""},
 		"no secret":                 {"POST", callbackPath, good, 401, ""},
 		"another path":              {"POST", "/", good, 404, ""},

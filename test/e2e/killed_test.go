@@ -54,7 +54,11 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	want := plan.Counts(nil)[0]
 	awaitCounts(t, fwu, pushed(want))
 	awaitAnnounced(t, fwu, want.Failures())
-	t.Logf("%d of %d pushes were refused or unanswered meanwhile", end.report.Refused+end.report.Unanswered, end.report.Sent)
+	t.Logf(
+		"%d of %d pushes were refused or unanswered meanwhile",
+		end.report.Refused+end.report.Unanswered,
+		end.report.Sent,
+	)
 }
 
 // A webhook that is told to stop goes on answering 200 until nobody sends any more, and what it answered is stored.
@@ -65,7 +69,11 @@ func TestStoppingWebhookRefusesNothing(t *testing.T) {
 	fwu := declare(t, harness.NewNamespace(t, k8s), "stopping", plan, 300)
 	done := make(chan *platform.Report, 1)
 	go func() {
-		report, err := platform.Push(t.Context(), plan, platform.PushOptions{URL: callbackURL(first), Rate: 60, Concurrency: 8, Discard: true})
+		report, err := platform.Push(
+			t.Context(),
+			plan,
+			platform.PushOptions{URL: callbackURL(first), Rate: 60, Concurrency: 8, Discard: true},
+		)
 		if err != nil {
 			t.Error(err)
 		}

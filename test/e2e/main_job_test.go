@@ -33,7 +33,8 @@ func TestMainJob(t *testing.T) {
 	want := plan.Counts(nil)[0]
 	status := awaitCounts(t, fwu, pushed(want))
 	awaitAnnounced(t, fwu, want.Failures())
-	if status.Progress != "300/300" || status.Phase != "PartiallySucceeded" || status.Devices.Pending != 0 || status.Devices.Unexpected != 0 {
+	if status.Progress != "300/300" || status.Phase != "PartiallySucceeded" || status.Devices.Pending != 0 ||
+		status.Devices.Unexpected != 0 {
 		t.Errorf("status: %+v", status)
 	}
 	out, err = kubectl(t.Context(), "-n", ns, "get", "firmwareupgrades")
@@ -53,17 +54,19 @@ func TestWebhookMayDoNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	allowed := func(group, resource, sub, verb, namespace string) bool {
-		review, err := clients.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{
-			Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
-				Group: group, Resource: resource, Subresource: sub, Verb: verb, Namespace: namespace,
-			}},
-		}, metav1.CreateOptions{})
+		review, err := clients.AuthorizationV1().
+			SelfSubjectAccessReviews().
+			Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{
+				Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &authorizationv1.ResourceAttributes{
+					Group: group, Resource: resource, Subresource: sub, Verb: verb, Namespace: namespace,
+				}},
+			}, metav1.CreateOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return review.Status.Allowed
 	}
-	const group, slices = "fwupgrade.io", "firmwareupgraderesultslices"
+	const group, slices = "storage.fwupgrade.io", "resultslices"
 	if !allowed(group, slices, "", "create", operatorNamespace) {
 		t.Error("it may not create slices")
 	}
@@ -78,7 +81,8 @@ func TestWebhookMayDoNothingElse(t *testing.T) {
 		}
 	}
 	for _, other := range []struct{ group, resource, sub string }{
-		{group, "firmwareupgrades", ""}, {group, "firmwareupgrades", "status"}, {"", "secrets", ""}, {"", "configmaps", ""},
+		{"fwupgrade.io", "firmwareupgrades", ""}, {"fwupgrade.io", "firmwareupgrades", "status"}, {group, "resultstores", ""},
+		{"", "secrets", ""}, {"", "configmaps", ""},
 		{"", "events", ""}, {"events.k8s.io", "events", ""}, {"coordination.k8s.io", "leases", ""}, {"", "pods", ""},
 		{"authentication.k8s.io", "tokenreviews", ""}, {"rbac.authorization.k8s.io", "roles", ""},
 	} {

@@ -22,12 +22,19 @@ import (
 func TestMovesLoseNothing(t *testing.T) {
 	webhook := startWebhook(t)
 	startControllers(t)
-	plan := newPlan(t, platform.PlanOptions{Devices: 1500, Tasks: 1, Fail: 0.05, Retries: 0.5, Duplicates: 0.02, Reorder: 50, Seed: 3})
+	plan := newPlan(
+		t,
+		platform.PlanOptions{Devices: 1500, Tasks: 1, Fail: 0.05, Retries: 0.5, Duplicates: 0.02, Reorder: 50, Seed: 3},
+	)
 	here, there := harness.NewNamespace(t, k8s), harness.NewNamespace(t, k8s)
 
 	pushes := make(chan error, 1)
 	go func() {
-		report, err := platform.Push(t.Context(), plan, platform.PushOptions{URL: callbackURL(webhook), Rate: 250, Concurrency: 8})
+		report, err := platform.Push(
+			t.Context(),
+			plan,
+			platform.PushOptions{URL: callbackURL(webhook), Rate: 250, Concurrency: 8},
+		)
 		if err == nil && !report.Complete {
 			t.Errorf("not everything was delivered: %+v", report)
 		}
@@ -60,7 +67,8 @@ func TestMovesLoseNothing(t *testing.T) {
 	want := plan.Counts(nil)[0]
 	awaitCounts(t, moved, pushed(want))
 	awaitAnnounced(t, moved, want.Failures())
-	if out, err := kubectl(t.Context(), "-n", there, "wait", "--for=condition=Finished", "fwu/renamed", "--timeout=30s"); err != nil {
+	out, err := kubectl(t.Context(), "-n", there, "wait", "--for=condition=Finished", "fwu/renamed", "--timeout=30s")
+	if err != nil {
 		t.Errorf("kubectl wait: %v: %s", err, out)
 	}
 }

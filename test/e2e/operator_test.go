@@ -60,7 +60,8 @@ func start(t *testing.T, component string, args []string) *local.Manager {
 		t.Fatal(err)
 	}
 	m, err := local.StartManager(t.Context(), local.ManagerOptions{
-		Config: config, Dir: t.TempDir(), Components: component, Args: append(args, "--operator-namespace="+operatorNamespace),
+		Config: config, Dir: t.TempDir(), Components: component,
+		Args: append(args, "--operator-namespace="+operatorNamespace),
 	})
 	if err != nil {
 		t.Fatal(err)

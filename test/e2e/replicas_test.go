@@ -18,7 +18,16 @@ import (
 // repeated by both, end in the same status as one.
 func TestReplicasEndInTheSameStatus(t *testing.T) {
 	ns := harness.NewNamespace(t, k8s)
-	options := platform.PlanOptions{Devices: 200, Tasks: 1, Fail: 0.15, Retries: 0.4, StateChanges: 0.3, Unfinished: 0.05, Duplicates: 0.1, Seed: 7}
+	options := platform.PlanOptions{
+		Devices:      200,
+		Tasks:        1,
+		Fail:         0.15,
+		Retries:      0.4,
+		StateChanges: 0.3,
+		Unfinished:   0.05,
+		Duplicates:   0.1,
+		Seed:         7,
+	}
 	passed := t.Run("one", func(t *testing.T) {
 		webhook := startWebhook(t)
 		startControllers(t)

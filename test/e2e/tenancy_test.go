@@ -24,7 +24,19 @@ func TestTenancy(t *testing.T) {
 	const appSecret = "a-secret-of-one-application"
 	must(t, os.WriteFile(filepath.Join(dir, "secrets"), []byte(appSecret+"\n"), 0o600))
 	file := filepath.Join(dir, "applications.yaml")
-	must(t, os.WriteFile(file, fmt.Appendf(nil, "applications:\n- appId: %q\n  namespaces: [%s]\n  secretsFile: secrets\n", plan.Options().AppID, ours), 0o600))
+	must(
+		t,
+		os.WriteFile(
+			file,
+			fmt.Appendf(
+				nil,
+				"applications:\n- appId: %q\n  namespaces: [%s]\n  secretsFile: secrets\n",
+				plan.Options().AppID,
+				ours,
+			),
+			0o600,
+		),
+	)
 	webhook := startWebhook(t, "--applications-file="+file)
 	startControllers(t, "--applications-file="+file)
 
@@ -43,7 +55,8 @@ func TestTenancy(t *testing.T) {
 	if n := intruder.Status.Devices.Succeeded; n != 0 {
 		t.Errorf("the intruder counts %d devices", n)
 	}
-	if code, body := send(t, "POST", url, fmt.Sprintf(example, "somebody-else")); code != 200 || !strings.Contains(body, "rejected") {
+	if code, body := send(t, "POST", url, fmt.Sprintf(example, "somebody-else")); code != 200 ||
+		!strings.Contains(body, "rejected") {
 		t.Errorf("another application's push: want 200 rejected, got %d %s", code, body)
 	}
 }

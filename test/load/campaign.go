@@ -48,7 +48,8 @@ type campaign struct {
 	Cores map[string]float64 `json:"cores"`
 	// LeaderRSS is the most memory the controllers had, in bytes.
 	LeaderRSS int64 `json:"leaderRSS"`
-	// ProgressBehind is the greatest age, ever, of a result that was answered and not yet counted in its status, in seconds.
+	// ProgressBehind is the greatest age, ever, of a result that was answered and not yet counted in its status, in
+	// seconds.
 	ProgressBehind float64 `json:"progressBehindSeconds"`
 	// News is how far behind what somebody waits for was.
 	News *newsFigures `json:"news"`
@@ -77,7 +78,8 @@ func measureCampaign(ctx context.Context, o *campaignOptions) (_ *campaign, err 
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not done after %s", timeout))
 	defer cancel()
 	c := &campaign{
-		CPUs: runtime.NumCPU(), LoadBefore: loadAverage(), Upgrades: o.upgrades, Devices: o.devices, PerSecond: o.rate, Results: o.results(),
+		CPUs: runtime.NumCPU(), LoadBefore: loadAverage(), Upgrades: o.upgrades, Devices: o.devices, PerSecond: o.rate,
+		Results: o.results(),
 	}
 	b, err := startBench(ctx, &options{verbose: o.verbose, fsync: true}, os.Stderr)
 	if err != nil {
@@ -118,7 +120,8 @@ func (b *bench) measure(ctx context.Context, o *campaignOptions, c *campaign) (e
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.log, "All have a status (%.0f s); pushing %d results for %d s\n", time.Since(began).Seconds(), c.Results, c.Results/o.rate)
+	fmt.Fprintf(b.log, "All have a status (%.0f s); pushing %d results for %d s\n", time.Since(began).Seconds(), c.Results,
+		c.Results/o.rate)
 	requests, err := requestsOf(t.plan, s.address, s.path)
 	if err != nil {
 		return err
@@ -140,7 +143,8 @@ func (b *bench) measure(ctx context.Context, o *campaignOptions, c *campaign) (e
 }
 
 // pushCampaign pushes the results and returns when the controllers were started again; the zero time if they were not.
-func (b *bench) pushCampaign(ctx context.Context, o *campaignOptions, c *campaign, t *turn, side *operatorSide, p *pusher, requests [][]byte) (restarted time.Time, err error) {
+func (b *bench) pushCampaign(ctx context.Context, o *campaignOptions, c *campaign, t *turn, side *operatorSide,
+	p *pusher, requests [][]byte) (restarted time.Time, err error) {
 	pids, err := b.pids(side.pids())
 	if err != nil {
 		return time.Time{}, err

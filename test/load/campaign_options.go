@@ -38,7 +38,8 @@ func parseCampaign(args []string) (*campaignOptions, error) {
 	fs.IntVar(&o.rate, "rate", 800, "results a second, in random order over all upgrades")
 	fs.BoolVar(&o.restart, "restart", false, "kill the controllers in the middle and start new ones")
 	fs.IntVar(&o.decodeResults, "decode-results", 40_000, "results with which decoding alone is measured first")
-	fs.StringArrayVar(&o.managerArgs, "manager-arg", nil, "a further argument of the operator's controllers; may be repeated")
+	fs.StringArrayVar(&o.managerArgs, "manager-arg", nil,
+		"a further argument of the operator's controllers; may be repeated")
 	fs.BoolVar(&o.verbose, "verbose", false, "show what the operator logs")
 	fs.StringVar(&o.jsonFile, "json", "", "file that gets everything that was measured, as JSON")
 	if err := fs.Parse(args); err != nil {

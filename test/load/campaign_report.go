@@ -68,9 +68,11 @@ func (c *campaign) write(w io.Writer) error {
 		fmt.Fprintf(table, "statuses right after the restart, s\t%.1f\n", *c.RightAfterRestart)
 	}
 	_ = table.Flush() // writing to memory does not fail
-	fmt.Fprint(&text, "\nEvery result that was answered 200 is stored, nothing else is, and every status counts it once.\n\n")
+	fmt.Fprint(&text, "\nEvery result that was answered 200 is stored, nothing else is, and every status counts it "+
+		"once.\n\n")
 	for _, t := range c.Targets {
-		fmt.Fprintf(table, "%s\t%s\t%.2f %s\t≤ %g %s\n", map[bool]string{true: "met", false: "missed"}[t.Met], t.Title, t.Measured, t.Unit, t.Bound, t.Unit)
+		fmt.Fprintf(table, "%s\t%s\t%.2f %s\t≤ %g %s\n", map[bool]string{true: "met", false: "missed"}[t.Met], t.Title,
+			t.Measured, t.Unit, t.Bound, t.Unit)
 	}
 	_ = table.Flush() // as above
 	fmt.Fprintf(&text, "\n%s\n", decodingAlone(c.Decoding))
@@ -81,6 +83,7 @@ func (c *campaign) write(w io.Writer) error {
 }
 
 func writeNewsRow(w io.Writer, title string, count int, status, event seconds) {
-	fmt.Fprintf(w, "%s behind, s (%d)\tstatus: p50 %.1f, p99 %.1f, max %.1f\tEvent: p50 %.1f, p99 %.1f, max %.1f\n", title, count,
+	fmt.Fprintf(w, "%s behind, s (%d)\tstatus: p50 %.1f, p99 %.1f, max %.1f\tEvent: p50 %.1f, p99 %.1f, max %.1f\n", title,
+		count,
 		status.P50, status.P99, status.Max, event.P50, event.P99, event.Max)
 }

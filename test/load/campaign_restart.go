@@ -23,7 +23,8 @@ func rightAfter(answered map[string][]time.Time, seen []sighting, restarted time
 	counted := map[string]int64{}
 	for _, s := range seen {
 		if s.devices < counted[s.operationID] {
-			return 0, fmt.Errorf("the status of task %s counted %d devices, and later %d", s.operationID, counted[s.operationID], s.devices)
+			return 0, fmt.Errorf("the status of task %s counted %d devices, and later %d", s.operationID, counted[s.operationID],
+				s.devices)
 		}
 		counted[s.operationID] = s.devices
 		if n, ok := due[s.operationID]; ok && s.devices >= n {

@@ -21,7 +21,8 @@ func TestCampaign(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "campaign.json")
 	err := runCampaign(t.Context(), []string{
-		"--upgrades=20", "--devices=40", "--share=0.5", "--finishing=0.5", "--rate=100", "--decode-results=100", "--restart", "--json=" + path,
+		"--upgrades=20", "--devices=40", "--share=0.5", "--finishing=0.5", "--rate=100", "--decode-results=100",
+		"--restart", "--json=" + path,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -34,20 +35,23 @@ func TestCampaign(t *testing.T) {
 	if err := json.Unmarshal(content, &c); err != nil {
 		t.Fatal(err)
 	}
-	if c.Results != 400 || c.P50 <= 0 || c.P99 < c.P50 || c.Cores[processAPIServer] <= 0 || c.LeaderRSS < 1<<20 || c.Decoding <= 0 {
+	if c.Results != 400 || c.P50 <= 0 || c.P99 < c.P50 || c.Cores[processAPIServer] <= 0 || c.LeaderRSS < 1<<20 ||
+		c.Decoding <= 0 {
 		t.Errorf("measured %+v", c)
 	}
 	if c.RightAfterRestart == nil || *c.RightAfterRestart <= 0 {
 		t.Errorf("the restart was not measured: %v", c.RightAfterRestart)
 	}
-	if c.News == nil || c.News.Missing > 0 || c.News.Kinds["Finished"].Count != 10 || c.News.Kinds["first failure"].Count == 0 {
+	if c.News == nil || c.News.Missing > 0 || c.News.Kinds["Finished"].Count != 10 ||
+		c.News.Kinds["first failure"].Count == 0 {
 		t.Errorf("news: %+v", c.News)
 	}
 }
 
 func TestCampaignOptions(t *testing.T) {
 	for _, wrong := range []string{
-		"--upgrades=0", "--devices=20000", "--rate=0", "--share=0", "--share=1.1", "--finishing=-1", "--finishing=NaN", "--colour=red",
+		"--upgrades=0", "--devices=20000", "--rate=0", "--share=0", "--share=1.1", "--finishing=-1", "--finishing=NaN",
+		"--colour=red",
 	} {
 		if _, err := parseCampaign([]string{wrong}); err == nil || !strings.Contains(err.Error(), wrong[2:6]) {
 			t.Errorf("%s: %v", wrong, err)
@@ -122,8 +126,10 @@ func TestCampaignReport(t *testing.T) {
 			t.Errorf("%d targets, want %d", len(c.Targets), len(want)-1)
 		}
 	}
-	check("here it gave 30000.", "missed p99 of the answer 101.00 ms", "met CPU of the API server", "met progress ever behind",
+	check("here it gave 30000.", "missed p99 of the answer 101.00 ms", "met CPU of the API server",
+		"met progress ever behind",
 		"met news ever behind 3.00 s", "missed news never told 1.00 news")
 	c.RightAfterRestart = new(31.0)
-	check("here it gave 30000.", "missed p99 of the answer", "missed statuses right after a restart 31.00 s", "missed news never told")
+	check("here it gave 30000.", "missed p99 of the answer", "missed statuses right after a restart 31.00 s",
+		"missed news never told")
 }

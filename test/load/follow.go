@@ -25,7 +25,8 @@ type follower struct {
 
 // follow reads the objects and follows them until it is stopped or ctx ends. It calls note with every version that it
 // sees, in order, from one goroutine at a time.
-func follow(ctx context.Context, api client.WithWatch, namespace string, list client.ObjectList, note func(client.Object, time.Time)) (*follower, error) {
+func follow(ctx context.Context, api client.WithWatch, namespace string, list client.ObjectList,
+	note func(client.Object, time.Time)) (*follower, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &follower{cancel: cancel, ended: make(chan struct{})}
 	from, err := listOnce(ctx, api, namespace, list, note)
@@ -51,7 +52,8 @@ func (f *follower) stop() {
 }
 
 // listOnce reads all objects and returns from where to watch them.
-func listOnce(ctx context.Context, api client.Client, namespace string, list client.ObjectList, note func(client.Object, time.Time)) (resourceVersion string, err error) {
+func listOnce(ctx context.Context, api client.Client, namespace string, list client.ObjectList,
+	note func(client.Object, time.Time)) (resourceVersion string, err error) {
 	if err := api.List(ctx, list, client.InNamespace(namespace)); err != nil {
 		return "", fmt.Errorf("list %T: %w", list, err)
 	}
@@ -67,7 +69,8 @@ func listOnce(ctx context.Context, api client.Client, namespace string, list cli
 }
 
 // watchOnce notes what changes until the watch ends, as watches do, or with an error when ctx ends.
-func watchOnce(ctx context.Context, api client.WithWatch, namespace string, list client.ObjectList, from string, note func(client.Object, time.Time)) error {
+func watchOnce(ctx context.Context, api client.WithWatch, namespace string, list client.ObjectList, from string,
+	note func(client.Object, time.Time)) error {
 	watcher, err := api.Watch(ctx, list, client.InNamespace(namespace),
 		&client.ListOptions{Raw: &metav1.ListOptions{ResourceVersion: from}})
 	if err != nil {

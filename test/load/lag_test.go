@@ -61,7 +61,8 @@ func TestMaxBehind(t *testing.T) {
 	}{
 		"nothing": {},
 		"one, counted at last": {
-			answered: map[string][]time.Time{"a": times(100)}, seen: []sighting{seen("a", 0, 0), seen("a", 350, 1)}, end: 400, want: 250,
+			answered: map[string][]time.Time{"a": times(100)}, seen: []sighting{seen("a", 0, 0),
+				seen("a", 350, 1)}, end: 400, want: 250,
 		},
 		"one, never counted": {
 			answered: map[string][]time.Time{"a": times(100)}, seen: []sighting{seen("a", 0, 0)}, end: 400, want: 300,
@@ -74,7 +75,8 @@ func TestMaxBehind(t *testing.T) {
 			seen:     []sighting{seen("a", 150, 1), seen("a", 320, 2), seen("a", 330, 3)}, end: 400, want: 120,
 		},
 		"a change that counts nothing": {
-			answered: map[string][]time.Time{"a": times(100)}, seen: []sighting{seen("a", 200, 0), seen("a", 260, 1)}, end: 400, want: 160,
+			answered: map[string][]time.Time{"a": times(100)}, seen: []sighting{seen("a", 200, 0),
+				seen("a", 260, 1)}, end: 400, want: 160,
 		},
 		"a status that falls back": {
 			answered: map[string][]time.Time{"a": times(100)},
@@ -86,7 +88,8 @@ func TestMaxBehind(t *testing.T) {
 		},
 		"a task that was never seen": {answered: map[string][]time.Time{"a": times(100)}, end: 170, want: 70},
 		"what was seen after the end": {
-			answered: map[string][]time.Time{"a": times(100)}, seen: []sighting{seen("a", 110, 1), seen("a", 500, 0)}, end: 400, want: 10,
+			answered: map[string][]time.Time{"a": times(100)}, seen: []sighting{seen("a", 110, 1),
+				seen("a", 500, 0)}, end: 400, want: 10,
 		},
 	}
 	for name, c := range cases {

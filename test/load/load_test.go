@@ -39,7 +39,8 @@ func TestLoads(t *testing.T) {
 }
 
 func TestTurnsAreInterleaved(t *testing.T) {
-	o, err := parse([]string{"--sides=operator,inline,object", "--connections=1,2,3", "--rates=8,9", "--rounds=2", "--tasks=1"})
+	o, err := parse([]string{"--sides=operator,inline,object", "--connections=1,2,3", "--rates=8,9", "--rounds=2",
+		"--tasks=1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,7 +109,8 @@ func measureAll(ctx context.Context, o *options, log io.Writer) (_ *report, err 
 			return r, fmt.Errorf("%s: %w", what, err)
 		}
 		r.add(l.Key, c.key, *m)
-		fmt.Fprintf(log, "Turn %d of %d, %s: %.0f results/s (%.0f s)\n", i+1, len(turns), what, m.PerSecond, time.Since(began).Seconds())
+		fmt.Fprintf(log, "Turn %d of %d, %s: %.0f results/s (%.0f s)\n", i+1, len(turns), what, m.PerSecond,
+			time.Since(began).Seconds())
 	}
 	return r, nil
 }
@@ -174,7 +175,8 @@ func (b *bench) takeTurn(ctx context.Context, c *contender, l load, next turnOf)
 }
 
 // observe pushes everything, the warm-up first, and waits for what follows. Push pushes a part of the plan.
-func (b *bench) observe(ctx context.Context, c *contender, t *turn, own map[string]int, push func(from, to int) (pushed, error)) (*observed, error) {
+func (b *bench) observe(ctx context.Context, c *contender, t *turn, own map[string]int,
+	push func(from, to int) (pushed, error)) (*observed, error) {
 	pids, err := b.pids(own)
 	if err != nil {
 		return nil, err

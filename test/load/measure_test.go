@@ -47,8 +47,8 @@ func TestMeasureAll(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("sides and their loads (-want +got):\n%s", diff)
 	}
-	if len(r.Targets) != 7 {
-		t.Errorf("%d targets, want 7: %+v", len(r.Targets), r.Targets)
+	if len(r.Targets) != 11 {
+		t.Errorf("%d targets, want 11: %+v", len(r.Targets), r.Targets)
 	}
 	checkOutput(t, r)
 }
@@ -66,10 +66,13 @@ func checkMeasurement(t *testing.T, name, side string, m measurement) {
 	if operator != (m.BehindMaxSeconds > 0) || operator && m.BehindMaxSeconds < m.BehindSeconds {
 		t.Errorf("%s: a status was %v s behind, %v s after the last answer", name, m.BehindMaxSeconds, m.BehindSeconds)
 	}
+	if operator != (m.News != nil) || operator && (m.News.Missing > 0 || m.News.Kinds["Finished"].Count == 0) {
+		t.Errorf("%s: news %+v", name, m.News)
+	}
 	if stores := side != keyDecode; stores != (m.EtcdBytes > 50) {
 		t.Errorf("%s wrote %.0f bytes a result to etcd", name, m.EtcdBytes)
 	}
-	for _, process := range []string{"etcd", "kube-apiserver", processReceiver, processSender} {
+	for _, process := range []string{processEtcd, processAPIServer, processReceiver, processSender} {
 		if seconds, ok := m.CPU[process]; !ok || seconds < 0 {
 			t.Errorf("%s: the CPU of %s was not measured: %v", name, process, m.CPU)
 		}
@@ -83,7 +86,8 @@ func checkOutput(t *testing.T, r *report) {
 	if err := r.writeTable(&table); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"operator, 7 tasks", "inline list", "Open loop, 40 a second", "operator / one object a result"} {
+	for _, want := range []string{"operator, 7 tasks", "inline list", "Open loop, 40 a second",
+		"operator / one object a result"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("the table lacks %q:\n%s", want, table.String())
 		}

@@ -25,7 +25,8 @@ func TestNewMeasurement(t *testing.T) {
 		}
 		o.done = append(o.done, answered(0, 0, i))
 	}
-	o.done = append(o.done, answered(0, 15, 20), answer{due: at(0), left: at(0), at: at(999), status: statusNoReply}, answer{})
+	o.done = append(o.done, answered(0, 15, 20), answer{due: at(0), left: at(0), at: at(999), status: statusNoReply},
+		answer{})
 	want := &measurement{
 		PerSecond: 1000, P50: 100, P99: 198, Max: 200, Refused: 1, Unsent: 1, Late: 1, MaxLate: 15,
 		BehindMaxSeconds: 1.5, BehindSeconds: 0.5,

@@ -24,13 +24,15 @@ func TestNewsOf(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const devices = 30
 		plan, err := platform.NewPlan(platform.PlanOptions{
-			Devices: devices, Tasks: rapid.IntRange(1, 4).Draw(t, "tasks"), Fail: rapid.Float64Range(0, 0.6).Draw(t, "fail"), Seed: 1,
+			Devices: devices, Tasks: rapid.IntRange(1, 4).Draw(t, "tasks"), Fail: rapid.Float64Range(0, 0.6).Draw(t,
+				"fail"), Seed: 1,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		spare := rapid.Int64Range(0, 1).Draw(t, "devices that don't push")
-		turn := &turn{plan: plan, expected: func(_ int, devices int64) int64 { return devices + spare }, answers: make(pushed, devices)}
+		turn := &turn{plan: plan, expected: func(_ int, devices int64) int64 { return devices + spare },
+			answers: make(pushed, devices)}
 		for i := range turn.answers {
 			turn.answers[i] = answered(0, 0, rapid.IntRange(0, 1000).Draw(t, "answered")*devices+i) // each at another time
 			if rapid.IntRange(0, 9).Draw(t, "refused") == 0 {
@@ -39,7 +41,8 @@ func TestNewsOf(t *testing.T) {
 		}
 		want := map[newsOfUpgrade]time.Time{}
 		for _, a := range turn.answers {
-			for task, c := range plan.Counts(func(i int) bool { return turn.answers[i].ok() && !turn.answers[i].at.After(a.at) }) {
+			until := func(i int) bool { return turn.answers[i].ok() && !turn.answers[i].at.After(a.at) }
+			for task, c := range plan.Counts(until) {
 				for what, is := range map[news]bool{
 					newsFailure: c.Failed > 0, newsDegraded: c.Failed > 1, newsFinished: c.Pending+spare == 0,
 				} {
@@ -66,7 +69,8 @@ func TestNewsFigures(t *testing.T) {
 	}
 	told := &told{
 		wanted: []wantedNews{
-			wanted("a", newsFailure, 100), wanted("b", newsFailure, 100), wanted("a", newsFinished, 500), wanted("c", newsFailure, 100),
+			wanted("a", newsFailure, 100), wanted("b", newsFailure, 100), wanted("a", newsFinished, 500), wanted("c",
+				newsFailure, 100),
 		},
 		statuses: []sighting{
 			{operationID: "op-b", at: at(90), tells: newsFailure}, // stored before it was answered

@@ -55,7 +55,8 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.tasks, "tasks", 1000, "tasks of the side with many")
 	fs.StringSliceVar(&o.sides, "sides", defaultSides(),
 		"the sides to measure, in the order of their turns, of "+strings.Join(sideKeys(), ", "))
-	fs.StringArrayVar(&o.managerArgs, "manager-arg", nil, "a further argument of the operator's controllers; may be repeated")
+	fs.StringArrayVar(&o.managerArgs, "manager-arg", nil,
+		"a further argument of the operator's controllers; may be repeated")
 	fs.BoolVar(&o.fsync, "fsync", true, "etcd syncs its log to the disk, as in production")
 	fs.BoolVar(&o.verbose, "verbose", false, "show what the receivers log")
 	fs.StringVar(&o.jsonFile, "json", "", "file that gets everything that was measured, as JSON")
@@ -103,7 +104,8 @@ func (o *options) validate() error {
 	}
 	for _, key := range o.sides {
 		if !slices.Contains(sideKeys(), key) {
-			problems = append(problems, fmt.Errorf("--sides=%s is not known: name some of %s", key, strings.Join(sideKeys(), ", ")))
+			problems = append(problems, fmt.Errorf("--sides=%s is not known: name some of %s", key,
+				strings.Join(sideKeys(), ", ")))
 		}
 	}
 	if len(o.sides) == 0 {

@@ -23,8 +23,8 @@ import (
 const pushTimeout = 15 * time.Second
 
 // pusher pushes bodies that were made before, over connections that stay open, and keeps every answer. The simulator,
-// which makes each body when it is due and goes through net/http's client, takes twice the CPU (0.038 s for 1,000 pushes
-// against 0.018 s); sender and receiver share the processors, so it would be missing in what is measured.
+// which makes each body when it is due and goes through net/http's client, takes twice the CPU (0.038 s for 1,000
+// pushes against 0.018 s); sender and receiver share the processors, so it would be missing in what is measured.
 type pusher struct {
 	address     string
 	connections []*connection
@@ -100,7 +100,8 @@ func (p *pusher) push(ctx context.Context, requests [][]byte, perSecond int) (pu
 	return done, group.Wait()
 }
 
-// pushOne sends a request over the connection with the number n and notes how that went. A broken connection is replaced.
+// pushOne sends a request over the connection with the number n and notes how that went. A broken connection is
+// replaced.
 func (p *pusher) pushOne(ctx context.Context, n int, request []byte, a *answer) error {
 	c := p.connections[n]
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
@@ -153,7 +154,8 @@ func requestsOf(plan *platform.Plan, address, path string) ([][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		requests[i] = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+		requests[i] = fmt.Appendf(nil,
+			"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			path, address, len(body), body)
 	}
 	return requests, nil

@@ -39,7 +39,8 @@ func startCallback(t *testing.T, answer func(n int, body string) int) (address s
 		defer mu.Unlock()
 		n++
 		status := answer(n-1, string(body))
-		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/callback" || r.Header.Get("Content-Type") != "application/json" {
+		if err != nil || r.Method != http.MethodPost || r.URL.Path != "/callback" ||
+			r.Header.Get("Content-Type") != "application/json" {
 			status = http.StatusTeapot
 		}
 		w.WriteHeader(status)

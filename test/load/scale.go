@@ -49,7 +49,8 @@ func parseScale(args []string) (*scaleOptions, error) {
 	fs.StringSliceVar(&o.parts, "parts", all, "what to measure")
 	fs.IntVar(&o.connections, "connections", 256, "connections of growth and tasks, in a closed loop")
 	fs.IntSliceVar(&o.devices, "devices", []int{1000, 10_000, 100_000}, "growth: devices of one task")
-	fs.IntSliceVar(&o.tasks, "tasks", []int{1, 10, 100, 1000}, "tasks and trickle: tasks at once; trickle takes the first and the last")
+	fs.IntSliceVar(&o.tasks, "tasks", []int{1, 10, 100, 1000},
+		"tasks and trickle: tasks at once; trickle takes the first and the last")
 	fs.IntVar(&o.results, "results", 50_000, "tasks: results over all tasks")
 	fs.IntVar(&o.trickleRate, "trickle-rate", 100, "trickle: notifications a second, each arriving alone")
 	fs.IntVar(&o.trickleSeconds, "trickle-seconds", 60, "trickle: for how long")
@@ -68,7 +69,8 @@ func parseScale(args []string) (*scaleOptions, error) {
 		}
 	}
 	for name, values := range map[string][]int{
-		"devices": o.devices, "tasks": o.tasks, "restart-tasks": o.restartTasks, "results": {o.results}, "connections": {o.connections},
+		"devices": o.devices, "tasks": o.tasks, "restart-tasks": o.restartTasks, "results": {o.results},
+		"connections":  {o.connections},
 		"trickle-rate": {o.trickleRate}, "trickle-seconds": {o.trickleSeconds}, "stored": {o.stored}, "mixed": {o.mixed},
 	} {
 		for _, value := range values {
@@ -164,7 +166,8 @@ func (b *bench) scaleTurn(ctx context.Context, r *scaleReport, part string, resu
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(b.log, "%s, %d results, %d tasks: %.0f results/s (%.0f s)\n", part, results, tasks, m.PerSecond, time.Since(began).Seconds())
+	fmt.Fprintf(b.log, "%s, %d results, %d tasks: %.0f results/s (%.0f s)\n", part, results, tasks, m.PerSecond,
+		time.Since(began).Seconds())
 	cores := map[string]float64{}
 	for process, seconds := range m.CPU {
 		cores[process] = seconds * float64(results) / 1000 / (float64(results)/m.PerSecond + m.BehindSeconds)
@@ -178,10 +181,12 @@ func (r *scaleReport) write(w io.Writer, path string) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "\n%d CPUs, the sender's included; load average %s before.\n\n", r.CPUs, r.Load)
 	fmt.Fprintln(table, "\t\t\t\tanswer, ms\tstatus behind, s\t\tCPU s per 1,000 results\t\t\tcores\t\t\tetcd\t")
-	fmt.Fprintln(table, "\tresults\ttasks\tresults/s\tp99\tever\tat last\toperator\tapiserver\tetcd\toperator\tapiserver\tetcd\tB/result\t")
+	fmt.Fprintln(table, "\tresults\ttasks\tresults/s\tp99\tever\tat last\toperator\tapiserver\tetcd\toperator\t"+
+		"apiserver\tetcd\tB/result\t")
 	for i := range r.Turns {
 		t := &r.Turns[i]
-		fmt.Fprintf(table, "%s\t%d\t%d\t%.0f\t%.0f\t%.1f\t%.1f", t.Part, t.Results, t.Tasks, t.PerSecond, t.P99, t.BehindMaxSeconds, t.BehindSeconds)
+		fmt.Fprintf(table, "%s\t%d\t%d\t%.0f\t%.0f\t%.1f\t%.1f", t.Part, t.Results, t.Tasks, t.PerSecond, t.P99,
+			t.BehindMaxSeconds, t.BehindSeconds)
 		for _, by := range []map[string]float64{t.CPU, t.Cores} {
 			fmt.Fprintf(table, "\t%.3f\t%.3f\t%.3f", operatorOf(by), by[processAPIServer], by[processEtcd])
 		}

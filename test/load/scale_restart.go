@@ -39,7 +39,8 @@ const (
 
 // restart is what was measured of starts with many results stored.
 type restart struct {
-	// Tasks is of how many tasks results are stored, Stored how many, Mixed how many of them in slices that are not sorted yet.
+	// Tasks is of how many tasks results are stored, Stored how many, Mixed how many of them in slices that are not sorted
+	// yet.
 	Tasks  int `json:"tasks"`
 	Stored int `json:"stored"`
 	Mixed  int `json:"mixed"`
@@ -69,17 +70,20 @@ func (r *restart) writeTo(w io.Writer) {
 		title string
 		start
 	}{{"first start", r.First}, {"after kill -9", r.Again}} {
-		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t\n", s.title, s.Seconds, s.CPU[processControllers], s.CPU[processAPIServer],
+		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%.1f\t%.1f\t%d\t%d\t\n", s.title, s.Seconds, s.CPU[processControllers],
+			s.CPU[processAPIServer],
 			s.CPU[processEtcd], s.RSS>>20, s.APIServerRSS>>20)
 	}
-	fmt.Fprintf(w, "\nAfter compaction %d slices of %d bytes: %.1f bytes a result.\n", r.Slices, r.SliceBytes, float64(r.SliceBytes)/float64(r.Stored))
+	fmt.Fprintf(w, "\nAfter compaction %d slices of %d bytes: %.1f bytes a result.\n", r.Slices, r.SliceBytes,
+		float64(r.SliceBytes)/float64(r.Stored))
 }
 
 // measureRestart stores results as compaction and webhook leave them, starts the leader, kills it and starts it again.
 func (b *bench) measureRestart(ctx context.Context, tasks, sorted, mixed int) (_ *restart, err error) {
 	t := b.newTurn(fmt.Sprintf("scale-restart-%d", tasks))
 	// One more, for the second start.
-	if t.plan, err = platform.NewPlan(platform.PlanOptions{Devices: sorted + mixed + 1, Tasks: tasks, Fail: failing}); err != nil {
+	if t.plan, err = platform.NewPlan(platform.PlanOptions{Devices: sorted + mixed + 1, Tasks: tasks,
+		Fail: failing}); err != nil {
 		return nil, err
 	}
 	if err := b.cluster.EnsureNamespace(ctx, t.namespace); err != nil {
@@ -142,7 +146,8 @@ func (b *bench) startLeader(ctx context.Context, t *turn, side *operatorSide, re
 	err = side.statuses.await(ctx, func(fwu *v1alpha1.FirmwareUpgrade) string {
 		want := counted.Summary(result.Task{AppID: fwu.Spec.AppID, OperationID: fwu.Spec.OperationID}, tally.Query{})
 		if got := fwu.Status.Devices; got.Succeeded != want.Succeeded || got.Failed != want.Failed {
-			return fmt.Sprintf("counts %d succeeded, %d failed, not %d and %d", got.Succeeded, got.Failed, want.Succeeded, want.Failed)
+			return fmt.Sprintf("counts %d succeeded, %d failed, not %d and %d", got.Succeeded, got.Failed, want.Succeeded,
+				want.Failed)
 		}
 		return ""
 	})
@@ -183,7 +188,8 @@ func (b *bench) seed(ctx context.Context, t *turn, sorted, mixed []result.Result
 	return group.Wait()
 }
 
-func (b *bench) createSlice(ctx context.Context, t *turn, tables []storage.ResultTable, labels map[string]string) error {
+func (b *bench) createSlice(ctx context.Context, t *turn, tables []storage.ResultTable,
+	labels map[string]string) error {
 	err := b.api.Create(ctx, &storage.ResultSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, GenerateName: "seed-", Labels: labels},
 		Tables:     tables,

@@ -40,7 +40,8 @@ func TestScale(t *testing.T) {
 		t.Fatalf("restart: %+v", r.Restart)
 	}
 	for i, restart := range r.Restart {
-		if restart.Tasks != []int{1, 3}[i] || restart.Stored != 3151 || restart.First.Seconds <= 0 || restart.Again.RSS < 1<<20 {
+		if restart.Tasks != []int{1, 3}[i] || restart.Stored != 3151 || restart.First.Seconds <= 0 ||
+			restart.Again.RSS < 1<<20 {
 			t.Errorf("restart: %+v", restart)
 		}
 		if perResult := float64(restart.SliceBytes) / 3151; perResult < 50 || perResult > 200 {

@@ -9,7 +9,8 @@ import (
 )
 
 // openGrace is how long after the last push of an open loop was due pushes still leave. What has not left by then never
-// does, lest a side that can't keep the rate takes as long as it likes: beside the operator, which has to take them all.
+// does, lest a side that can't keep the rate takes as long as it likes: beside the operator, which has to take them
+// all.
 const openGrace = 5 * time.Second
 
 // schedule says when pushes are due.

@@ -101,12 +101,13 @@ func sidesOf(o *options) []contender {
 		keyOperator:      {title: "operator, 1 task", tasks: 1, side: operator, strict: true},
 		keyOperatorTasks: {title: "operator", tasks: o.tasks, side: operator, strict: true},
 		keyObject:        {title: "one object a result", results: o.objectResults, tasks: 1, side: newObjectSide()},
-		keyInline:        {title: "inline list", results: o.inlineResults, tasks: 1, side: newInlineSide(), loads: inlineLoads(o)},
-		keyFloor:         {title: "opaque ConfigMaps", tasks: 1, side: newFloorSide()},
-		keyDecode:        {title: "decoding only", tasks: 1, side: newDecodeSide()},
-		keyWebhook:       {title: "webhook alone, 1 task", tasks: 1, side: newWebhookSide()},
-		keyWebhookTasks:  {title: "webhook alone", tasks: o.tasks, side: newWebhookSide()},
-		keyFloorTasks:    {title: "opaque ConfigMaps", tasks: o.tasks, side: newFloorSide()},
+		keyInline: {title: "inline list", results: o.inlineResults, tasks: 1, side: newInlineSide(),
+			loads: inlineLoads(o)},
+		keyFloor:        {title: "opaque ConfigMaps", tasks: 1, side: newFloorSide()},
+		keyDecode:       {title: "decoding only", tasks: 1, side: newDecodeSide()},
+		keyWebhook:      {title: "webhook alone, 1 task", tasks: 1, side: newWebhookSide()},
+		keyWebhookTasks: {title: "webhook alone", tasks: o.tasks, side: newWebhookSide()},
+		keyFloorTasks:   {title: "opaque ConfigMaps", tasks: o.tasks, side: newFloorSide()},
 	}
 	var chosen []contender
 	for _, key := range o.sides {

@@ -75,7 +75,8 @@ func (s *inlineSide) start(ctx context.Context, turn *turn) (*started, error) {
 func (s *inlineSide) fromStatus(ctx context.Context, turn *turn) ([]result.Result, bool, error) {
 	stored := &unstructured.Unstructured{}
 	stored.SetGroupVersionKind(receiver.InlineGVK())
-	if err := turn.api.Get(ctx, client.ObjectKey{Namespace: turn.namespace, Name: receiver.InlineName}, stored); err != nil {
+	if err := turn.api.Get(ctx, client.ObjectKey{Namespace: turn.namespace, Name: receiver.InlineName},
+		stored); err != nil {
 		return nil, false, fmt.Errorf("read what is stored: %w", err)
 	}
 	object := &receiver.InlineUpgrade{}

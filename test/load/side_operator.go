@@ -51,7 +51,8 @@ func (s *operatorSide) start(ctx context.Context, turn *turn) (*started, error) 
 	return &started{pids: s.pids(), address: s.webhook.CallbackAddress, path: receiver.Path}, err
 }
 
-// prepare does everything but start the controllers: it declares the tasks, follows what is told and starts the webhook.
+// prepare does everything but start the controllers: it declares the tasks, follows what is told and starts the
+// webhook.
 func (s *operatorSide) prepare(ctx context.Context, turn *turn) (err error) {
 	if err := declare(ctx, turn); err != nil {
 		return err
@@ -65,7 +66,8 @@ func (s *operatorSide) prepare(ctx context.Context, turn *turn) (err error) {
 	s.webhook, err = local.StartManager(ctx, local.ManagerOptions{
 		Config: turn.receiver, Output: turn.log, Components: "webhook",
 		Args: []string{
-			"--allow-anonymous", "--drain-duration=0s", "--callback-path=" + receiver.Path, "--operator-namespace=" + turn.namespace,
+			"--allow-anonymous", "--drain-duration=0s", "--callback-path=" + receiver.Path,
+			"--operator-namespace=" + turn.namespace,
 		},
 	})
 	return err
@@ -157,8 +159,8 @@ func (s *operatorSide) stored(ctx context.Context, turn *turn) ([]result.Result,
 	return results, true, err
 }
 
-// stop implements side. The FirmwareUpgrades go, lest the next controllers write that their results are missing, and the
-// ResultStore, which would tell them that the store is another installation's.
+// stop implements side. The FirmwareUpgrades go, lest the next controllers write that their results are missing, and
+// the ResultStore, which would tell them that the store is another installation's.
 func (s *operatorSide) stop(ctx context.Context, turn *turn) error {
 	var errs []error
 	for _, process := range []*local.Manager{s.controllers, s.webhook} {

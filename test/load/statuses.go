@@ -47,11 +47,12 @@ type awaited struct {
 // followStatuses reads the FirmwareUpgrades and follows them until it is stopped or ctx ends.
 func followStatuses(ctx context.Context, api client.WithWatch, namespace string) (_ *statuses, err error) {
 	s := &statuses{latest: map[string]*v1alpha1.FirmwareUpgrade{}}
-	s.follower, err = follow(ctx, api, namespace, &v1alpha1.FirmwareUpgradeList{}, func(object client.Object, at time.Time) {
-		if fwu, ok := object.(*v1alpha1.FirmwareUpgrade); ok {
-			s.note(fwu, at)
-		}
-	})
+	s.follower, err = follow(ctx, api, namespace, &v1alpha1.FirmwareUpgradeList{},
+		func(object client.Object, at time.Time) {
+			if fwu, ok := object.(*v1alpha1.FirmwareUpgrade); ok {
+				s.note(fwu, at)
+			}
+		})
 	return s, err
 }
 

@@ -97,10 +97,10 @@ func pushedResults(plan *platform.Plan) ([]result.Result, error) {
 	return results, nil
 }
 
-// compareStored returns an error unless every result that was answered 200 is stored and nothing is that was not pushed,
-// field by field except for the time of arrival. Answers are those to the pushed results, in their order; a result that
-// was pushed but not answered 200 may be stored or not. One that stands in several slices counts once: compaction
-// creates the merged slice before it deletes what it was merged from.
+// compareStored returns an error unless every result that was answered 200 is stored and nothing is that was not
+// pushed, field by field except for the time of arrival. Answers are those to the pushed results, in their order; a
+// result that was pushed but not answered 200 may be stored or not. One that stands in several slices counts once:
+// compaction creates the merged slice before it deletes what it was merged from.
 func compareStored(results []result.Result, answers pushed, stored []result.Result) error {
 	withoutTime := func(r result.Result) result.Result {
 		r.ReceivedAt, r.FailedAt, r.FirstReceivedAt, r.LastReceivedAt = 0, 0, 0, 0
@@ -130,7 +130,8 @@ func compareStored(results []result.Result, answers pushed, stored []result.Resu
 		}
 	}
 	if missing > 0 || unknown > 0 {
-		return fmt.Errorf("of %d results that were answered 200, %d are not stored; %d are that were not pushed", len(want), missing, unknown)
+		return fmt.Errorf("of %d results that were answered 200, %d are not stored; %d are that were not pushed", len(want),
+			missing, unknown)
 	}
 	return nil
 }

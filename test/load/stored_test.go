@@ -22,7 +22,8 @@ func TestCompareStored(t *testing.T) {
 		return r
 	}
 	results := []result.Result{of("a"), of("b"), of("refused"), of("unsent")}
-	answers := pushed{{status: http.StatusOK}, {status: http.StatusOK}, {status: http.StatusServiceUnavailable}, {status: statusUnsent}}
+	answers := pushed{{status: http.StatusOK}, {status: http.StatusOK}, {status: http.StatusServiceUnavailable},
+		{status: statusUnsent}}
 	cases := map[string]struct {
 		stored []result.Result
 		want   string // part of the error; empty for none
@@ -42,7 +43,8 @@ func TestCompareStored(t *testing.T) {
 			stored: []result.Result{of("a"), of("b", func(r *result.Result) { r.CurVersion = "1.7" })}, want: "1 are not stored",
 		},
 		"one is of another task": {
-			stored: []result.Result{of("a"), of("b", func(r *result.Result) { r.OperationID = "other" })}, want: "1 are not stored",
+			stored: []result.Result{of("a"), of("b",
+				func(r *result.Result) { r.OperationID = "other" })}, want: "1 are not stored",
 		},
 		"nothing": {want: "2 are not stored"},
 	}

@@ -16,14 +16,16 @@ func (r *report) writeTable(w io.Writer) error {
 	var text strings.Builder
 	fmt.Fprintf(&text, "\n%d CPUs (%s, %s), etcd %s; load average %s before, %s after.\n",
 		r.Machine.CPUs, r.Machine.Platform, r.Machine.GoVersion,
-		map[bool]string{true: "with fsync", false: "without fsync"}[r.Options.Fsync], r.Machine.LoadBefore, r.Machine.LoadAfter)
+		map[bool]string{true: "with fsync",
+			false: "without fsync"}[r.Options.Fsync], r.Machine.LoadBefore, r.Machine.LoadAfter)
 	fmt.Fprint(&text, "Everything runs on these CPUs, the sender included: compare, don't extrapolate.\n")
 	turns := 0
 	for _, l := range r.Loads {
 		turns += r.writeLoad(&text, l)
 	}
 	r.writeLegend(&text)
-	fmt.Fprintf(&text, "\nIn all %d turns every result that was answered 200 is stored, nothing else is, and every status counts it once.\n", turns)
+	fmt.Fprintf(&text, "\nIn all %d turns every result that was answered 200 is stored, nothing else is, and every "+
+		"status counts it once.\n", turns)
 	r.writeTargets(&text)
 	if _, err := io.WriteString(w, text.String()); err != nil {
 		return fmt.Errorf("write the table: %w", err)
@@ -125,7 +127,8 @@ status behind: the greatest age of a result that was answered and not yet counte
 receiver: the process that takes the pushes; for the operator its webhook and its controllers, two processes
 `)
 	if slices.ContainsFunc(r.Series, func(s series) bool { return s.Side == keyInline }) {
-		fmt.Fprint(w, "inline list: one writer, only a few results and only at two loads, as it slows down with every result\n")
+		fmt.Fprint(w, "inline list: one writer, only a few results and only at two loads, as it slows down with every\n"+
+			"    result\n")
 	}
 }
 
@@ -139,7 +142,8 @@ func (r *report) writeTargets(w *strings.Builder) {
 	for _, t := range r.Targets {
 		sign := map[bool]string{true: "≤", false: "≥"}[t.AtMost]
 		met := map[bool]string{true: "met", false: "missed"}[t.Met]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%.2f %s\t(%.2f–%.2f)\t%s %g %s\n", met, t.Load, t.Title, t.Measured, t.Unit, t.Low, t.High, sign, t.Bound, t.Unit)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.2f %s\t(%.2f–%.2f)\t%s %g %s\n", met, t.Load, t.Title, t.Measured, t.Unit, t.Low,
+			t.High, sign, t.Bound, t.Unit)
 	}
 	_ = table.Flush() // writing to memory does not fail
 	if alone := r.find(r.Options.MainLoad, keyDecode); alone != nil {

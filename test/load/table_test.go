@@ -11,11 +11,13 @@ import (
 )
 
 func TestTable(t *testing.T) {
-	r := reportOf(map[string][]float64{keyOperator: {90, 100, 40}, keyObject: {5}, keyDecode: {39000}}, map[string]measurement{
-		keyOperator: {PerSecond: 7, P50: 1, P99: 22, Max: 333, Refused: 4, Unsent: 5, Late: 6, BehindMaxSeconds: 1.5, EtcdBytes: 77, News: &newsFigures{
-			Count: 44, Missing: 3, Status: seconds{P50: 0.5, P99: 0.9, Max: 1.1}, Event: seconds{P50: 0.6, P99: 1, Max: 1.2},
-		}},
-	})
+	r := reportOf(map[string][]float64{keyOperator: {90, 100, 40}, keyObject: {5}, keyDecode: {39000}},
+		map[string]measurement{
+			keyOperator: {PerSecond: 7, P50: 1, P99: 22, Max: 333, Refused: 4, Unsent: 5, Late: 6, BehindMaxSeconds: 1.5,
+				EtcdBytes: 77, News: &newsFigures{
+					Count: 44, Missing: 3, Status: seconds{P50: 0.5, P99: 0.9, Max: 1.1}, Event: seconds{P50: 0.6, P99: 1, Max: 1.2},
+				}},
+		})
 	r.Loads = append(r.Loads, load{Key: "open-9", Title: "Never measured"})
 	r.Targets = findTargets(r)
 	var b bytes.Buffer

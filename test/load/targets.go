@@ -25,7 +25,8 @@ const referenceDecoding = 40_000
 
 // decodingAlone says what decoding alone gave, beside targets that depend on the machine.
 func decodingAlone(perSecond float64) string {
-	return fmt.Sprintf("Targets in ms, seconds and cores are for a day on which decoding alone gives %d results/s; here it gave %.0f.",
+	return fmt.Sprintf("Targets in ms, seconds and cores are for a day on which decoding alone gives %d results/s; here "+
+		"it gave %.0f.",
 		referenceDecoding, perSecond)
 }
 

@@ -13,8 +13,9 @@ import (
 func reportOf(closed map[string][]float64, open map[string]measurement) *report {
 	r := &report{
 		Options: reportedWith{MainLoad: "closed-2", RateLoad: "open-8"},
-		Sides:   []sideReport{{Key: keyOperator, Title: "operator, 1 task"}, {Key: keyOperatorTasks, Title: "operator, 9 tasks"}},
-		Loads:   []load{{Key: "closed-2", Title: "Closed"}, {Key: "open-8", Title: "Open", PerSecond: 8}},
+		Sides: []sideReport{{Key: keyOperator, Title: "operator, 1 task"},
+			{Key: keyOperatorTasks, Title: "operator, 9 tasks"}},
+		Loads: []load{{Key: "closed-2", Title: "Closed"}, {Key: "open-8", Title: "Open", PerSecond: 8}},
 	}
 	for _, key := range sideKeys() {
 		if speeds, ok := closed[key]; ok {

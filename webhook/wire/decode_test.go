@@ -79,7 +79,8 @@ func TestDecode(t *testing.T) {
 		"documented failure": {sampleFail, Notification{
 			Kind: KindResult, AppID: "a", OperationID: "o", SubOperationID: "s", DeviceID: "d",
 			ResultFields: storage.ResultFields{
-				State: storage.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI", UpgradeTime: "120",
+				State: storage.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI",
+				UpgradeTime: "120",
 			},
 		}},
 		"the least": {`{"operationId":"o","status":"FAIL","deviceId":"d","notifyType":"fwUpgradeResultNotify"}`, Notification{
@@ -93,20 +94,37 @@ func TestDecode(t *testing.T) {
 		"unknown keys":           {with(`{`, `{"header":{"deviceId":"x"},"body":[1,{"status":"FAIL"}],"":0,`), success(nil)},
 		"duration as a number":   {with(`"120"`, `120`), success(nil)},
 		"duration as a fraction": {with(`"120"`, `1.50e2`), success(func(n *Notification) { n.UpgradeTime = "1.50e2" })},
-		"huge duration":          {with(`"120"`, `123456789012345678901234567890`), success(func(n *Notification) { n.UpgradeTime = "123456789012345678901234567890" })},
+		"huge duration": {
+			with(`"120"`, `123456789012345678901234567890`),
+			success(func(n *Notification) { n.UpgradeTime = "123456789012345678901234567890" }),
+		},
 		"duration of another kind": {with(`"120"`, `{"s":[120]}`), success(func(n *Notification) {
 			n.UpgradeTime = ""
 		})},
-		"version as a number": {with(`"curVersion":"1.6"`, `"curVersion":1.60`), success(func(n *Notification) { n.CurVersion = "1.60" })},
-		"null for optional": {with(`"appId":"Xq2_RfV0wAbnT3yLk9PzQeJmHsIa","operationId":"op-1","subOperationId":"sub-1"`,
-			`"appId":null,"operationId":"op-1","subOperationId":null`), success(func(n *Notification) { n.AppID, n.SubOperationID = "", "" })},
-		"escapes":                  {with(`op-1`, `\u006fp-\u0031`), success(nil)},
-		"text beyond ASCII":        {with(`The device upgrade is successful`, `升级成功 \"ok\"`), success(func(n *Notification) { n.StatusDesc = `升级成功 "ok"` })},
-		"text that is not UTF-8":   {with(`The device upgrade is successful`, "a\xff\xfeb"), success(func(n *Notification) { n.StatusDesc = "a\ufffd\ufffdb" })},
+		"version as a number": {
+			with(`"curVersion":"1.6"`, `"curVersion":1.60`),
+			success(func(n *Notification) { n.CurVersion = "1.60" }),
+		},
+		"null for optional": {with(
+			`"appId":"Xq2_RfV0wAbnT3yLk9PzQeJmHsIa","operationId":"op-1","subOperationId":"sub-1"`,
+			`"appId":null,"operationId":"op-1","subOperationId":null`,
+		), success(func(n *Notification) { n.AppID, n.SubOperationID = "", "" })},
+		"escapes": {with(`op-1`, `\u006fp-\u0031`), success(nil)},
+		"text beyond ASCII": {
+			with(`The device upgrade is successful`, `升级成功 \"ok\"`),
+			success(func(n *Notification) { n.StatusDesc = `升级成功 "ok"` }),
+		},
+		"text that is not UTF-8": {
+			with(`The device upgrade is successful`, "a\xff\xfeb"),
+			success(func(n *Notification) { n.StatusDesc = "a\ufffd\ufffdb" }),
+		},
 		"the last of a key counts": {with(`"deviceId":`, `"DeviceID":"x","deviceId":`), success(nil)},
 		"null after a value":       {with(`"status":"SUCCESS"`, `"status":"SUCCESS","status":null`), success(nil)},
 		"id with any characters":   {with(`op-1`, `ü/.. :{}`), success(func(n *Notification) { n.OperationID = "ü/.. :{}" })},
-		"longest id":               {with(`op-1`, strings.Repeat("o", 256)), success(func(n *Notification) { n.OperationID = strings.Repeat("o", 256) })},
+		"longest id": {
+			with(`op-1`, strings.Repeat("o", 256)),
+			success(func(n *Notification) { n.OperationID = strings.Repeat("o", 256) }),
+		},
 		"long texts are cut": {with(`"statusDesc":"The device upgrade is successful","upgradeTime":"120"`,
 			`"statusDesc":"`+strings.Repeat("é", 600)+`","upgradeTime":"`+strings.Repeat("9", 65)+`"`),
 			success(func(n *Notification) {
@@ -121,15 +139,30 @@ func TestDecode(t *testing.T) {
 		"step 3":           {step(`"3"`), state(storage.StateUpdating)},
 		"step as a number": {step(`3`), state(storage.StateUpdating)},
 
-		"software":                    {sampleSoftware, other("swUpgradeResultNotify")},
-		"software state":              {`{"notifyType":"swUpgradeStateChangeNotify","deviceId":"d","swUpgradeState":"downloading"}`, other("swUpgradeStateChangeNotify")},
-		"device data":                 {`{"notifyType":"deviceDataChanged","deviceId":"d","service":{"data":{"status":1}}}`, other("deviceDataChanged")},
-		"header and body":             {`{"notifyType":"deviceEvent","header":{"deviceId":"d"},"body":{}}`, other("deviceEvent")},
-		"other with odd ids":          {`{"notifyType":"commandRsp","deviceId":{},"appId":7,"status":[],"step":true}`, other("commandRsp")},
-		"other with odd ids first":    {`{"deviceId":{},"notifyType":"commandRsp"}`, other("commandRsp")},
-		"command status":              {sampleCommand, other("command status")},
-		"the newer platform":          {sampleTask, other("resource batchtask.status")},
-		"a type that is not for eyes": {`{"notifyType":"\u001b[31m` + strings.Repeat("x", 100) + `"}`, other("?[31m" + strings.Repeat("x", 59))},
+		"software": {sampleSoftware, other("swUpgradeResultNotify")},
+		"software state": {
+			`{"notifyType":"swUpgradeStateChangeNotify","deviceId":"d","swUpgradeState":"downloading"}`,
+			other("swUpgradeStateChangeNotify"),
+		},
+		"device data": {
+			`{"notifyType":"deviceDataChanged","deviceId":"d","service":{"data":{"status":1}}}`,
+			other("deviceDataChanged"),
+		},
+		"header and body": {
+			`{"notifyType":"deviceEvent","header":{"deviceId":"d"},"body":{}}`,
+			other("deviceEvent"),
+		},
+		"other with odd ids": {
+			`{"notifyType":"commandRsp","deviceId":{},"appId":7,"status":[],"step":true}`,
+			other("commandRsp"),
+		},
+		"other with odd ids first": {`{"deviceId":{},"notifyType":"commandRsp"}`, other("commandRsp")},
+		"command status":           {sampleCommand, other("command status")},
+		"the newer platform":       {sampleTask, other("resource batchtask.status")},
+		"a type that is not for eyes": {
+			`{"notifyType":"\u001b[31m` + strings.Repeat("x", 100) + `"}`,
+			other("?[31m" + strings.Repeat("x", 59)),
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -147,21 +180,24 @@ func TestDecode(t *testing.T) {
 func TestDecodeUnusable(t *testing.T) {
 	long := strings.Repeat("x", 257)
 	cases := map[string]struct{ body, want string }{
-		"nothing":                {"", "the body is not JSON"},
-		"white space":            {" \n", "the body is not JSON"},
-		"text":                   {"hello", "the body is not JSON"},
-		"cut off":                {sampleSuccess[:len(sampleSuccess)-1], "the body is not JSON"},
-		"trailing data":          {sampleSuccess + "{}", "the body is not JSON"},
-		"a form":                 {"notifyType=fwUpgradeResultNotify", "the body is not JSON"},
-		"an array":               {"[" + sampleSuccess + "]", "the body is a JSON array, not an object"},
-		"a string":               {`"x"`, "the body is a JSON string, not an object"},
-		"a number":               {"1", "the body is a JSON number, not an object"},
-		"null":                   {"null", "notifyType is missing"},
-		"nothing in it":          {"{}", "notifyType is missing"},
-		"no type":                {with(`"notifyType":"fwUpgradeResultNotify",`, ""), "notifyType is missing"},
-		"type is a number":       {with(`"fwUpgradeResultNotify"`, "5"), "notifyType is a JSON number, not a string"},
-		"depth":                  {`{"a":` + strings.Repeat("[", 20000), "the body is not JSON"},
-		"closed depth":           {`{"a":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "}", "the body is not JSON"},
+		"nothing":          {"", "the body is not JSON"},
+		"white space":      {" \n", "the body is not JSON"},
+		"text":             {"hello", "the body is not JSON"},
+		"cut off":          {sampleSuccess[:len(sampleSuccess)-1], "the body is not JSON"},
+		"trailing data":    {sampleSuccess + "{}", "the body is not JSON"},
+		"a form":           {"notifyType=fwUpgradeResultNotify", "the body is not JSON"},
+		"an array":         {"[" + sampleSuccess + "]", "the body is a JSON array, not an object"},
+		"a string":         {`"x"`, "the body is a JSON string, not an object"},
+		"a number":         {"1", "the body is a JSON number, not an object"},
+		"null":             {"null", "notifyType is missing"},
+		"nothing in it":    {"{}", "notifyType is missing"},
+		"no type":          {with(`"notifyType":"fwUpgradeResultNotify",`, ""), "notifyType is missing"},
+		"type is a number": {with(`"fwUpgradeResultNotify"`, "5"), "notifyType is a JSON number, not a string"},
+		"depth":            {`{"a":` + strings.Repeat("[", 20000), "the body is not JSON"},
+		"closed depth": {
+			`{"a":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "}",
+			"the body is not JSON",
+		},
 		"no operation":           {with(`"operationId":"op-1",`, ""), "operationId is missing"},
 		"empty operation":        {with(`op-1`, ""), "operationId is missing"},
 		"null operation":         {with(`"op-1"`, "null"), "operationId is missing"},
@@ -216,7 +252,8 @@ func TestResult(t *testing.T) {
 		Task:     result.Task{AppID: "a", OperationID: "o"},
 		DeviceID: "d", SubOperationID: "s",
 		ResultFields: storage.ResultFields{
-			State: storage.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI", UpgradeTime: "120",
+			State: storage.StateFailed, TargetVersion: "1.6", SourceVersion: "1.3", StatusDesc: "Invalid URI",
+			UpgradeTime: "120",
 		},
 		ReceivedAt: 42, FailedAt: 42,
 	}
@@ -271,7 +308,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		if err != nil {
 			reason, ok := errors.AsType[*Unusable](err)
-			if !ok || reason.Reason == "" || len(reason.Reason) > storage.MaxRejectedReasonBytes || !utf8.ValidString(reason.Reason) {
+			if !ok || reason.Reason == "" || len(reason.Reason) > storage.MaxRejectedReasonBytes ||
+				!utf8.ValidString(reason.Reason) {
 				t.Fatalf("bad error %q", err)
 			}
 			return
@@ -298,7 +336,10 @@ func checkBounds(t *testing.T, n Notification) {
 	}{
 		"type": {n.Type, 64}, "appId": {n.AppID, storage.MaxIDBytes}, "operationId": {n.OperationID, storage.MaxIDBytes},
 		"subOperationId": {n.SubOperationID, storage.MaxIDBytes}, "deviceId": {n.DeviceID, storage.MaxIDBytes},
-		"targetVersion": {n.TargetVersion, storage.MaxVersionBytes}, "sourceVersion": {n.SourceVersion, storage.MaxVersionBytes},
+		"targetVersion": {
+			n.TargetVersion,
+			storage.MaxVersionBytes,
+		}, "sourceVersion": {n.SourceVersion, storage.MaxVersionBytes},
 		"curVersion": {n.CurVersion, storage.MaxVersionBytes}, "statusDesc": {n.StatusDesc, storage.MaxStatusDescBytes},
 		"upgradeTime": {n.UpgradeTime, storage.MaxUpgradeTimeBytes},
 	}
@@ -313,7 +354,9 @@ func checkBounds(t *testing.T, n Notification) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	for name, body := range map[string]string{"result": sampleSuccess, "stateChange": sampleState, "other": sampleSoftware} {
+	for name, body := range map[string]string{
+		"result": sampleSuccess, "stateChange": sampleState, "other": sampleSoftware,
+	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.SetBytes(int64(len(body)))

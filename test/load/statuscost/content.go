@@ -63,7 +63,8 @@ func contentOf(size size, n int) content {
 	}
 	for i := range failedDevices {
 		c.failedDevices = append(c.failedDevices, v1alpha1.FailedDevice{
-			DeviceID: deviceID(n + i), SubOperationID: deviceID(1_000_000 + n + i), Cause: causeOf((n + i) % causes), CurVersion: "1.3",
+			DeviceID: deviceID(n + i), SubOperationID: deviceID(1_000_000 + n + i), Cause: causeOf((n + i) % causes),
+			CurVersion:  "1.3",
 			ReceiveTime: metav1.NewTime(now.Add(-time.Duration(i) * time.Second)),
 		})
 	}
@@ -84,7 +85,8 @@ func conditions(now time.Time) []metav1.Condition {
 		{v1alpha1.ConditionReconciling, "True", v1alpha1.ReasonRunning, "130 devices are awaited"},
 		{v1alpha1.ConditionStalled, "False", v1alpha1.ReasonRunning, "nobody has to act"},
 		{v1alpha1.ConditionFinished, "False", v1alpha1.ReasonRunning, "130 devices are awaited"},
-		{v1alpha1.ConditionDegraded, "True", v1alpha1.ReasonFailurePolicyBroken, "40 of 120 devices failed, more than 5% of them"},
+		{v1alpha1.ConditionDegraded, "True", v1alpha1.ReasonFailurePolicyBroken,
+			"40 of 120 devices failed, more than 5% of them"},
 	} {
 		all = append(all, metav1.Condition{
 			Type: c.kind, Status: metav1.ConditionStatus(c.status), ObservedGeneration: 1, Reason: c.reason, Message: c.message,
@@ -94,7 +96,8 @@ func conditions(now time.Time) []metav1.Condition {
 	return all
 }
 
-// specOf returns the spec of the object with the number i; with devices it names so many, else it says how many there are.
+// specOf returns the spec of the object with the number i; with devices it names so many, else it says how many there
+// are.
 func specOf(i, devices int) map[string]any {
 	spec := map[string]any{
 		"appId": deviceID(7), "operationId": fmt.Sprintf("operation-%06d", i), "targetVersion": "1.6",
@@ -115,10 +118,12 @@ func specOf(i, devices int) map[string]any {
 // todayStatus returns the status in the shape of the present API.
 func todayStatus(c content) any {
 	s := v1alpha1.FirmwareUpgradeStatus{
-		ObservedGeneration: 1, Phase: v1alpha1.PhaseRunning, Progress: progressOf(c.counts), Reason: reasonOf(c), AppID: deviceID(7),
-		StartTime: new(metav1.NewTime(c.now.Truncate(time.Hour))), LastResultTime: new(metav1.NewTime(c.now)), Devices: c.counts,
-		Details:    v1alpha1.Details{Causes: c.causes, FailedDevices: c.failedDevices},
-		Conditions: c.conditions,
+		ObservedGeneration: 1, Phase: v1alpha1.PhaseRunning, Progress: progressOf(c.counts),
+		Reason: reasonOf(c), AppID: deviceID(7), Devices: c.counts,
+		StartTime:      new(metav1.NewTime(c.now.Truncate(time.Hour))),
+		LastResultTime: new(metav1.NewTime(c.now)),
+		Details:        v1alpha1.Details{Causes: c.causes, FailedDevices: c.failedDevices},
+		Conditions:     c.conditions,
 		OperatorState: v1alpha1.OperatorState{
 			Announced: v1alpha1.Announced{
 				Started: true, DegradedGeneration: 1, Failures: failedTotal, FailuresTime: new(metav1.NewTime(c.now)),
@@ -138,7 +143,8 @@ func firstStatus(c content) any {
 		"observedGeneration": 1, "phase": v1alpha1.PhaseRunning, "progress": progressOf(c.counts), "reason": reasonOf(c),
 		"startTime": metav1.NewTime(c.now.Truncate(time.Hour)), "lastResultTime": metav1.NewTime(c.now), "devices": c.counts,
 		"conditions": c.conditions,
-		"events":     map[string]any{"announced": failedTotal, "sequence": sequenceNumber, "lastFailuresTime": metav1.NewTime(c.now)},
+		"events": map[string]any{"announced": failedTotal, "sequence": sequenceNumber,
+			"lastFailuresTime": metav1.NewTime(c.now)},
 	}
 	var reasons, failed []map[string]any
 	for _, group := range c.causes {

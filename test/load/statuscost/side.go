@@ -157,7 +157,8 @@ func writerConfig(ctx context.Context, cluster *local.Cluster, name string) (*re
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if _, err := clients.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Create(ctx, account, metav1.CreateOptions{}); err != nil {
+	if _, err := clients.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Create(ctx, account,
+		metav1.CreateOptions{}); err != nil {
 		return nil, fmt.Errorf("create a service account: %w", err)
 	}
 	_, err = clients.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
@@ -205,14 +206,15 @@ func (s *side) next(i, writers, writer int) int {
 	return writer
 }
 
-// write writes the next status of an object, as the operator does: PUT with the resource version, without managed fields.
+// write writes the next status of an object, as the operator does: PUT with the resource version, without managed
+// fields.
 func (s *side) write(ctx context.Context, o *object, size size) error {
 	_, err := s.put(ctx, o, size)
 	return err
 }
 
-// check writes a full status and makes sure that it is stored as it was sent: a CRD that does not know a field drops it,
-// and what it would cost is not known.
+// check writes a full status and makes sure that it is stored as it was sent: a CRD that does not know a field drops
+// it, and what it would cost is not known.
 func (s *side) check(ctx context.Context) error {
 	answer, err := s.put(ctx, s.objects[0], full)
 	if err != nil {
@@ -235,8 +237,9 @@ func (s *side) put(ctx context.Context, o *object, size size) ([]byte, error) {
 	o.writes++
 	body, err := json.Marshal(map[string]any{
 		"apiVersion": s.group + "/" + v1alpha1.GroupVersion.Version, "kind": "FirmwareUpgrade",
-		"metadata": map[string]any{"name": o.name, "namespace": metav1.NamespaceDefault, "resourceVersion": o.resourceVersion},
-		"spec":     o.spec, "status": s.statusOf(contentOf(size, o.writes)),
+		"metadata": map[string]any{"name": o.name, "namespace": metav1.NamespaceDefault,
+			"resourceVersion": o.resourceVersion},
+		"spec": o.spec, "status": s.statusOf(contentOf(size, o.writes)),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode an object: %w", err)

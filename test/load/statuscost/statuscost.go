@@ -44,7 +44,8 @@ func parse(args []string) (*options, error) {
 	fs.IntVar(&o.objects, "objects", 60, "FirmwareUpgrades of each side")
 	fs.IntVar(&o.writers, "writers", 3, "how many write at a time, each its own objects")
 	fs.IntVar(&o.rounds, "rounds", 15, "how often each side has its turn with each status")
-	fs.DurationVar(&o.turn, "turn", time.Second, "how long a turn takes: short ones, so that what disturbs one side disturbs the others")
+	fs.DurationVar(&o.turn, "turn", time.Second,
+		"how long a turn takes: short ones, so that what disturbs one side disturbs the others")
 	fs.IntVar(&o.devices, "spec-devices", 0, "devices that the spec names; 0 for a spec with expectedDevices")
 	fs.StringArrayVar(&o.variants, "variant", nil,
 		"title=file: a changed copy of today's CRD as a side of its own, to see what the change would cost; may be repeated")
@@ -76,8 +77,8 @@ type Report struct {
 // SideReport is what was measured of one CRD.
 type SideReport struct {
 	Title string `json:"title"`
-	// Full and Small are the milliseconds of CPU of the API server for a write, round by round, FullKiB and SmallKiB what it
-	// allocated.
+	// Full and Small are the milliseconds of CPU of the API server for a write, round by round, FullKiB and SmallKiB what
+	// it allocated.
 	Full     []float64 `json:"fullMs"`
 	Small    []float64 `json:"smallMs"`
 	FullKiB  []float64 `json:"fullAllocatedKiB"`
@@ -203,8 +204,9 @@ func measure(ctx context.Context, o *options, sides []*side, log io.Writer) (_ *
 // write writes the medians for people.
 func (r *Report) write(out io.Writer) error {
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(table, "\nWhat a write of a status costs the API server: medians and ranges of the rounds. Ratios to the first version are\n"+
-		"medians of those of each round. What is allocated does not depend on how fast the machine is today.\n\n")
+	fmt.Fprint(table, "\nWhat a write of a status costs the API server: medians and ranges of the rounds. Ratios to\n"+
+		"the first version are medians of those of each round. What is allocated does not depend on how fast the\n"+
+		"machine is today.\n\n")
 	fmt.Fprintln(table, "\t\tCPU, ms\t\tof the first\tallocated, KiB\tof the first\tstatus, bytes\t")
 	for i, s := range r.Sides {
 		for _, of := range []struct {

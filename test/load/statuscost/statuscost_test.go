@@ -63,14 +63,16 @@ func TestRun(t *testing.T) {
 		}
 	}
 	// A comparison needs two that tell the same.
-	if first, today := r.Sides[sideFirst].FullBytes, r.Sides[sideToday].FullBytes; first < today*9/10 || first > today*11/10 {
+	if first, today := r.Sides[sideFirst].FullBytes, r.Sides[sideToday].FullBytes; first < today*9/10 ||
+		first > today*11/10 {
 		t.Errorf("the full status has %d bytes in the first version and %d today: they have to tell the same", first, today)
 	}
 }
 
 func TestOptions(t *testing.T) {
 	for _, wrong := range []string{
-		"--objects=2", "--writers=0", "--rounds=0", "--turn=0s", "--spec-devices=1001", "--variant=file", "--variant==file", "--colour=red", "now",
+		"--objects=2", "--writers=0", "--rounds=0", "--turn=0s", "--spec-devices=1001", "--variant=file", "--variant==file",
+		"--colour=red", "now",
 	} {
 		if _, err := parse([]string{wrong}); err == nil {
 			t.Errorf("%s was taken", wrong)

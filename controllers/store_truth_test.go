@@ -1,0 +1,297 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/test/harness"
+	"fwupgrade.io/operator/test/wrappers"
+)
+
+// await waits until the object satisfies the condition, which says what is wrong.
+func await(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, condition func() string) {
+	t.Helper()
+	harness.Eventually(t, func() string {
+		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(fwu), fwu); err != nil {
+			return err.Error()
+		}
+		return condition()
+	})
+}
+
+func awaitReported(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, want int64) {
+	t.Helper()
+	await(t, fwu, func() string {
+		if d := fwu.Status.Devices; d.Succeeded+d.Failed+d.InProgress != want {
+			return fmt.Sprintf("want %d devices, got %+v", want, d)
+		}
+		return ""
+	})
+}
+
+func awaitStalled(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, want string) {
+	t.Helper()
+	await(t, fwu, func() string {
+		got := ""
+		if c := meta.FindStatusCondition(fwu.Status.Conditions, v1alpha1.ConditionStalled); c != nil && c.Status == "True" {
+			got = c.Reason
+		}
+		if got != want {
+			return fmt.Sprintf("Stalled: want %q, got %q", want, got)
+		}
+		return ""
+	})
+}
+
+func awaitGone(t *testing.T, obj client.Object) {
+	t.Helper()
+	harness.Eventually(t, func() string {
+		err := k8s.Get(t.Context(), client.ObjectKeyFromObject(obj), obj)
+		if apierrors.IsNotFound(err) {
+			return ""
+		}
+		return fmt.Sprintf("%s is still there: %v", obj.GetName(), err)
+	})
+}
+
+func create(t *testing.T, w *wrappers.FirmwareUpgrade) *v1alpha1.FirmwareUpgrade {
+	t.Helper()
+	fwu := w.Obj()
+	if err := k8s.Create(t.Context(), fwu); err != nil {
+		t.Fatal(err)
+	}
+	return fwu
+}
+
+// slicesOf returns the stored slices with results of a task.
+func slicesOf(t *testing.T, operationID string) []storage.ResultSlice {
+	t.Helper()
+	list := &storage.ResultSliceList{}
+	if err := k8s.List(t.Context(), list, client.InNamespace(operatorNamespace)); err != nil {
+		t.Fatal(err)
+	}
+	var found []storage.ResultSlice
+	for _, s := range list.Items {
+		results, err := result.Unpack(s.Tables)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range results {
+			if results[i].OperationID == operationID {
+				found = append(found, s)
+				break
+			}
+		}
+	}
+	return found
+}
+
+// A running leader says that results were deleted by hand; the counts stand.
+func TestRunningLeaderSeesDeletedSlices(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	startControllers(t, nil)
+	fwu := create(t, wrappers.MakeFirmwareUpgrade("deleted", ns).Operation("deleted-"+ns).App("app").Expected(9))
+	for d := range 3 {
+		storeSlice(t, reported(fwu.Spec.OperationID, d, storage.StateSucceeded, ""))
+	}
+	awaitReported(t, fwu, 3)
+	if err := k8s.Delete(t.Context(), &slicesOf(t, fwu.Spec.OperationID)[0]); err != nil {
+		t.Fatal(err)
+	}
+	awaitStalled(t, fwu, v1alpha1.ReasonResultsIncomplete)
+	if got := fwu.Status.Devices.Succeeded; got != 3 {
+		t.Errorf("the counts moved: want 3 succeeded, got %d", got)
+	}
+}
+
+// AmbiguousOperation is lifted when only one of the tasks is left.
+func TestAmbiguityIsLifted(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	startControllers(t, func(o *Options) { o.Undeclared = UndeclaredHold })
+	fwu := create(t, wrappers.MakeFirmwareUpgrade("ambiguous", ns).Operation("ambiguous-"+ns).Expected(9))
+	storeSlice(t, reported(fwu.Spec.OperationID, 1, storage.StateSucceeded, ""))
+	awaitReported(t, fwu, 1)
+	stranger := reported(fwu.Spec.OperationID, 2, storage.StateSucceeded, "")
+	stranger.AppID = "another"
+	storeSlice(t, stranger)
+	awaitStalled(t, fwu, v1alpha1.ReasonAmbiguousOperation)
+	for _, s := range slicesOf(t, fwu.Spec.OperationID) {
+		if s.Tables[0].AppID == "another" {
+			if err := k8s.Delete(t.Context(), &s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	awaitStalled(t, fwu, "")
+}
+
+// The results of an object with the deletion policy Purge are gone when the object is, whatever is declared meanwhile;
+// what is declared anew counts what came later.
+func TestPurgeFinishesBeforeTheObjectGoes(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	stop := startControllers(t, nil)
+	operation := "purge-" + ns
+	fwu := create(
+		t,
+		wrappers.MakeFirmwareUpgrade("purged", ns).
+			Operation(operation).
+			App("app").
+			Expected(9).
+			DeletionPolicy(v1alpha1.DeletionPolicyPurge),
+	)
+	var batch []result.Result
+	for d := range 60 {
+		batch = append(
+			batch,
+			reported(operation, d, storage.StateSucceeded, ""),
+			reported("other-"+ns, d, storage.StateSucceeded, ""),
+		)
+	}
+	storeSlice(t, batch...)
+	awaitReported(t, fwu, 60)
+	stop() // no leader runs when it is deleted
+	if err := k8s.Delete(t.Context(), fwu); err != nil {
+		t.Fatal(err)
+	}
+	anew := create(t, wrappers.MakeFirmwareUpgrade("anew", ns).Operation(operation).App("app").Expected(9))
+	startControllers(t, nil)
+	await(t, anew, func() string {
+		if c := meta.FindStatusCondition(anew.Status.Conditions, v1alpha1.ConditionReady); c == nil ||
+			c.Reason != v1alpha1.ReasonPurging {
+			return "it does not say that it waits for the purge"
+		}
+		return ""
+	})
+	awaitGone(t, fwu)
+	if left := slicesOf(t, operation); len(left) != 0 {
+		t.Errorf("%d slices are left of what was purged", len(left))
+	}
+	if others := slicesOf(t, "other-"+ns); len(others) == 0 {
+		t.Error("the results of another task went, too")
+	}
+	storeSlice(t, reported(operation, 100, storage.StateSucceeded, ""))
+	awaitReported(t, anew, 1)
+	awaitStalled(t, anew, "")
+}
+
+// The finalizer is carried by objects with the policy Purge alone, and goes with it.
+func TestFinalizerFollowsThePolicy(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	startControllers(t, nil)
+	fwu := create(
+		t,
+		wrappers.MakeFirmwareUpgrade("policy", ns).Operation("policy-"+ns).DeletionPolicy(v1alpha1.DeletionPolicyPurge),
+	)
+	await(t, fwu, func() string {
+		if len(fwu.Finalizers) != 1 {
+			return fmt.Sprintf("finalizers: %v", fwu.Finalizers)
+		}
+		return ""
+	})
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"deletionPolicy":"Retain"}}`))
+	if err := k8s.Patch(t.Context(), fwu, patch); err != nil {
+		t.Fatal(err)
+	}
+	await(t, fwu, func() string {
+		if len(fwu.Finalizers) != 0 {
+			return fmt.Sprintf("finalizers: %v", fwu.Finalizers)
+		}
+		return ""
+	})
+}
+
+// An object that has the name, the labels and the generation of a placeholder, as one that comes back from a backup
+// may, is declared: it is not removed, and goes before a placeholder.
+func TestDeclaredOneWithThePlaceholdersNameStays(t *testing.T) {
+	startControllers(t, nil)
+	task := result.Task{AppID: "app", OperationID: "restored-" + harness.NewNamespace(t, k8s)}
+	restored := claim.NewPlaceholder(task, "default")
+	restored.Spec.Placeholder, restored.Spec.ExpectedDevices = false, new(int64(1))
+	if err := k8s.Create(t.Context(), restored); err != nil {
+		t.Fatal(err)
+	}
+	other := create(t, wrappers.MakeFirmwareUpgrade("younger", "default").Operation(task.OperationID).App("app"))
+	storeSlice(t, reported(task.OperationID, 1, storage.StateSucceeded, ""))
+	awaitStalled(t, other, v1alpha1.ReasonDuplicateOperation)
+	awaitReported(t, restored, 1)
+}
+
+// Placeholders of before go when placeholders are not wanted any more.
+func TestHoldRemovesPlaceholders(t *testing.T) {
+	task := result.Task{AppID: "app", OperationID: "hold-" + harness.NewNamespace(t, k8s)}
+	stop := startControllers(t, nil)
+	storeSlice(t, reported(task.OperationID, 1, storage.StateSucceeded, ""))
+	placeholder := claim.NewPlaceholder(task, "default")
+	harness.Eventually(t, func() string {
+		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(placeholder), placeholder); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	stop()
+	startControllers(t, func(o *Options) { o.Undeclared = UndeclaredHold })
+	awaitGone(t, placeholder)
+}
+
+// A task whose FirmwareUpgrade was deleted gets no placeholder for what it reported before, but for what comes later.
+func TestReleasedTaskGetsAPlaceholderForNewResultsOnly(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	stop := startControllers(t, nil)
+	task := result.Task{AppID: "app", OperationID: "released-" + ns}
+	fwu := create(t, wrappers.MakeFirmwareUpgrade("released", ns).Operation(task.OperationID).App("app"))
+	storeSlice(t, reported(task.OperationID, 1, storage.StateSucceeded, ""))
+	awaitReported(t, fwu, 1)
+	if err := k8s.Delete(t.Context(), fwu); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, func() string {
+		list := &storage.ResultSliceList{}
+		if err := k8s.List(t.Context(), list, client.InNamespace(operatorNamespace)); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range list.Items {
+			for _, r := range s.Releases {
+				if r.OperationID == task.OperationID {
+					return ""
+				}
+			}
+		}
+		return "the release is not recorded"
+	})
+	stop()
+	startControllers(t, nil) // another leader looks at all tasks
+	other := reported("marker-"+ns, 1, storage.StateSucceeded, "")
+	storeSlice(t, other)
+	marker := claim.NewPlaceholder(other.Task, "default")
+	harness.Eventually(t, func() string {
+		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(marker), marker); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	placeholder := claim.NewPlaceholder(task, "default")
+	if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(placeholder), placeholder); !apierrors.IsNotFound(err) {
+		t.Errorf("old results brought a placeholder back: %v", err)
+	}
+	late := reported(task.OperationID, 2, storage.StateSucceeded, "")
+	late.ReceivedAt = time.Now().Add(time.Second).UnixMicro()
+	storeSlice(t, late)
+	harness.Eventually(t, func() string {
+		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(placeholder), placeholder); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+}
