@@ -19,7 +19,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -44,8 +43,6 @@ const (
 	// invalidFor is how long it is tried to create an Event that the API server calls invalid. It may be an admission
 	// policy that says so, for a while; else it would keep those behind it from being told for ever.
 	invalidFor = time.Hour
-	// warningPriority is that of an outbox with a Warning; others have 0.
-	warningPriority = 100
 )
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
@@ -119,17 +116,11 @@ func (r *eventReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimiti
 	if len(warnings)+len(others) == 0 {
 		return
 	}
-	request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}
-	prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request])
-	if !ok {
-		q.Add(request)
-		return
-	}
 	priority := 0
 	if len(warnings) > 0 {
-		priority = warningPriority
+		priority = newsPriority
 	}
-	prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
+	addWithPriority(q, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}, priority)
 }
 
 // undelivered returns the numbers of the Events in a stored outbox that are not known to be created: Warnings and

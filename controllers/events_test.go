@@ -76,7 +76,7 @@ func (k *killer) client() client.Client {
 			return k.write(func() error { return c.SubResource(sub).Update(ctx, obj, opts...) })
 		},
 		// There is no index without a cache.
-		List: func(ctx context.Context, c client.WithWatch, list client.ObjectList, _ ...client.ListOption) error {
+		List: func(_ context.Context, _ client.WithWatch, _ client.ObjectList, _ ...client.ListOption) error {
 			return nil
 		},
 	})

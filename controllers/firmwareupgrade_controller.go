@@ -11,10 +11,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -33,6 +35,8 @@ const (
 	tidyDelay = 5 * time.Second
 	// resyncPeriod is after which time a status is computed again although nothing is known to have changed.
 	resyncPeriod = 10 * time.Minute
+	// newsPriority is that of what somebody waits for; progress has handler.LowPriority, the rest 0.
+	newsPriority = 100
 	// statusWorkers is how many statuses are computed and written at once.
 	statusWorkers = 4
 	// syncTimeout bounds how long a new leader may read stored slices before it gives up and another one tries.
@@ -69,26 +73,48 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	if changed, err := r.keepFinalizer(ctx, fwu); changed || err != nil {
 		return afterWrite(err)
 	}
-	prev, stale := r.written.previous(fwu)
-	if stale { // the watch brings the newer one
-		return ctrl.Result{RequeueAfter: statusPeriod}, nil
-	}
-	seen, err := r.observe(ctx, fwu)
+	d, err := r.decide(ctx, fwu)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	next, again := status.Compute(fwu, prev, seen)
-	worth := status.Compare(fwu.Status, next)
-	if wait := r.turn(req.NamespacedName, worth); wait > 0 {
+	if d.stale { // the watch brings the newer one
+		return ctrl.Result{RequeueAfter: statusPeriod}, nil
+	}
+	if wait := r.turn(req.NamespacedName, d.worth); wait > 0 {
 		return ctrl.Result{RequeueAfter: wait, Priority: new(handler.LowPriority)}, nil
 	}
-	if worth != status.Nothing {
-		fwu.Status = next
+	if d.worth != status.Nothing {
+		fwu.Status = d.next
 		if err := r.write(ctx, fwu); err != nil {
 			return afterWrite(err)
 		}
 	}
-	return r.later(next, again), nil
+	return r.later(d), nil
+}
+
+// decision is what the status of a FirmwareUpgrade is to be.
+type decision struct {
+	next v1alpha1.FirmwareUpgradeStatus
+	// again is when it is to be computed again although nothing arrives; zero if never.
+	again time.Time
+	// worth is what it is worth to write it.
+	worth status.Worth
+	// stale says that the object is older than what this process wrote, so that nothing follows from it.
+	stale bool
+}
+
+// decide observes and computes, and writes nothing.
+func (r *firmwareUpgradeReconciler) decide(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (decision, error) {
+	prev, stale := r.written.previous(fwu)
+	if stale {
+		return decision{stale: true}, nil
+	}
+	seen, err := r.observe(ctx, fwu)
+	if err != nil {
+		return decision{}, err
+	}
+	next, again := status.Compute(fwu, prev, seen)
+	return decision{next: next, again: again, worth: status.Compare(fwu.Status, next)}, nil
 }
 
 // forget drops what is remembered of an object that is gone.
@@ -132,14 +158,14 @@ func (r *firmwareUpgradeReconciler) write(ctx context.Context, fwu *v1alpha1.Fir
 
 // later returns when to look again: at the time that may change the status, soon where Events wait to leave the outbox,
 // and now and then in any case.
-func (r *firmwareUpgradeReconciler) later(next v1alpha1.FirmwareUpgradeStatus, again time.Time) ctrl.Result {
+func (r *firmwareUpgradeReconciler) later(d decision) ctrl.Result {
 	after := wait.Jitter(resyncPeriod, 0.5)
-	if len(next.OperatorState.Outbox) > 0 {
+	if len(d.next.OperatorState.Outbox) > 0 {
 		after = tidyDelay
 	}
-	if !again.IsZero() {
-		if due := max(again.Sub(r.clock.Now()), time.Millisecond); due < after {
-			return ctrl.Result{RequeueAfter: due, Priority: new(0)}
+	if !d.again.IsZero() {
+		if due := max(d.again.Sub(r.clock.Now()), time.Millisecond); due < after {
+			return ctrl.Result{RequeueAfter: due, Priority: new(newsPriority)}
 		}
 	}
 	return ctrl.Result{RequeueAfter: after, Priority: new(handler.LowPriority)}
@@ -176,16 +202,46 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("firmwareupgrade").
 		For(&v1alpha1.FirmwareUpgrade{}).
 		Watches(&v1alpha1.FirmwareUpgrade{}, rivals(r.client)).
-		WatchesRawSource(&storeSource[reconcile.Request]{store: r.store, requests: r.claimants}).
+		WatchesRawSource(&storeSource[reconcile.Request]{store: r.store, enqueue: r.enqueueClaimants}).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: statusWorkers, CacheSyncTimeout: syncTimeout, RateLimiter: retries[reconcile.Request](),
 		}).
 		Complete(r)
 }
 
-// claimants returns the FirmwareUpgrades that may count a task.
-func (r *firmwareUpgradeReconciler) claimants(ctx context.Context, task result.Task) []reconcile.Request {
-	return requestsFor(ctx, r.client, task.OperationID, "")
+// enqueueClaimants queues the FirmwareUpgrades that may count a task which changed: those that have news before those
+// that have mere progress to tell, however many of these wait.
+func (r *firmwareUpgradeReconciler) enqueueClaimants(
+	ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request], task result.Task,
+) {
+	for _, request := range requestsFor(ctx, r.client, task.OperationID, "") {
+		priority := handler.LowPriority
+		if r.hasNews(ctx, request.NamespacedName) {
+			priority = newsPriority
+		}
+		addWithPriority(q, request, priority)
+	}
+}
+
+// hasNews says whether the status of a FirmwareUpgrade is to tell something that somebody waits for.
+func (r *firmwareUpgradeReconciler) hasNews(ctx context.Context, object types.NamespacedName) bool {
+	fwu := &v1alpha1.FirmwareUpgrade{}
+	if err := r.client.Get(ctx, object, fwu); err != nil || !fwu.DeletionTimestamp.IsZero() {
+		return false
+	}
+	d, err := r.decide(ctx, fwu)
+	return err == nil && d.worth == status.News
+}
+
+// addWithPriority queues a request with a priority, where the queue knows priorities.
+func addWithPriority(
+	q workqueue.TypedRateLimitingInterface[reconcile.Request], request reconcile.Request, priority int,
+) {
+	if prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
+		return
+	}
+	q.Add(request)
 }
 
 // afterWrite returns what follows from the error of a write. After a conflict the cache is behind: there is a retry,

@@ -112,9 +112,10 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.FirmwareUpgrade{}, toTasks).
 		WatchesRawSource(&storeSource[placeholderRequest]{
 			store: r.store,
-			delay: placeholderDelay,
-			requests: func(_ context.Context, t result.Task) []placeholderRequest {
-				return []placeholderRequest{{task: t}}
+			enqueue: func(
+				_ context.Context, q workqueue.TypedRateLimitingInterface[placeholderRequest], task result.Task,
+			) {
+				q.AddAfter(placeholderRequest{task: task}, placeholderDelay)
 			},
 		}).
 		WithOptions(controller.TypedOptions[placeholderRequest]{

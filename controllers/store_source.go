@@ -5,7 +5,6 @@ package controllers
 
 import (
 	"context"
-	"time"
 
 	"k8s.io/client-go/util/workqueue"
 
@@ -13,13 +12,11 @@ import (
 	"fwupgrade.io/operator/internal/store"
 )
 
-// storeSource makes a controller follow the store: what a changed task maps to is queued. While that is slow, changes
-// gather in the watcher. The controller starts its workers when all stored slices have been read.
+// storeSource makes a controller follow the store: enqueue queues what a changed task concerns. While that is slow,
+// changes gather in the watcher. The controller starts its workers when all stored slices have been read.
 type storeSource[request comparable] struct {
-	store    *store.Store
-	requests func(context.Context, result.Task) []request
-	// delay is how long a request waits in the queue, so that several changes make one.
-	delay time.Duration
+	store   *store.Store
+	enqueue func(context.Context, workqueue.TypedRateLimitingInterface[request], result.Task)
 }
 
 // Start implements source.TypedSource. What it starts ends with the context.
@@ -32,9 +29,7 @@ func (s *storeSource[request]) Start(ctx context.Context, queue workqueue.TypedR
 				return
 			}
 			for _, task := range changed {
-				for _, r := range s.requests(ctx, task) {
-					queue.AddAfter(r, s.delay)
-				}
+				s.enqueue(ctx, queue, task)
 			}
 		}
 	}()

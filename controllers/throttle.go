@@ -44,15 +44,15 @@ func (t *throttle) wait(object types.NamespacedName) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
-	turn := t.turns[object]
-	if turn.due.IsZero() {
-		turn.due = now.Add(t.bucket.ReserveN(now, 1).DelayFrom(now))
-		if next := turn.written.Add(t.period); turn.due.Before(next) {
-			turn.due = next
+	next := t.turns[object]
+	if next.due.IsZero() {
+		next.due = now.Add(t.bucket.ReserveN(now, 1).DelayFrom(now))
+		if period := next.written.Add(t.period); next.due.Before(period) {
+			next.due = period
 		}
 	}
-	if wait := turn.due.Sub(now); wait > 0 {
-		t.turns[object] = turn
+	if wait := next.due.Sub(now); wait > 0 {
+		t.turns[object] = next
 		return wait
 	}
 	t.note(object, now)

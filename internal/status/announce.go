@@ -94,7 +94,7 @@ func (b *outbox) announceFailures(next v1alpha1.FirmwareUpgradeStatus, seen Obse
 		return time.Time{}
 	}
 	finished := condition(next, v1alpha1.ConditionFinished).Status == metav1.ConditionTrue
-	if record.Failures >= promptFailures && record.FailuresTime != nil && !(finished && !record.Finished) {
+	if record.Failures >= promptFailures && record.FailuresTime != nil && (!finished || record.Finished) {
 		if due := record.FailuresTime.Add(digestDistance); b.now.Before(due) {
 			return due
 		}

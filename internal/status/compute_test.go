@@ -354,9 +354,9 @@ func TestStatusInvariants(t *testing.T) {
 			meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionStalled) {
 			t.Fatalf("Reconciling and Stalled: %s", told(st))
 		}
-		judged := judgedDevices(fwu.Spec, st, Observation{Summary: sum})
+		decisive := judgedDevices(fwu.Spec, st, Observation{Summary: sum})
 		if meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionReady) &&
-			judged.failed+judged.pending+judged.inProgress > 0 {
+			decisive.failed+decisive.pending+decisive.inProgress > 0 {
 			t.Fatalf("a false green: %s, %+v", told(st), d)
 		}
 	})

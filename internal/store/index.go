@@ -162,13 +162,6 @@ func (x *index) tasks() []result.Task {
 	return slices.Collect(maps.Keys(x.byTask))
 }
 
-// hasTask says whether results of the task are stored.
-func (x *index) hasTask(task result.Task) bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.byTask[task] != nil
-}
-
 // ofTask returns the slices with results of the task, the oldest first.
 func (x *index) ofTask(task result.Task) []*storedSlice {
 	x.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -88,7 +89,8 @@ type world struct {
 	rejected  map[string]bool
 	slices    int
 	// finished are the tasks whose results need not be kept any more, with since when.
-	finished map[result.Task]time.Time
+	finished   map[result.Task]time.Time
+	finishedMu sync.Mutex
 	// removable is until when, in microseconds since 1970, results of a task may have arrived that may be removed.
 	removable map[result.Task]int64
 	// aged says that the results of all tasks are due to be removed.
@@ -114,6 +116,8 @@ func (w *world) close() {
 
 // keepUntil says until when results are kept: those of a finished task until then, others a day.
 func (w *world) keepUntil(task result.Task, last time.Time) time.Time {
+	w.finishedMu.Lock()
+	defer w.finishedMu.Unlock()
 	if at, finished := w.finished[task]; finished && !last.After(at) {
 		return first
 	}
@@ -156,8 +160,11 @@ func anyTask(t *rapid.T) result.Task { return taskNumber(rapid.IntRange(0, 2).Dr
 // finish ends a task, so that its results may go.
 func (w *world) finish(t *rapid.T) {
 	task := anyTask(t)
-	w.finished[task] = w.clock.Now().Add(10 * time.Second)
-	w.mayRemove(task, w.finished[task])
+	at := w.clock.Now().Add(10 * time.Second)
+	w.mayRemove(task, at)
+	w.finishedMu.Lock()
+	defer w.finishedMu.Unlock()
+	w.finished[task] = at
 }
 
 // mayRemove says that what arrived of a task until a time may be removed.

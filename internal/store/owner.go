@@ -67,10 +67,7 @@ func claim(ctx context.Context, c client.Client, namespace string) (*storage.Res
 func (s *Store) awaitClaim(ctx context.Context) error {
 	for {
 		err := Claim(ctx, s.client, s.options.Namespace)
-		if err == nil || ctx.Err() != nil {
-			return nil
-		}
-		if isOwnedElsewhere(err) {
+		if err == nil || isOwnedElsewhere(err) {
 			return err
 		}
 		ctrl.LoggerFrom(ctx).Error(err, "Could not claim the store, will try again")

@@ -97,11 +97,11 @@ func (s *Store) readSlice(ctx context.Context, of *storedSlice) (*storage.Result
 		return of.cached, nil
 	}
 	read := &storage.ResultSlice{}
-	err := s.client.Get(ctx, client.ObjectKey{Namespace: of.Namespace, Name: of.Name}, read)
-	if client.IgnoreNotFound(err) != nil {
+	err := client.IgnoreNotFound(s.client.Get(ctx, client.ObjectKey{Namespace: of.Namespace, Name: of.Name}, read))
+	if err != nil {
 		return nil, fmt.Errorf("read slice %s: %w", of.Name, err)
 	}
-	if err != nil || read.UID != of.UID {
+	if read.UID != of.UID { // it has no UID where it is gone
 		return nil, nil
 	}
 	return read, nil

@@ -23,7 +23,7 @@ import (
 	"fwupgrade.io/operator/hack/local"
 )
 
-// Command, as the first argument of the bench, runs this part.
+// Command is the first argument of the bench that runs this part.
 const Command = "status-cost"
 
 // Target is how much a full status may cost, as a fraction of what it cost in the first version.
