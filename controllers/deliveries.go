@@ -19,24 +19,27 @@ type deliveries struct {
 	byObject map[types.NamespacedName]delivery
 }
 
-// delivery is up to which number of the outbox of an object Events were created: Warnings, and others.
+// delivery is up to which number of the outbox of an object Events were created: those that somebody waits for, and
+// others.
 type delivery struct {
-	uid              types.UID
-	warnings, others int64
+	uid             types.UID
+	awaited, others int64
 }
 
 // all returns up to which number every Event was created.
-func (d delivery) all() int64 { return min(d.warnings, d.others) }
+func (d delivery) all() int64 { return min(d.awaited, d.others) }
 
 func newDeliveries() *deliveries {
 	return &deliveries{byObject: map[types.NamespacedName]delivery{}}
 }
 
-// of returns what was created of the outbox of an object.
+// of returns what was created of the outbox of an object. A number that the outbox has not come to was that of a status
+// which somebody else wrote: it says nothing.
 func (d *deliveries) of(fwu *v1alpha1.FirmwareUpgrade) delivery {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if known := d.byObject[client.ObjectKeyFromObject(fwu)]; known.uid == fwu.UID {
+	known := d.byObject[client.ObjectKeyFromObject(fwu)]
+	if known.uid == fwu.UID && max(known.awaited, known.others) <= fwu.Status.OperatorState.Sequence {
 		return known
 	}
 	return delivery{uid: fwu.UID}

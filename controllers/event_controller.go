@@ -59,33 +59,34 @@ type eventReconciler struct {
 	instance string
 }
 
-// Reconcile delivers the outbox of a FirmwareUpgrade: Warnings at once, then the others when it is their turn.
+// Reconcile delivers the outbox of a FirmwareUpgrade: what somebody waits for at once, the rest when it is its turn.
 func (r *eventReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.throttle.forget(req.NamespacedName)
+			r.deliveries.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	warnings, others := r.undelivered(fwu)
-	if err := r.deliver(ctx, fwu, warnings); err != nil {
-		return ctrl.Result{}, err
-	}
+	awaited, others := r.undelivered(fwu)
 	created := r.deliveries.of(fwu)
-	created.warnings = fwu.Status.OperatorState.Sequence
-	r.deliveries.note(fwu, created)
+	err := r.deliver(ctx, fwu, awaited)
+	if err == nil {
+		created.awaited = fwu.Status.OperatorState.Sequence
+	}
 	if len(others) > 0 {
 		if wait := r.throttle.wait(req.NamespacedName); wait > 0 {
-			return ctrl.Result{RequeueAfter: wait, Priority: new(0)}, nil
-		}
-		if err := r.deliver(ctx, fwu, others); err != nil {
-			return ctrl.Result{}, err
+			r.deliveries.note(fwu, created)
+			return ctrl.Result{RequeueAfter: wait, Priority: new(0)}, err
 		}
 	}
-	created.others = fwu.Status.OperatorState.Sequence
+	rest := r.deliver(ctx, fwu, others)
+	if rest == nil {
+		created.others = fwu.Status.OperatorState.Sequence
+	}
 	r.deliveries.note(fwu, created)
-	return ctrl.Result{}, nil
+	return ctrl.Result{}, errors.Join(err, rest)
 }
 
 // SetupWithManager watches FirmwareUpgrades that have something in their outbox.
@@ -99,6 +100,11 @@ func (r *eventReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 				r.enqueue(e.ObjectNew, q)
 			},
+			DeleteFunc: func(
+				_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request],
+			) { // what is remembered of it goes
+				q.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(e.Object)})
+			},
 		}).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: eventWorkers, CacheSyncTimeout: syncTimeout, RateLimiter: retries[reconcile.Request](),
@@ -106,36 +112,38 @@ func (r *eventReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// enqueue asks for an outbox to be delivered: one with a Warning before those without, when many wait.
+// enqueue asks for an outbox to be delivered: one with something that somebody waits for before those without.
 func (r *eventReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimitingInterface[reconcile.Request]) {
 	fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
 	if !ok {
 		return
 	}
-	warnings, others := r.undelivered(fwu)
-	if len(warnings)+len(others) == 0 {
+	awaited, others := r.undelivered(fwu)
+	if len(awaited)+len(others) == 0 {
 		return
 	}
 	priority := 0
-	if len(warnings) > 0 {
+	if len(awaited) > 0 {
 		priority = newsPriority
 	}
 	addWithPriority(q, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}, priority)
 }
 
-// undelivered returns the numbers of the Events in a stored outbox that are not known to be created: Warnings and
-// others.
-func (r *eventReconciler) undelivered(fwu *v1alpha1.FirmwareUpgrade) (warnings, others []int64) {
+// undelivered returns the numbers of the Events in a stored outbox that are not known to be created: those that somebody
+// waits for, and others.
+func (r *eventReconciler) undelivered(fwu *v1alpha1.FirmwareUpgrade) (awaited, others []int64) {
 	first, created := status.FirstNumber(fwu.Status.OperatorState), r.deliveries.of(fwu)
 	for i, planned := range fwu.Status.OperatorState.Outbox {
-		switch number := first + int64(i); {
-		case planned.Type == corev1.EventTypeWarning && number > created.warnings:
-			warnings = append(warnings, number)
-		case planned.Type != corev1.EventTypeWarning && number > created.others:
+		number := first + int64(i)
+		isAwaited := status.Awaited(planned)
+		switch {
+		case isAwaited && number > created.awaited:
+			awaited = append(awaited, number)
+		case !isAwaited && number > created.others:
 			others = append(others, number)
 		}
 	}
-	return warnings, others
+	return awaited, others
 }
 
 // deliver creates Events of a stored outbox. One that can't be created does not keep the others from it.

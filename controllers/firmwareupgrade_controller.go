@@ -14,10 +14,12 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -67,11 +69,8 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !fwu.DeletionTimestamp.IsZero() {
-		return r.finalize(ctx, fwu)
-	}
-	if changed, err := r.keepFinalizer(ctx, fwu); changed || err != nil {
-		return afterWrite(err)
+	if !fwu.DeletionTimestamp.IsZero() { // its results are purged, where that is wanted, by a controller of its own
+		return ctrl.Result{}, nil
 	}
 	d, err := r.decide(ctx, fwu)
 	if err != nil {
@@ -81,10 +80,11 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		return ctrl.Result{RequeueAfter: statusPeriod}, nil
 	}
 	if wait := r.turn(req.NamespacedName, d.worth); wait > 0 {
-		return ctrl.Result{RequeueAfter: wait, Priority: new(handler.LowPriority)}, nil
+		return r.after(wait, d.again), nil
 	}
 	if d.worth != status.Nothing {
 		fwu.Status = d.next
+		fwu.Status.OperatorState.Leader = r.written.leader
 		if err := r.write(ctx, fwu); err != nil {
 			return afterWrite(err)
 		}
@@ -159,16 +159,20 @@ func (r *firmwareUpgradeReconciler) write(ctx context.Context, fwu *v1alpha1.Fir
 // later returns when to look again: at the time that may change the status, soon where Events wait to leave the outbox,
 // and now and then in any case.
 func (r *firmwareUpgradeReconciler) later(d decision) ctrl.Result {
-	after := wait.Jitter(resyncPeriod, 0.5)
 	if len(d.next.OperatorState.Outbox) > 0 {
-		after = tidyDelay
+		return r.after(tidyDelay, d.again)
 	}
-	if !d.again.IsZero() {
-		if due := max(d.again.Sub(r.clock.Now()), time.Millisecond); due < after {
+	return r.after(wait.Jitter(resyncPeriod, 0.5), d.again)
+}
+
+// after returns when to look again: after a while, for progress, or at a time that comes first, for what it may change.
+func (r *firmwareUpgradeReconciler) after(while time.Duration, again time.Time) ctrl.Result {
+	if !again.IsZero() {
+		if due := max(again.Sub(r.clock.Now()), time.Millisecond); due < while {
 			return ctrl.Result{RequeueAfter: due, Priority: new(newsPriority)}
 		}
 	}
-	return ctrl.Result{RequeueAfter: after, Priority: new(handler.LowPriority)}
+	return ctrl.Result{RequeueAfter: while, Priority: new(handler.LowPriority)}
 }
 
 // observe looks the claim and the results up.
@@ -201,7 +205,7 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("firmwareupgrade").
 		For(&v1alpha1.FirmwareUpgrade{}).
-		Watches(&v1alpha1.FirmwareUpgrade{}, rivals(r.client)).
+		Watches(&v1alpha1.FirmwareUpgrade{}, rivals(r.client), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(&storeSource[reconcile.Request]{store: r.store, enqueue: r.enqueueClaimants}).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: statusWorkers, CacheSyncTimeout: syncTimeout, RateLimiter: retries[reconcile.Request](),

@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -69,7 +70,7 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, req placeholderRe
 	}
 	holder := claim.HolderOf(req.task, same, r.rules)
 	last := r.store.LastReceived(req.task)
-	if req.released != 0 && holder == nil && !last.IsZero() {
+	if r.adopt && req.released != 0 && holder == nil && !last.IsZero() {
 		if err := r.store.Release(ctx, req.task, time.UnixMicro(req.released)); err != nil {
 			return ctrl.Result{}, fmt.Errorf("record a released task: %w", err)
 		}
@@ -124,29 +125,34 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(reconcile.TypedFunc[placeholderRequest](r.Reconcile))
 }
 
-// enqueue asks for every task that the object claims, a moment later.
+// enqueue asks for every task that the object claims, or may have claimed before, a moment later.
 func (r *placeholderReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
-	for _, task := range r.claimed(obj) {
+	fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
+	if !ok {
+		return
+	}
+	for _, task := range r.store.Tasks(fwu.Spec.OperationID) {
 		q.AddAfter(placeholderRequest{task: task}, placeholderDelay)
+	}
+	if fwu.Spec.Placeholder { // its results may be gone
+		q.AddAfter(placeholderRequest{task: taskOf(fwu)}, placeholderDelay)
 	}
 }
 
-// claimed returns the tasks that an object claims: those with results, and that of a placeholder in any case.
+// claimed returns the tasks with results that an object claims.
 func (r *placeholderReconciler) claimed(obj client.Object) []result.Task {
 	fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
 	if !ok {
 		return nil
 	}
-	if fwu.Spec.Placeholder {
-		return []result.Task{{AppID: fwu.Spec.AppID, OperationID: fwu.Spec.OperationID}}
-	}
-	var tasks []result.Task
-	for _, task := range r.store.Tasks(fwu.Spec.OperationID) {
-		if r.rules.Claims(fwu, task) {
-			tasks = append(tasks, task)
-		}
-	}
-	return tasks
+	return slices.DeleteFunc(r.store.Tasks(fwu.Spec.OperationID), func(task result.Task) bool {
+		return !r.rules.Claims(fwu, task)
+	})
+}
+
+// taskOf is the task of a placeholder.
+func taskOf(placeholder *v1alpha1.FirmwareUpgrade) result.Task {
+	return result.Task{AppID: placeholder.Spec.AppID, OperationID: placeholder.Spec.OperationID}
 }
 
 func (r *placeholderReconciler) create(ctx context.Context, task result.Task) (ctrl.Result, error) {

@@ -11,27 +11,29 @@ import (
 
 	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
 )
 
-// keepUntil tells the store until when it keeps the results of a task, the newest of which arrived at lastReceived:
+// keepUntil tells the store until when it keeps the results of a task, the newest of which arrived, or whose
+// FirmwareUpgrade was deleted, at lastTouched:
 //
 //   - while a FirmwareUpgrade that is not archived has the task, for now (zero);
 //   - those of an archived one until it was archived, but what came later as long as what nobody claims;
-//   - what nobody claims, a while from the newest result on.
+//   - what nobody claims, a while from then on, so that it can be declared anew.
 func keepUntil(
 	c client.Reader,
 	rules claim.Rules,
 	unclaimed time.Duration,
 ) func(context.Context, result.Task, time.Time) (time.Time, error) {
-	return func(ctx context.Context, task result.Task, lastReceived time.Time) (time.Time, error) {
-		holder, err := holder(ctx, c, task, rules)
+	return func(ctx context.Context, task result.Task, lastTouched time.Time) (time.Time, error) {
+		has, err := holder(ctx, c, task, rules)
 		switch {
-		case err != nil || holder != nil && holder.Status.ArchiveTime == nil:
+		case err != nil || has != nil && !status.Archived(has.Status):
 			return time.Time{}, err
 		// The API keeps seconds.
-		case holder != nil && !lastReceived.Truncate(time.Second).After(holder.Status.ArchiveTime.Time):
-			return holder.Status.ArchiveTime.Time, nil
+		case has != nil && !lastTouched.Truncate(time.Second).After(has.Status.ArchiveTime.Time):
+			return has.Status.ArchiveTime.Time, nil
 		}
-		return lastReceived.Add(unclaimed), nil
+		return lastTouched.Add(unclaimed), nil
 	}
 }

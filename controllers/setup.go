@@ -114,6 +114,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			client: mgr.GetClient(), throttle: newThrottle(bucket, 0, o.Clock), deliveries: sent, metrics: m, clock: o.Clock,
 			instance: o.Instance,
 		},
+		&purgeReconciler{client: mgr.GetClient(), store: results, rules: rules},
 		&placeholderReconciler{
 			client: mgr.GetClient(), store: results, rules: rules, adopt: o.Undeclared == UndeclaredAdopt, clock: o.Clock,
 		},

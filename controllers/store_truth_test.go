@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
@@ -294,4 +295,73 @@ func TestReleasedTaskGetsAPlaceholderForNewResultsOnly(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// The details of a status stay when it is archived, and while it can't be counted.
+func TestDetailsStay(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	startControllers(t, nil)
+	archived := create(t, wrappers.MakeFirmwareUpgrade("archived", ns).Operation("archived-"+ns).App("app").
+		Expected(1).Retain(0))
+	uncounted := create(t, wrappers.MakeFirmwareUpgrade("uncounted", ns).Operation("uncounted-"+ns).Expected(9))
+	storeSlice(t, reported(archived.Spec.OperationID, 1, storage.StateFailed, "Invalid URI"),
+		reported(uncounted.Spec.OperationID, 1, storage.StateFailed, "Invalid URI"))
+	awaitReported(t, uncounted, 1)
+	stranger := reported(uncounted.Spec.OperationID, 2, storage.StateSucceeded, "")
+	stranger.AppID = "another"
+	storeSlice(t, stranger)
+	awaitStalled(t, uncounted, v1alpha1.ReasonAmbiguousOperation)
+	await(t, archived, func() string {
+		if archived.Status.ArchiveTime == nil {
+			return "not archived"
+		}
+		return ""
+	})
+	for _, fwu := range []*v1alpha1.FirmwareUpgrade{archived, uncounted} {
+		metav1.SetMetaDataAnnotation(&fwu.ObjectMeta, "touched", "true") // it is looked at once more
+		if err := k8s.Update(t.Context(), fwu); err != nil {
+			t.Fatal(err)
+		}
+	}
+	marker := create(t, wrappers.MakeFirmwareUpgrade("marker", ns).Operation("marker-"+ns).App("app").Expected(1))
+	storeSlice(t, reported(marker.Spec.OperationID, 1, storage.StateSucceeded, ""))
+	await(t, marker, func() string { // by then, the others were looked at: their outboxes are empty, too
+		if marker.Status.CompletionTime == nil || len(marker.Status.OperatorState.Outbox) > 0 {
+			return "the marker is not told"
+		}
+		return ""
+	})
+	for _, fwu := range []*v1alpha1.FirmwareUpgrade{archived, uncounted} {
+		await(t, fwu, func() string {
+			if len(fwu.Status.Details.FailedDevices) != 1 || len(fwu.Status.Details.Causes) != 1 {
+				return fmt.Sprintf("the details of %s went: %+v", fwu.Name, fwu.Status.Details)
+			}
+			return ""
+		})
+	}
+}
+
+// A task that a FirmwareUpgrade gives up, because its application is named now, gets a placeholder.
+func TestGivenUpTaskGetsAPlaceholder(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	startControllers(t, nil)
+	operation := "given-up-" + ns
+	fwu := create(t, wrappers.MakeFirmwareUpgrade("narrowed", ns).Operation(operation).Expected(9))
+	other := reported(operation, 2, storage.StateSucceeded, "")
+	other.AppID = "another"
+	storeSlice(t, reported(operation, 1, storage.StateSucceeded, ""), other)
+	awaitStalled(t, fwu, v1alpha1.ReasonAmbiguousOperation)
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"appId":"app"}}`))
+	if err := k8s.Patch(t.Context(), fwu, patch); err != nil {
+		t.Fatal(err)
+	}
+	awaitReported(t, fwu, 1)
+	placeholder := claim.NewPlaceholder(other.Task, "default")
+	harness.Eventually(t, func() string {
+		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(placeholder), placeholder); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	awaitReported(t, placeholder, 1)
 }

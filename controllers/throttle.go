@@ -14,7 +14,8 @@ import (
 
 // throttle spreads writes that tell mere progress: an object is written once in a period, and all objects together as
 // often as a token bucket allows. News is written at once; it takes a token, too, so that progress waits the longer.
-// Events follow the same rule: Warnings are created at once, and the others of an outbox wait for one token.
+// Events follow the same rule: those that somebody waits for are created at once, and the others of an
+// outbox wait for one token.
 // What the API server can bear beyond that is decided there, by Priority and Fairness. Safe for concurrent use.
 type throttle struct {
 	bucket *rate.Limiter

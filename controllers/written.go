@@ -8,19 +8,24 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-// writtenStatuses are the statuses that this process wrote last. The operator is their only writer, so that the next
-// status follows from these, and what somebody else wrote over them is put right. Safe for concurrent use.
+// writtenStatuses are the statuses that this process wrote last. Leaders are their only writers, so that the next status
+// follows from these, and what somebody else wrote over them is put right. Safe for concurrent use.
 type writtenStatuses struct {
+	// leader stands for this process in the statuses that it writes.
+	leader string
+
 	mu     sync.Mutex
 	latest map[types.NamespacedName]writtenStatus
 }
 
-// writtenStatus is a status without its details, which nothing follows from, and the version of its object.
+// writtenStatus is a status without its details, which no count or condition follows from, and the version of its
+// object.
 type writtenStatus struct {
 	uid             types.UID
 	status          v1alpha1.FirmwareUpgradeStatus
@@ -28,11 +33,11 @@ type writtenStatus struct {
 }
 
 func newWrittenStatuses() *writtenStatuses {
-	return &writtenStatuses{latest: map[types.NamespacedName]writtenStatus{}}
+	return &writtenStatuses{leader: string(uuid.NewUUID()), latest: map[types.NamespacedName]writtenStatus{}}
 }
 
 // previous returns the status that the next one follows from. It says stale where the object, which comes from a cache,
-// is older than what this process wrote.
+// is older than what this process wrote. What another leader wrote since goes before what this process remembers.
 func (w *writtenStatuses) previous(fwu *v1alpha1.FirmwareUpgrade) (prev v1alpha1.FirmwareUpgradeStatus, stale bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -41,7 +46,15 @@ func (w *writtenStatuses) previous(fwu *v1alpha1.FirmwareUpgrade) (prev v1alpha1
 		return fwu.Status, false
 	}
 	order, err := resourceversion.CompareResourceVersion(fwu.ResourceVersion, own.resourceVersion)
-	return own.status, err == nil && order < 0
+	if err == nil && order < 0 {
+		return own.status, true
+	}
+	if writer := fwu.Status.OperatorState.Leader; writer != "" && writer != w.leader {
+		return fwu.Status, false
+	}
+	prev = own.status
+	prev.Details = fwu.Status.Details
+	return prev, false
 }
 
 // note takes a status that was written.

@@ -78,8 +78,8 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:MaxLength=256
 	TargetVersion string `json:"targetVersion,omitempty"`
 
-	// expectedDevices is how many devices the task has: when so many have succeeded or failed, the upgrade is
-	// finished. 1 to 10,000,000. Not together with devices. Without both, the upgrade finishes after quietSeconds.
+	// expectedDevices is how many devices the task has: when so many have succeeded or failed and none is in progress,
+	// the upgrade is finished. 1 to 10,000,000. Not together with devices. Without both, the upgrade finishes after quietSeconds.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000000
@@ -197,8 +197,8 @@ const (
 	PhaseFailed Phase = "Failed"
 )
 
-// FirmwareUpgradeStatus is what the devices reported so far. Where it would grow too large, details are shed, counts
-// never.
+// FirmwareUpgradeStatus is what the devices reported so far. Where it would grow too large, details are left out,
+// counts never.
 type FirmwareUpgradeStatus struct {
 	// observedGeneration is the metadata.generation this status was computed from; -1 before the operator has seen the
 	// object.
@@ -209,8 +209,8 @@ type FirmwareUpgradeStatus struct {
 	// +optional
 	Phase Phase `json:"phase,omitempty"`
 
-	// progress is how many devices have succeeded or failed, unexpected ones included, of how many that are expected:
-	// "1163/1200", or "1163/?" where that is unknown.
+	// progress is how many devices have succeeded or failed, of how many that are expected: "1163/1200", or "1163/?"
+	// where that is unknown. Devices outside spec.devices are not in it.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	Progress string `json:"progress,omitempty"`
@@ -256,7 +256,7 @@ type FirmwareUpgradeStatus struct {
 
 	// details are samples of devices and causes, with deviceId, subOperationId, cause, curVersion and receiveTime for a
 	// device that failed. They have no schema, because that would double what each write of the status costs the API
-	// server; the API reference describes them.
+	// server; docs/firmwareupgrade.md describes them.
 	// +optional
 	// +kubebuilder:validation:Schemaless
 	// +kubebuilder:validation:Type=object
@@ -316,7 +316,7 @@ type DeviceCounts struct {
 	Recovered int64 `json:"recovered"`
 }
 
-// Details are samples of devices and causes. They are shed where the status would grow too large.
+// Details are samples of devices and causes. They are left out where the status would grow too large.
 type Details struct {
 	// causes group the failed devices by what they reported, the most frequent first; at most 10, then "Other". Their
 	// counts add up to devices.failed. Ids and numbers within a text are replaced so that one cause is one group.
@@ -356,6 +356,9 @@ type FailedDevice struct {
 // outbox of what it is about to announce. What is still to be announced follows from this record and the rest of the
 // status, so that no Event depends on catching the moment at which something changed.
 type OperatorState struct {
+	// leader stands for the process that wrote this status, so that another leader's status is told from one that
+	// somebody else changed.
+	Leader string `json:"leader,omitempty"`
 	// announced says what has been put into the outbox, now or before.
 	Announced Announced `json:"announced,omitzero"`
 	// sequence is the number of the newest Event in the outbox; an Event's name is "<uid of this object>.<number>-<planTime in

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -88,9 +89,9 @@ func (b *outbox) add(e v1alpha1.OutboxEvent) bool {
 // delivered, and all that are left at once when the upgrade has finished.
 func (b *outbox) announceFailures(next v1alpha1.FirmwareUpgradeStatus, seen Observation) (due time.Time) {
 	record := &b.state.Announced
-	fresh := seen.Summary.Failures - record.Failures
+	unannounced := seen.Summary.Failures - record.Failures
 	waiting := slices.ContainsFunc(b.state.Outbox, func(e v1alpha1.OutboxEvent) bool { return e.Failures > 0 })
-	if fresh <= 0 || waiting || len(b.state.Outbox)+maxDigests+1 > maxOutbox {
+	if unannounced <= 0 || waiting || len(b.state.Outbox)+maxDigests+1 > maxOutbox {
 		return time.Time{}
 	}
 	finished := condition(next, v1alpha1.ConditionFinished).Status == metav1.ConditionTrue
@@ -100,7 +101,7 @@ func (b *outbox) announceFailures(next v1alpha1.FirmwareUpgradeStatus, seen Obse
 		}
 	}
 	record.FailuresTime = &metav1.Time{Time: b.now}
-	for _, e := range failures(seen.Failures, seen.Task, record.Failures, fresh) {
+	for _, e := range failures(seen.Failures, seen.Task, record.Failures, unannounced) {
 		b.add(e)
 		record.Failures += e.Failures
 	}
@@ -122,7 +123,8 @@ func (b *outbox) announceConditions(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1
 	}
 	b.announceEnd(next, counted)
 	switch problem := condition(next, v1alpha1.ConditionStalled); {
-	case problem.Status != metav1.ConditionTrue || !isConfiguration(problem.Reason):
+	case problem.Status != metav1.ConditionTrue || !isConfiguration(problem.Reason),
+		fwu.Spec.Placeholder && problem.Reason == v1alpha1.ReasonDuplicateOperation: // it goes by itself
 		record.Problem = ""
 	case record.Problem != problem.Reason:
 		if b.add(warning(problem.Reason, problem.Message)) {
@@ -158,6 +160,11 @@ func (b *outbox) announceEnd(next v1alpha1.FirmwareUpgradeStatus, counted bool) 
 func allAnnounced(st v1alpha1.FirmwareUpgradeStatus) bool {
 	return len(st.OperatorState.Outbox) == 0 &&
 		st.OperatorState.Announced.Failures >= st.Devices.Failed+st.Devices.Recovered
+}
+
+// Awaited says whether somebody waits for an Event: Warnings, and ends, good or bad. The others tell of progress.
+func Awaited(e v1alpha1.OutboxEvent) bool {
+	return e.Type == corev1.EventTypeWarning || e.Reason == EventFinished || e.Reason == EventOutcomeChanged
 }
 
 // FirstNumber returns the number of the first Event in the outbox.

@@ -288,7 +288,7 @@ func TestUnexpectedDevicesDecideNothing(t *testing.T) {
 		"Running 1/2 Reconciling=Running",
 		"Succeeded 2/2 Ready=Succeeded Finished=Succeeded",
 		"Succeeded 2/2 Ready=Succeeded Finished=Succeeded",
-		"Succeeded 3/2 Ready=Succeeded Finished=Succeeded",
+		"Succeeded 2/2 Ready=Succeeded Finished=Succeeded",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -299,6 +299,41 @@ func TestUnexpectedDevicesDecideNothing(t *testing.T) {
 	wantEvents := []string{"Normal Started", "Normal Finished", "Warning DeviceFailed"}
 	if diff := cmp.Diff(wantEvents, reasons(l.told)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Nor do the times at which they report count: the deadline and the time to settle are those of the listed devices.
+func TestUnexpectedDevicesMoveNoTime(t *testing.T) {
+	l := newLeader(made().Devices("d000001", "d000002").Deadline(time.Hour).Settle(time.Minute).Obj())
+	l.receive(success(9, created.Add(-48*time.Hour)))
+	l.reconcile(created)
+	if got, want := told(l.fwu.Status), "Pending 0/2 Reconciling=Pending"; got != want {
+		t.Errorf("after a stranger's result of long ago: want %q, got %q", want, got)
+	}
+	l.receive(success(1, first), failure(2, last, "Invalid URI"))
+	for s := range 6 { // a stranger reports every ten seconds
+		at := last.Add(time.Duration(s) * 10 * time.Second)
+		l.receive(success(100+s, at))
+		l.reconcile(at)
+	}
+	l.reconcile(last.Add(time.Minute))
+	want := "PartiallySucceeded 2/2 Stalled=PartiallySucceeded Finished=PartiallySucceeded"
+	if got := told(l.fwu.Status); got != want {
+		t.Errorf("settled: want %q, got %q", want, got)
+	}
+}
+
+// A forged archive is none: its results would be removed.
+func TestForgedArchiveIsPutRight(t *testing.T) {
+	l := newLeader(made().Expected(2).Obj())
+	l.receive(success(1, first))
+	l.fwu.Status.ArchiveTime = &metav1.Time{Time: first}
+	if Archived(l.fwu.Status) {
+		t.Error("an upgrade that has not ended counts as archived")
+	}
+	l.reconcile(first)
+	if got, want := told(l.fwu.Status), "Running 1/2 Reconciling=Running"; got != want || l.fwu.Status.ArchiveTime != nil {
+		t.Errorf("want %q, got %q, archived %v", want, got, l.fwu.Status.ArchiveTime)
 	}
 }
 

@@ -55,14 +55,24 @@ func Compute(
 	prev v1alpha1.FirmwareUpgradeStatus,
 	seen Observation,
 ) (v1alpha1.FirmwareUpgradeStatus, time.Time) {
+	if !Archived(prev) {
+		prev.ArchiveTime = nil
+	}
+	if countsAnotherTask(fwu, prev, seen) {
+		prev = forAnotherTask(prev)
+	}
 	next, counted, again := computeConditions(fwu, prev, seen)
 	state, due := announce(fwu, prev.OperatorState, next, counted, seen)
 	next.OperatorState = state
 	again = earliest(again, due)
-	if counted || condition(next, v1alpha1.ConditionStalled).Reason == v1alpha1.ReasonResultsIncomplete {
-		again = earliest(again, archive(fwu.Spec, &next, seen.Now))
-	}
+	again = earliest(again, archive(fwu.Spec, &next, seen.Now))
 	return fit(next), again
+}
+
+// Archived says whether a status is frozen, so that its results may be removed. One that has not ended is not, whoever
+// wrote that it is.
+func Archived(st v1alpha1.FirmwareUpgradeStatus) bool {
+	return st.ArchiveTime != nil && st.CompletionTime != nil && !st.ArchiveTime.Before(st.CompletionTime)
 }
 
 // archive freezes the status when the results may be removed, and every failure was announced, as the log of failures
@@ -80,6 +90,26 @@ func archive(spec v1alpha1.FirmwareUpgradeSpec, next *v1alpha1.FirmwareUpgradeSt
 	}
 	next.ArchiveTime = &metav1.Time{Time: now}
 	return time.Time{}
+}
+
+// countsAnotherTask says whether the previous status counts the task of another application than the one that is counted
+// now: spec.appId was set, or the applications file was changed.
+func countsAnotherTask(
+	fwu *v1alpha1.FirmwareUpgrade, prev v1alpha1.FirmwareUpgradeStatus, seen Observation,
+) bool {
+	known := seen.Summary.Reported() > 0 || fwu.Spec.AppID != ""
+	return prev.StartTime != nil && prev.ArchiveTime == nil && seen.Claim.Holds() && known && prev.AppID != seen.Task.AppID
+}
+
+// forAnotherTask is what is left of a status when another task is counted: that neither its counts, nor its end, nor
+// what was announced of it concern.
+func forAnotherTask(prev v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
+	state := prev.OperatorState
+	announced := v1alpha1.Announced{Placeholder: state.Announced.Placeholder, Problem: state.Announced.Problem}
+	return v1alpha1.FirmwareUpgradeStatus{
+		ObservedGeneration: prev.ObservedGeneration,
+		OperatorState:      v1alpha1.OperatorState{Announced: announced, Sequence: state.Sequence, Outbox: state.Outbox},
+	}
 }
 
 // computeConditions computes everything but the operator's state. counted says whether the counts are those of the
@@ -136,7 +166,7 @@ func setEnd(next *v1alpha1.FirmwareUpgradeStatus, finished bool, now time.Time) 
 // setCounts writes everything that follows from the results alone.
 func setCounts(next *v1alpha1.FirmwareUpgradeStatus, spec v1alpha1.FirmwareUpgradeSpec, seen Observation) {
 	sum := seen.Summary
-	next.StartTime, next.LastResultTime = seconds(sum.FirstReceivedAt), seconds(sum.LastReceivedAt)
+	next.StartTime, next.LastResultTime = startTime(spec, next.StartTime, sum), seconds(sum.LastReceivedAt)
 	next.AppID = seen.Task.AppID
 	next.Devices = deviceCounts(spec, sum)
 	next.Details = details(sum)
@@ -148,7 +178,21 @@ func setCounts(next *v1alpha1.FirmwareUpgradeStatus, spec v1alpha1.FirmwareUpgra
 	if expected, known := expectedDevices(spec); known {
 		of = fmt.Sprint(expected)
 	}
-	next.Progress = fmt.Sprintf("%d/%s", sum.Succeeded+sum.Failed, of)
+	decisive := judgedDevices(spec, *next, seen)
+	next.Progress = fmt.Sprintf("%d/%s", decisive.succeeded+decisive.failed, of)
+}
+
+// startTime is when the first notification arrived. Where devices are listed, it is the first one of these that is known
+// of; it does not move when they report more.
+func startTime(spec v1alpha1.FirmwareUpgradeSpec, previous *metav1.Time, sum tally.Summary) *metav1.Time {
+	if len(spec.Devices) == 0 {
+		return seconds(sum.FirstReceivedAt)
+	}
+	first := seconds(sum.Listed.FirstReceivedAt)
+	if previous != nil && (first == nil || previous.Before(first)) {
+		return previous
+	}
+	return first
 }
 
 // reasonOf is what a person has to know first.

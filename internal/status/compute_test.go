@@ -318,6 +318,41 @@ func TestUncountedClaims(t *testing.T) {
 	}
 }
 
+// Where spec.appId is set to another application than the one that was counted, everything begins anew.
+func TestAnotherTaskBeginsAnew(t *testing.T) {
+	fwu := made().Expected(9).Obj()
+	see := func(app string, sum tally.Summary, at time.Time) {
+		seen := Observation{
+			Task: result.Task{AppID: app, OperationID: "op"}, Summary: sum, Now: at, Failures: tally.New(),
+			Delivered: fwu.Status.OperatorState.Sequence,
+		}
+		fwu.Status, _ = Compute(fwu, fwu.Status, seen)
+	}
+	see("app1", summary(6, 3, 0), last)
+	want := "PartiallySucceeded 9/9 Stalled=PartiallySucceeded Finished=PartiallySucceeded"
+	if got := told(fwu.Status); got != want {
+		t.Fatalf("want %q, got %q", want, got)
+	}
+	sequence := fwu.Status.OperatorState.Sequence
+	fwu.Generation, fwu.Spec.AppID = 2, "app2"
+	see("app2", summary(1, 0, 0), last)
+	if got, want := told(fwu.Status), "Running 1/9 Reconciling=Running"; got != want {
+		t.Errorf("want %q, got %q", want, got)
+	}
+	state := fwu.Status.OperatorState
+	if diff := cmp.Diff([]string{"Normal Started"}, reasons(state.Outbox)); diff != "" || state.Announced.Failures != 0 {
+		t.Errorf("%d failures announced, Events (-want +got):\n%s", state.Announced.Failures, diff)
+	}
+	if state.Sequence != sequence+1 {
+		t.Errorf("the numbers of Events go back: %d after %d", state.Sequence, sequence)
+	}
+	// Results that are gone are no other task.
+	see("app2", tally.Summary{}, last)
+	if got := condition(fwu.Status, v1alpha1.ConditionStalled).Reason; got != v1alpha1.ReasonResultsIncomplete {
+		t.Errorf("without results: want ResultsIncomplete, got %s", got)
+	}
+}
+
 // The sums of the design hold whatever is reported, and never are Reconciling and Stalled true at once.
 func TestStatusInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -146,8 +146,11 @@ func (v verdict) message(st v1alpha1.FirmwareUpgradeStatus) string {
 	if c.InProgress > 0 {
 		text += fmt.Sprintf("; %d in progress", c.InProgress)
 	}
-	if c.Pending > 0 && v.finished {
+	switch {
+	case c.Pending > 0 && v.finished:
 		text += fmt.Sprintf("; %d never reported", c.Pending)
+	case c.Pending > 0:
+		text += fmt.Sprintf("; %d not yet reported", c.Pending)
 	}
 	if c.Unexpected > 0 {
 		text += fmt.Sprintf("; %d not expected", c.Unexpected)

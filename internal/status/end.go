@@ -100,7 +100,11 @@ func complete(spec v1alpha1.FirmwareUpgradeSpec, j judged, seen Observation) (bo
 	} else if j.failed > 0 {
 		wait = duration(spec.SettleSeconds, 0)
 	}
-	until := time.UnixMicro(seen.Summary.LastReceivedAt).Add(wait)
+	last := seen.Summary.LastReceivedAt
+	if len(spec.Devices) > 0 {
+		last = seen.Summary.Listed.LastReceivedAt
+	}
+	until := time.UnixMicro(last).Add(wait)
 	return wait == 0 || !seen.Now.Before(until), until
 }
 

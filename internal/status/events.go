@@ -115,10 +115,10 @@ func isConfiguration(reason string) bool {
 }
 
 // failures returns the Events about the failures from a position of the log on: an Event a device for few, digests for
-// many. Their failures add up to fresh.
-func failures(log FailureLog, task result.Task, from, fresh int64) []v1alpha1.OutboxEvent {
+// many. There are so many that were not announced.
+func failures(log FailureLog, task result.Task, from, unannounced int64) []v1alpha1.OutboxEvent {
 	var events []v1alpha1.OutboxEvent
-	if fresh <= maxSingleFailures {
+	if unannounced <= maxSingleFailures {
 		for _, f := range log.FailuresFrom(task, from, maxSingleFailures) {
 			events = append(events, singleFailure(f))
 		}

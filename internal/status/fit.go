@@ -19,11 +19,11 @@ const (
 	minCauseBytes = 64
 )
 
-// fit sheds samples until the status is small enough: first half of the failed devices, then the missing ones, then
-// all failed devices, then the samples of the causes, then most of their texts. Counts are never shed.
+// fit leaves samples out until the status is small enough: first half of the failed devices, then the missing ones, then
+// all failed devices, then the samples of the causes, then most of their texts. Counts always stay.
 func fit(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 	d := &st.Details
-	shed := []func(){
+	leaveOut := []func(){
 		func() { d.FailedDevices = d.FailedDevices[:len(d.FailedDevices)/2] },
 		func() { d.MissingDevices = nil },
 		func() { d.FailedDevices = nil },
@@ -38,17 +38,17 @@ func fit(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 			}
 		},
 	}
-	for _, s := range shed {
+	for _, f := range leaveOut {
 		if statusBytes(st) <= maxStatusBytes {
 			break
 		}
-		s()
+		f()
 	}
 	return st
 }
 
-// fitOutbox sheds the devices that Events name as examples, and cuts their texts, until the outbox is small enough.
-// Counts are never shed.
+// fitOutbox leaves out the devices that Events name as examples, and cuts their texts, until the outbox is small enough.
+// Counts always stay.
 func fitOutbox(outbox []v1alpha1.OutboxEvent) []v1alpha1.OutboxEvent {
 	for _, noteBytes := range []int{maxNoteBytes / 2, maxNoteBytes / 8} {
 		if jsonBytes(outbox) <= maxOutboxBytes {

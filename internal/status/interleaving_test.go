@@ -35,7 +35,7 @@ func TestAnyInterleavingAnnouncesOnce(t *testing.T) {
 			"write once more": w.write,
 			"deliver":         w.deliver,
 			"foreign write":   w.foreignWrite,
-			"leader changes":  func(*rapid.T) { w.elect() },
+			"leader changes":  func(t *rapid.T) { w.elect(rapid.IntRange(0, 1).Draw(t, "leader")) },
 			"":                w.check,
 		})
 		w.settle(t)
@@ -49,16 +49,25 @@ type eventWorld struct {
 	events   map[string]v1alpha1.OutboxEvent
 	received []result.Result
 	edits    int
+	elected  int
 
-	// The leader's memory.
-	results   *tally.Tally
-	written   *v1alpha1.FirmwareUpgradeStatus
-	delivered int64
+	// leaders are two, of which one may have been deposed without knowing.
+	leaders [2]memory
 
+	// told is the last status that a leader stored.
+	told v1alpha1.FirmwareUpgradeStatus
 	// want is how many Events of a reason there have to be, from what was stored.
 	want map[string]int
 	// degraded are the generations in which the policy was stored as broken.
 	degraded map[int64]bool
+}
+
+// memory is what a leader remembers.
+type memory struct {
+	id        string
+	results   *tally.Tally
+	written   *v1alpha1.FirmwareUpgradeStatus
+	delivered int64
 }
 
 func newEventWorld() *eventWorld {
@@ -66,21 +75,31 @@ func newEventWorld() *eventWorld {
 		now: first, stored: made().Expected(6).MaxFailed("1", 0).Deadline(time.Hour).Target("2").Obj(),
 		events: map[string]v1alpha1.OutboxEvent{}, want: map[string]int{}, degraded: map[int64]bool{},
 	}
-	w.elect()
+	for i := range w.leaders {
+		w.elect(i)
+	}
 	return w
 }
 
-// elect replaces the leader by one that has read what is stored.
-func (w *eventWorld) elect() {
-	w.results, w.written, w.delivered = tally.New(), nil, 0
-	w.results.Add(w.received)
-	w.results.Seal()
+// elect replaces a leader by one that has read what is stored.
+func (w *eventWorld) elect(i int) {
+	w.elected++
+	w.leaders[i] = memory{id: fmt.Sprint("leader-", w.elected), results: tally.New()}
+	w.leaders[i].results.Add(w.received)
+	w.leaders[i].results.Seal()
+}
+
+// leader draws one of the leaders, the first one mostly.
+func (w *eventWorld) leader(t *rapid.T) *memory {
+	return &w.leaders[rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(t, "leader")]
 }
 
 func (w *eventWorld) receive(t *rapid.T) {
 	batch := rapid.SliceOfN(rapid.Custom(drawResult), 1, 4).Draw(t, "results")
 	w.received = append(w.received, batch...)
-	w.results.Add(batch)
+	for _, l := range w.leaders {
+		l.results.Add(batch)
+	}
 }
 
 func (w *eventWorld) edit(t *rapid.T) {
@@ -100,37 +119,40 @@ func (w *eventWorld) pass(t *rapid.T) {
 
 // write computes a status as the reconciler does, and stores it, or not, or without an answer.
 func (w *eventWorld) write(t *rapid.T) {
-	w.writeWith(
-		rapid.SampledFrom([]string{"answered", "answered", "answered", "conflict", "failed", "answer lost"}).Draw(t, "write"),
-	)
+	outcomes := []string{"answered", "answered", "answered", "conflict", "failed", "answer lost"}
+	w.writeBy(w.leader(t), rapid.SampledFrom(outcomes).Draw(t, "write"))
 }
 
-func (w *eventWorld) writeWith(outcome string) {
+func (w *eventWorld) writeBy(l *memory, outcome string) {
 	prev := w.stored.Status
-	if w.written != nil {
-		prev = *w.written
+	if writer := prev.OperatorState.Leader; l.written != nil && (writer == "" || writer == l.id) {
+		prev = *l.written
 	}
-	sum := w.results.Summary(testTask, tally.Query{TargetVersion: w.stored.Spec.TargetVersion})
-	next, _ := Compute(
-		w.stored,
-		prev,
-		Observation{Task: testTask, Summary: sum, Failures: w.results, Delivered: w.delivered, Now: w.now},
-	)
+	sum := l.results.Summary(testTask, tally.Query{TargetVersion: w.stored.Spec.TargetVersion})
+	delivered := l.delivered
+	if delivered > w.stored.Status.OperatorState.Sequence {
+		delivered = 0
+	}
+	next, _ := Compute(w.stored, prev, Observation{
+		Task: testTask, Summary: sum, Failures: l.results, Delivered: delivered, Now: w.now,
+	})
 	if Compare(w.stored.Status, next) == Nothing {
 		return
 	}
+	next.OperatorState.Leader = l.id
 	if outcome == "answered" || outcome == "answer lost" {
-		w.note(prev, next)
+		w.note(w.told, next)
+		w.told = *next.DeepCopy()
 		w.stored.Status = *next.DeepCopy()
 	}
 	switch outcome {
 	case "answered":
 		own := *next.DeepCopy()
 		own.Details = v1alpha1.Details{}
-		w.written = &own
+		l.written = &own
 	case "conflict":
 	default:
-		w.written = nil
+		l.written = nil
 	}
 }
 
@@ -161,14 +183,14 @@ func (w *eventWorld) note(prev, next v1alpha1.FirmwareUpgradeStatus) {
 
 // deliver creates the Events of the stored outbox; after some of them it may fail, with or without having created it.
 func (w *eventWorld) deliver(t *rapid.T) {
-	w.deliverUntil(rapid.IntRange(0, 6).Draw(t, "until"), rapid.Bool().Draw(t, "created"))
+	w.deliverBy(w.leader(t), rapid.IntRange(0, 6).Draw(t, "until"), rapid.Bool().Draw(t, "created"))
 }
 
-func (w *eventWorld) deliverUntil(until int, created bool) {
+func (w *eventWorld) deliverBy(l *memory, until int, created bool) {
 	state := w.stored.Status.OperatorState
 	for i, e := range state.Outbox {
 		number := FirstNumber(state) + int64(i)
-		if number <= w.delivered {
+		if number <= l.delivered {
 			continue
 		}
 		if i >= until && !created {
@@ -182,19 +204,22 @@ func (w *eventWorld) deliverUntil(until int, created bool) {
 			return
 		}
 	}
-	w.delivered = max(w.delivered, state.Sequence)
+	l.delivered = max(l.delivered, state.Sequence)
 }
 
 // foreignWrite has somebody else write the status: a leader that wrote it before puts it right.
 func (w *eventWorld) foreignWrite(t *rapid.T) {
-	if w.written == nil {
+	l := &w.leaders[0]
+	if l.written == nil || l.id != w.stored.Status.OperatorState.Leader {
 		t.Skip("the leader has not written the status")
 	}
 	w.stored.Status = v1alpha1.FirmwareUpgradeStatus{
-		Devices: v1alpha1.DeviceCounts{Succeeded: 99},
-		Phase:   v1alpha1.PhaseFailed,
+		Devices: v1alpha1.DeviceCounts{Succeeded: 99}, Phase: v1alpha1.PhaseFailed,
+		OperatorState: v1alpha1.OperatorState{
+			Leader: rapid.SampledFrom([]string{"", l.id}).Draw(t, "leader"), Sequence: rapid.Int64Range(0, 99).Draw(t, "sequence"),
+		},
 	}
-	w.writeWith("answered")
+	w.writeBy(l, "answered")
 	if got := w.stored.Status.Devices.Succeeded; got == 99 {
 		t.Fatal("what somebody else wrote stands")
 	}
@@ -221,10 +246,11 @@ func (w *eventWorld) counts() map[string]int {
 }
 
 func (w *eventWorld) settle(t *rapid.T) {
+	w.now = w.now.Add(2 * time.Hour) // every deadline has passed
 	for range 6 {
 		w.now = w.now.Add(time.Minute)
-		w.writeWith("answered")
-		w.deliverUntil(maxOutbox, false)
+		w.writeBy(&w.leaders[0], "answered")
+		w.deliverBy(&w.leaders[0], maxOutbox, false)
 	}
 	got := w.counts()
 	delete(got, EventDevicesRecovered)

@@ -57,7 +57,7 @@ func sameConditions(a, b []metav1.Condition) bool {
 	return true
 }
 
-// withoutTimes drops the times that a repeated notification moves. StartTime is kept in so far as it is set, and an end
+// withoutTimes drops the times that a repeated notification moves, and who wrote the status. StartTime is kept in so far as it is set, and an end
 // is always news.
 func withoutTimes(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 	out := *st.DeepCopy()
@@ -66,6 +66,7 @@ func withoutTimes(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeSta
 	}
 	out.LastResultTime = nil
 	out.OperatorState.Announced.FailuresTime = nil
+	out.OperatorState.Leader = ""
 	for i := range out.Details.FailedDevices {
 		out.Details.FailedDevices[i].ReceiveTime = metav1.Time{}
 	}

@@ -53,7 +53,7 @@ func (s *Store) announceState(ctx context.Context, store *storage.ResultStore, n
 	if reason != "" {
 		note := fmt.Sprintf("%s: %d of %d; shorten retention, or raise --max-stored-results after looking at "+
 			"etcd's quota", stateNote(reason), st.Load, st.Limit)
-		if err := s.announce(ctx, store, reason, st.StateTime.UnixMicro(), kind, note, now); err != nil {
+		if err := s.announce(ctx, store, reason, microsOf(st.StateTime), kind, note, now); err != nil {
 			return err
 		}
 		ctrl.LoggerFrom(ctx).Info(note, "reason", reason)

@@ -21,7 +21,7 @@ const (
 	// exceed it by 2,000.
 	capacityInterval = 2 * time.Second
 	// publishInterval is how often the ResultStore's figures are written, when they hardly change.
-	publishInterval = time.Minute
+	publishInterval = 10 * time.Second
 	// A store is nearly full from nearlyFullPercent of the limit on, and until it is below openPercent.
 	nearlyFullPercent = 80
 	openPercent       = 75

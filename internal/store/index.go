@@ -208,14 +208,6 @@ func (x *index) releaseTime(task result.Task) (last time.Time) {
 	return last
 }
 
-// lastReceived returns when the newest stored result of a task arrived, in microseconds since 1970-01-01 UTC.
-func (x *index) lastReceived(task result.Task) (last int64) {
-	for _, s := range x.ofTask(task) {
-		last = max(last, s.held(task).received.Last)
-	}
-	return last
-}
-
 // unreadable returns how many slices hold what this version can't read.
 func (x *index) unreadable() int {
 	return len(x.filter(func(s *storedSlice) bool { return s.unreadable != nil }))

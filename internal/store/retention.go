@@ -47,8 +47,8 @@ func (s *Store) dueTasks(ctx context.Context, now time.Time) (map[result.Task]in
 	tasks := map[result.Task]int64{}
 	var errs []error
 	for _, task := range s.index.tasks() {
-		last := s.index.lastReceived(task)
-		until, err := s.options.KeepUntil(ctx, task, time.UnixMicro(last))
+		last := s.index.tally.LastReceivedAt(task)
+		until, err := s.options.KeepUntil(ctx, task, later(time.UnixMicro(last), s.ReleaseTime(task)))
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("find out until when results are kept: %w", err))
@@ -57,6 +57,14 @@ func (s *Store) dueTasks(ctx context.Context, now time.Time) (map[result.Task]in
 		}
 	}
 	return tasks, errs
+}
+
+// later returns the later of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // oldRejected returns which of the slices with rejected notifications may go: those which all of arrived before a time,

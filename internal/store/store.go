@@ -31,9 +31,9 @@ type Options struct {
 	Namespace string
 	// Limit is how many results are stored before new ones are refused; at least 1.
 	Limit int
-	// KeepUntil says until when the results of a task are kept, the newest of which arrived at lastReceived; zero says
-	// that this is not known yet: they are kept.
-	KeepUntil func(ctx context.Context, task result.Task, lastReceived time.Time) (time.Time, error)
+	// KeepUntil says until when the results of a task are kept. lastTouched is when the newest of them arrived, or when the
+	// FirmwareUpgrade of the task was deleted, if that is later. Zero says that it is not known yet: they are kept.
+	KeepUntil func(ctx context.Context, task result.Task, lastTouched time.Time) (time.Time, error)
 	// RetainRejected is how long rejected notifications are kept at most.
 	RetainRejected time.Duration
 	// Instance names this process in Events; at most 128 bytes.

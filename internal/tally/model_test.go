@@ -120,6 +120,13 @@ func (m model) listed(task result.Task, q tally.Query) (listed tally.Listed, mis
 	devices := m.devices(task)
 	for _, id := range q.Devices {
 		d, reported := devices[id]
+		if reported {
+			at := d.best.ReceivedAt
+			if listed.FirstReceivedAt == 0 || at < listed.FirstReceivedAt {
+				listed.FirstReceivedAt = at
+			}
+			listed.LastReceivedAt = max(listed.LastReceivedAt, at)
+		}
 		switch {
 		case !reported:
 			missing = append(missing, id)

@@ -42,9 +42,11 @@ type FailedDevice struct {
 }
 
 // Listed counts devices that a Query lists and that have reported. Suspect is how many of Succeeded have, or were to
-// get, another version than the one wanted.
+// get, another version than the one wanted. FirstReceivedAt and LastReceivedAt are when the first and the last of the
+// results arrived that count, in microseconds since 1970-01-01 UTC; 0 where there is none.
 type Listed struct {
 	Succeeded, Failed, InProgress, Suspect int64
+	FirstReceivedAt, LastReceivedAt        int64
 }
 
 // Reported is how many listed devices have reported anything.
@@ -113,24 +115,29 @@ func (t *taskTally) summary(targetVersion string) Summary {
 
 // lookUp counts the listed devices that have reported and names the first that have not.
 func (t *taskTally) lookUp(keys keyring, q Query) (listed Listed, missing []string) {
+	var received result.Span
 	for _, device := range q.Devices {
 		record, known := t.devices[keys.key(device)]
-		switch {
-		case !known:
+		if !known {
 			if len(missing) < maxMissingDevices {
 				missing = append(missing, device)
 			}
-		case record.rank == result.RankSucceeded:
+			continue
+		}
+		received.Include(record.receivedAt)
+		switch record.rank {
+		case result.RankSucceeded:
 			listed.Succeeded++
 			if t.successes.isSuspect(record.versions, q.TargetVersion) {
 				listed.Suspect++
 			}
-		case record.rank == result.RankFailed:
+		case result.RankFailed:
 			listed.Failed++
 		default:
 			listed.InProgress++
 		}
 	}
+	listed.FirstReceivedAt, listed.LastReceivedAt = received.First, received.Last
 	return listed, missing
 }
 

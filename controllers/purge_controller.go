@@ -1,0 +1,111 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/store"
+)
+
+// purgeRetry is when a purge that is not done yet is looked at again.
+const purgeRetry = 2 * time.Second
+
+// The finalizer is all that the operator writes of an object beside its status.
+// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=patch
+
+// purgeReconciler keeps the finalizer of FirmwareUpgrades with the deletion policy Purge, and removes their results when
+// they are deleted. It has one worker: a purge may rewrite many slices.
+type purgeReconciler struct {
+	client client.Client
+	store  *store.Store
+	rules  claim.Rules
+}
+
+// Reconcile sees to it that an object has the finalizer exactly where its results are to be removed with it; of one that
+// is being deleted, it removes first the results and then the finalizer.
+func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	fwu := &v1alpha1.FirmwareUpgrade{}
+	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	wanted := fwu.Spec.DeletionPolicy == v1alpha1.DeletionPolicyPurge
+	if has := controllerutil.ContainsFinalizer(fwu, v1alpha1.FinalizerPurge); fwu.DeletionTimestamp.IsZero() {
+		if has == wanted {
+			return ctrl.Result{}, nil
+		}
+		return afterWrite(r.setFinalizer(ctx, fwu, wanted))
+	} else if !has {
+		return ctrl.Result{}, nil
+	}
+	if wanted {
+		done, err := r.purge(ctx, fwu)
+		if err != nil || !done {
+			return ctrl.Result{RequeueAfter: purgeRetry}, err
+		}
+	}
+	return afterWrite(r.setFinalizer(ctx, fwu, false))
+}
+
+// SetupWithManager watches FirmwareUpgrades.
+func (r *purgeReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("purge").
+		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{RateLimiter: retries[reconcile.Request](), CacheSyncTimeout: syncTimeout}).
+		Complete(r)
+}
+
+// purge removes the results of an object that is being deleted, and says whether that is done. An object that did not have
+// its task counted nothing, and removes nothing.
+func (r *purgeReconciler) purge(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (done bool, err error) {
+	if err := r.store.WaitForSync(ctx); err != nil {
+		return false, err
+	}
+	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
+	if err != nil || !claim.Resolve(fwu, same, r.rules).Holds() {
+		return err == nil, err
+	}
+	task := result.Task{AppID: fwu.Status.AppID, OperationID: fwu.Spec.OperationID}
+	if fwu.Status.StartTime == nil { // nothing was counted yet
+		counted, _, ambiguous := claim.Task(fwu, r.store.Tasks(fwu.Spec.OperationID), r.rules)
+		if !ambiguous.Holds() {
+			return true, nil
+		}
+		task = counted
+	}
+	// The API keeps seconds: what was received in the second of the deletion goes, too.
+	done, err = r.store.Purge(ctx, task, fwu.DeletionTimestamp.Add(time.Second-time.Microsecond))
+	if err != nil {
+		return false, fmt.Errorf("purge the results of FirmwareUpgrade %s/%s: %w", fwu.Namespace, fwu.Name, err)
+	}
+	return done, nil
+}
+
+func (r *purgeReconciler) setFinalizer(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, wanted bool) error {
+	before := fwu.DeepCopy()
+	if wanted {
+		controllerutil.AddFinalizer(fwu, v1alpha1.FinalizerPurge)
+	} else {
+		controllerutil.RemoveFinalizer(fwu, v1alpha1.FinalizerPurge)
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.client.Patch(ctx, fwu, patch); err != nil {
+		return fmt.Errorf("patch finalizers: %w", err)
+	}
+	return nil
+}
