@@ -352,7 +352,7 @@ func (w *world) settle(t *rapid.T) {
 			shared++
 		}
 		for _, of := range s.tasks {
-			if !w.keeps(of.Task) {
+			if !w.keeps(leader, of.Task) {
 				t.Errorf("slice %s with results of %v is left over", s.Name, of.Task)
 			}
 		}
@@ -361,15 +361,16 @@ func (w *world) settle(t *rapid.T) {
 		t.Errorf("%d shared slices are left, and of tasks %v", shared, own)
 	}
 	for task := range leader.store.index.releases {
-		if !w.keeps(task) {
+		if !w.keeps(leader, task) {
 			t.Errorf("the release of %v, a task without results, is left over", task)
 		}
 	}
 }
 
-// keeps says whether results of a task may stay to the end: those that came after time passed.
-func (w *world) keeps(task result.Task) bool {
-	return slices.ContainsFunc(w.committed, func(r result.Result) bool {
-		return r.Task == task && r.ReceivedAt > first.Add(time.Hour).UnixMicro()
+// keeps says whether results of a task may stay to the end: those that came, or were released, after time passed.
+func (w *world) keeps(l *interleavedLeader, task result.Task) bool {
+	recent := first.Add(time.Hour)
+	return l.store.ReleaseTime(task).After(recent) || slices.ContainsFunc(w.committed, func(r result.Result) bool {
+		return r.Task == task && r.ReceivedAt > recent.UnixMicro()
 	})
 }
