@@ -214,16 +214,18 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 }
 
 // enqueueClaimants queues the FirmwareUpgrades that may count a task which changed: those that have news before those
-// that have mere progress to tell, however many of these wait.
+// that have mere progress to tell, however many of these wait. One that waits for its turn with progress is queued
+// already, for then. If it is being written just now, it is looked at again when the watch tells of that.
 func (r *firmwareUpgradeReconciler) enqueueClaimants(
 	ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request], task result.Task,
 ) {
 	for _, request := range requestsFor(ctx, r.client, task.OperationID, "") {
-		priority := handler.LowPriority
-		if r.hasNews(ctx, request.NamespacedName) {
-			priority = newsPriority
+		switch {
+		case r.hasNews(ctx, request.NamespacedName):
+			addWithPriority(q, request, newsPriority)
+		case !r.throttle.waits(request.NamespacedName):
+			addWithPriority(q, request, handler.LowPriority)
 		}
-		addWithPriority(q, request, priority)
 	}
 }
 

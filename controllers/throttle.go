@@ -71,6 +71,13 @@ func (t *throttle) writeNow(object types.NamespacedName) {
 	t.note(object, now)
 }
 
+// waits says whether an object waits for its turn.
+func (t *throttle) waits(object types.NamespacedName) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.turns[object].due.IsZero()
+}
+
 // sinceWrite returns how long ago the object was last written.
 func (t *throttle) sinceWrite(object types.NamespacedName) time.Duration {
 	t.mu.Lock()
