@@ -39,7 +39,7 @@ const (
 
 const (
 	// eventWorkers is how many outboxes are delivered at once.
-	eventWorkers = 2
+	eventWorkers = 1
 	// invalidFor is how long it is tried to create an Event that the API server calls invalid. It may be an admission
 	// policy that says so, for a while; else it would keep those behind it from being told for ever.
 	invalidFor = time.Hour
@@ -70,6 +70,11 @@ func (r *eventReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	awaited, others := r.undelivered(fwu)
+	if len(awaited) > 0 && r.throttle.bucket.hasBacklog() {
+		if wait := r.throttle.wait(req.NamespacedName); wait > 0 {
+			return ctrl.Result{RequeueAfter: wait}, nil
+		}
+	}
 	created := r.deliveries.of(fwu)
 	err := r.deliver(ctx, fwu, awaited)
 	if err == nil {
@@ -78,7 +83,10 @@ func (r *eventReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if len(others) > 0 {
 		if wait := r.throttle.wait(req.NamespacedName); wait > 0 {
 			r.deliveries.note(fwu, created)
-			return ctrl.Result{RequeueAfter: wait, Priority: new(0)}, err
+			if err != nil {
+				return ctrl.Result{}, err
+			}
+			return ctrl.Result{RequeueAfter: wait, Priority: new(0)}, nil
 		}
 	}
 	rest := r.deliver(ctx, fwu, others)
@@ -129,8 +137,8 @@ func (r *eventReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimiti
 	addWithPriority(q, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}, priority)
 }
 
-// undelivered returns the numbers of the Events in a stored outbox that are not known to be created: those that somebody
-// waits for, and others.
+// undelivered returns the numbers of the Events in a stored outbox that are not known to be created: those that
+// somebody waits for, and others.
 func (r *eventReconciler) undelivered(fwu *v1alpha1.FirmwareUpgrade) (awaited, others []int64) {
 	first, created := status.FirstNumber(fwu.Status.OperatorState), r.deliveries.of(fwu)
 	for i, planned := range fwu.Status.OperatorState.Outbox {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -94,7 +93,8 @@ func newLeader(t *testing.T, c client.Client, s *store.Store) *leader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bucket, sent := rate.NewLimiter(rate.Inf, 1), newDeliveries()
+	bucket := newBucket(1_000_000, s.Received, clock.RealClock{})
+	sent := newDeliveries()
 	return &leader{
 		status: &firmwareUpgradeReconciler{
 			client: c, store: s, throttle: newThrottle(bucket, 0, clock.RealClock{}), written: newWrittenStatuses(),

@@ -40,7 +40,7 @@ const (
 	// newsPriority is that of what somebody waits for; progress has handler.LowPriority, the rest 0.
 	newsPriority = 100
 	// statusWorkers is how many statuses are computed and written at once.
-	statusWorkers = 4
+	statusWorkers = 2
 	// syncTimeout bounds how long a new leader may read stored slices before it gives up and another one tries.
 	syncTimeout = 10 * time.Minute
 )
@@ -57,7 +57,7 @@ type firmwareUpgradeReconciler struct {
 	written    *writtenStatuses
 	deliveries *deliveries
 	metrics    *metrics
-	clock      clock.PassiveClock
+	clock      clock.Clock
 }
 
 // Reconcile observes, computes the status, and writes it once if it tells anything new.
@@ -128,7 +128,7 @@ func (r *firmwareUpgradeReconciler) forget(object types.NamespacedName) {
 func (r *firmwareUpgradeReconciler) turn(object types.NamespacedName, worth status.Worth) time.Duration {
 	switch worth {
 	case status.News:
-		r.throttle.writeNow(object)
+		return r.throttle.waitForNews(object)
 	case status.Progress:
 		return r.throttle.wait(object)
 	case status.Tidying:
@@ -205,8 +205,11 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("firmwareupgrade").
 		For(&v1alpha1.FirmwareUpgrade{}).
-		Watches(&v1alpha1.FirmwareUpgrade{}, rivals(r.client), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		WatchesRawSource(&storeSource[reconcile.Request]{store: r.store, enqueue: r.enqueueClaimants}).
+		Watches(&v1alpha1.FirmwareUpgrade{}, rivals(r.client),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WatchesRawSource(&storeSource[reconcile.Request]{
+			store: r.store, enqueue: r.enqueueClaimants, pause: r.gatherChanges, clock: r.clock,
+		}).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: statusWorkers, CacheSyncTimeout: syncTimeout, RateLimiter: retries[reconcile.Request](),
 		}).
@@ -219,14 +222,24 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *firmwareUpgradeReconciler) enqueueClaimants(
 	ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request], task result.Task,
 ) {
+	backlog := r.throttle.bucket.hasBacklog() // then news waits like progress, and need not be told from it
 	for _, request := range requestsFor(ctx, r.client, task.OperationID, "") {
 		switch {
-		case r.hasNews(ctx, request.NamespacedName):
+		case !backlog && r.hasNews(ctx, request.NamespacedName):
 			addWithPriority(q, request, newsPriority)
 		case !r.throttle.waits(request.NamespacedName):
 			addWithPriority(q, request, handler.LowPriority)
 		}
 	}
+}
+
+// gatherChanges returns how long changes gather: in a backlog each task changes many times a second, and to judge each
+// change would take a processor.
+func (r *firmwareUpgradeReconciler) gatherChanges() time.Duration {
+	if r.throttle.bucket.hasBacklog() {
+		return statusPeriod
+	}
+	return 0
 }
 
 // hasNews says whether the status of a FirmwareUpgrade is to tell something that somebody waits for.

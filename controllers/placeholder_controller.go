@@ -46,7 +46,7 @@ type placeholderReconciler struct {
 	rules  claim.Rules
 	// adopt says that placeholders are made; without it those of before are removed.
 	adopt bool
-	clock clock.PassiveClock
+	clock clock.Clock
 }
 
 // placeholderRequest asks to look at a task.
@@ -113,6 +113,8 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.FirmwareUpgrade{}, toTasks).
 		WatchesRawSource(&storeSource[placeholderRequest]{
 			store: r.store,
+			clock: r.clock,
+			pause: func() time.Duration { return placeholderDelay },
 			enqueue: func(
 				_ context.Context, q workqueue.TypedRateLimitingInterface[placeholderRequest], task result.Task,
 			) {

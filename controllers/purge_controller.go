@@ -28,16 +28,16 @@ const purgeRetry = 2 * time.Second
 // The finalizer is all that the operator writes of an object beside its status.
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=patch
 
-// purgeReconciler keeps the finalizer of FirmwareUpgrades with the deletion policy Purge, and removes their results when
-// they are deleted. It has one worker: a purge may rewrite many slices.
+// purgeReconciler keeps the finalizer of FirmwareUpgrades with the deletion policy Purge, and removes their results
+// when they are deleted. It has one worker: a purge may rewrite many slices.
 type purgeReconciler struct {
 	client client.Client
 	store  *store.Store
 	rules  claim.Rules
 }
 
-// Reconcile sees to it that an object has the finalizer exactly where its results are to be removed with it; of one that
-// is being deleted, it removes first the results and then the finalizer.
+// Reconcile sees to it that an object has the finalizer exactly where its results are to be removed with it; of one
+// that is being deleted, it removes first the results and then the finalizer.
 func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
@@ -54,8 +54,11 @@ func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	}
 	if wanted {
 		done, err := r.purge(ctx, fwu)
-		if err != nil || !done {
-			return ctrl.Result{RequeueAfter: purgeRetry}, err
+		if err != nil {
+			return ctrl.Result{}, err
+		}
+		if !done {
+			return ctrl.Result{RequeueAfter: purgeRetry}, nil
 		}
 	}
 	return afterWrite(r.setFinalizer(ctx, fwu, false))
@@ -70,8 +73,8 @@ func (r *purgeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// purge removes the results of an object that is being deleted, and says whether that is done. An object that did not have
-// its task counted nothing, and removes nothing.
+// purge removes the results of an object that is being deleted, and says whether that is done. An object that did not
+// have its task counted nothing, and removes nothing.
 func (r *purgeReconciler) purge(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (done bool, err error) {
 	if err := r.store.WaitForSync(ctx); err != nil {
 		return false, err

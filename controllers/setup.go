@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -103,7 +102,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), results, rules)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	bucket := rate.NewLimiter(rate.Limit(o.MaxWritesPerSecond), o.MaxWritesPerSecond/10+1)
+	bucket := newBucket(o.MaxWritesPerSecond, results.Received, o.Clock)
 	sent := newDeliveries()
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		&firmwareUpgradeReconciler{

@@ -5,8 +5,10 @@ package controllers
 
 import (
 	"context"
+	"time"
 
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/store"
@@ -17,6 +19,9 @@ import (
 type storeSource[request comparable] struct {
 	store   *store.Store
 	enqueue func(context.Context, workqueue.TypedRateLimitingInterface[request], result.Task)
+	// pause is how long changes gather before they are looked at again.
+	pause func() time.Duration
+	clock clock.Clock
 }
 
 // Start implements source.TypedSource. What it starts ends with the context.
@@ -30,6 +35,11 @@ func (s *storeSource[request]) Start(ctx context.Context, queue workqueue.TypedR
 			}
 			for _, task := range changed {
 				s.enqueue(ctx, queue, task)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-s.clock.After(s.pause()):
 			}
 		}
 	}()

@@ -7,18 +7,17 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 )
 
 // throttle spreads writes that tell mere progress: an object is written once in a period, and all objects together as
-// often as a token bucket allows. News is written at once; it takes a token, too, so that progress waits the longer.
+// often as a token bucket allows. News is written at once; it takes a token if there is one.
 // Events follow the same rule: those that somebody waits for are created at once, and the others of an
 // outbox wait for one token.
 // What the API server can bear beyond that is decided there, by Priority and Fairness. Safe for concurrent use.
 type throttle struct {
-	bucket *rate.Limiter
+	bucket *bucket
 	period time.Duration
 	clock  clock.PassiveClock
 
@@ -35,22 +34,29 @@ type turn struct {
 }
 
 // newThrottle returns a throttle of an object's writes, which shares the bucket with others.
-func newThrottle(bucket *rate.Limiter, period time.Duration, clk clock.PassiveClock) *throttle {
+func newThrottle(bucket *bucket, period time.Duration, clk clock.PassiveClock) *throttle {
 	return &throttle{bucket: bucket, period: period, clock: clk, turns: map[types.NamespacedName]turn{}}
 }
 
 // wait returns how long a write of an object has to wait; 0 means that it is to be made now. An object keeps its turn
 // until it is written.
 func (t *throttle) wait(object types.NamespacedName) time.Duration {
+	backlog := t.bucket.hasBacklog()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
 	next := t.turns[object]
-	if next.due.IsZero() {
-		next.due = now.Add(t.bucket.ReserveN(now, 1).DelayFrom(now))
-		if period := next.written.Add(t.period); next.due.Before(period) {
-			next.due = period
+	if next.due.IsZero() && backlog { // a turn would be far away, and the backlog may end before
+		if !t.bucket.takeNow(now) {
+			return backlogRetry
 		}
+		next.due = now
+	}
+	if next.due.IsZero() {
+		next.due = now.Add(t.bucket.take(now))
+	}
+	if period := next.written.Add(t.period); next.due.Before(period) {
+		next.due = period
 	}
 	if wait := next.due.Sub(now); wait > 0 {
 		t.turns[object] = next
@@ -60,15 +66,19 @@ func (t *throttle) wait(object types.NamespacedName) time.Duration {
 	return 0
 }
 
-// writeNow takes a token for a write that does not wait.
-func (t *throttle) writeNow(object types.NamespacedName) {
+// waitForNews returns how long a write that tells news has to wait: not at all, unless there is a backlog.
+func (t *throttle) waitForNews(object types.NamespacedName) time.Duration {
+	if t.bucket.hasBacklog() {
+		return t.wait(object)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
 	if t.turns[object].due.IsZero() { // else it has a token already
-		t.bucket.ReserveN(now, 1)
+		t.bucket.takeNow(now)
 	}
 	t.note(object, now)
+	return 0
 }
 
 // waits says whether an object waits for its turn.

@@ -14,8 +14,8 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-// writtenStatuses are the statuses that this process wrote last. Leaders are their only writers, so that the next status
-// follows from these, and what somebody else wrote over them is put right. Safe for concurrent use.
+// writtenStatuses are the statuses that this process wrote last. Leaders are their only writers, so that the next
+// status follows from these, and what somebody else wrote over them is put right. Safe for concurrent use.
 type writtenStatuses struct {
 	// leader stands for this process in the statuses that it writes.
 	leader string

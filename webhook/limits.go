@@ -40,9 +40,9 @@ const (
 	// later.
 	maxQueueEntries = 10000
 	// batchSize is how many waiting entries are written at once, without waiting for more. A write costs the API server
-	// some 3 ms of a processor, whatever is in it: shared by 256 entries, that is a small part of what a push costs. A
+	// some 3 ms of a processor, whatever is in it: shared by 128 entries, that is a small part of what a push costs. A
 	// larger size only makes more senders wait for batchDelay.
-	batchSize = 256
+	batchSize = 128
 	// batchDelay is how long the first entry of a smaller batch waits for others. Every such push is answered so much
 	// later: where a write takes 8 ms, a sender that pushes one after the other gets some 35 answers a second. In return
 	// there are at most 50 such slices a second, however the pushes arrive, which cost the API server at most a sixth

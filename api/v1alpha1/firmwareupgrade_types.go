@@ -78,8 +78,9 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:MaxLength=256
 	TargetVersion string `json:"targetVersion,omitempty"`
 
-	// expectedDevices is how many devices the task has: when so many have succeeded or failed and none is in progress,
-	// the upgrade is finished. 1 to 10,000,000. Not together with devices. Without both, the upgrade finishes after quietSeconds.
+	// expectedDevices is how many devices the task has: when so many have succeeded or failed and none is in progress, the
+	// upgrade is finished. 1 to 10,000,000. Not together with devices. Without both, the upgrade finishes after
+	// quietSeconds.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000000
@@ -361,8 +362,8 @@ type OperatorState struct {
 	Leader string `json:"leader,omitempty"`
 	// announced says what has been put into the outbox, now or before.
 	Announced Announced `json:"announced,omitzero"`
-	// sequence is the number of the newest Event in the outbox; an Event's name is "<uid of this object>.<number>-<planTime in
-	// microseconds, hexadecimal>".
+	// sequence is the number of the newest Event in the outbox; an Event's name is "<uid of this
+	// object>.<number>-<planTime in microseconds, hexadecimal>".
 	Sequence int64 `json:"sequence,omitempty"`
 	// outbox are the Events that may not have been created yet, at most 32, the last of them numbered sequence.
 	Outbox []OutboxEvent `json:"outbox,omitempty"`

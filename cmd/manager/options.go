@@ -160,7 +160,7 @@ func (o *options) controllerFlags() *pflag.FlagSet {
 		"what becomes of tasks that no FirmwareUpgrade declares: Adopt makes placeholders, Hold leaves them unclaimed")
 	fs.StringVar(&o.defaultNS, "default-namespace", "default", "namespace of placeholders")
 	fs.IntVar(&o.maxStored, "max-stored-results", 2_000_000, "results stored before new ones are refused with 503")
-	fs.IntVar(&o.maxWrites, "max-writes-per-second", 150,
+	fs.IntVar(&o.maxWrites, "max-writes-per-second", 200,
 		"statuses and Events a second, over all FirmwareUpgrades, that tell mere progress; news is written at once")
 	fs.DurationVar(
 		&o.retainUnclaimed,

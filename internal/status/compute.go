@@ -92,8 +92,8 @@ func archive(spec v1alpha1.FirmwareUpgradeSpec, next *v1alpha1.FirmwareUpgradeSt
 	return time.Time{}
 }
 
-// countsAnotherTask says whether the previous status counts the task of another application than the one that is counted
-// now: spec.appId was set, or the applications file was changed.
+// countsAnotherTask says whether the previous status counts the task of another application than the one that is
+// counted now: spec.appId was set, or the applications file was changed.
 func countsAnotherTask(
 	fwu *v1alpha1.FirmwareUpgrade, prev v1alpha1.FirmwareUpgradeStatus, seen Observation,
 ) bool {
@@ -182,8 +182,8 @@ func setCounts(next *v1alpha1.FirmwareUpgradeStatus, spec v1alpha1.FirmwareUpgra
 	next.Progress = fmt.Sprintf("%d/%s", decisive.succeeded+decisive.failed, of)
 }
 
-// startTime is when the first notification arrived. Where devices are listed, it is the first one of these that is known
-// of; it does not move when they report more.
+// startTime is when the first notification arrived. Where devices are listed, it is the first one of these that is
+// known of; it does not move when they report more.
 func startTime(spec v1alpha1.FirmwareUpgradeSpec, previous *metav1.Time, sum tally.Summary) *metav1.Time {
 	if len(spec.Devices) == 0 {
 		return seconds(sum.FirstReceivedAt)

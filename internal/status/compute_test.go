@@ -318,6 +318,21 @@ func TestUncountedClaims(t *testing.T) {
 	}
 }
 
+// Whoever waits for the end of an upgrade that can't be counted does not wait for ever: its deadline runs.
+func TestUncountedFinishesAtItsDeadline(t *testing.T) {
+	fwu := made().Expected(3).Deadline(time.Hour).Obj()
+	var again time.Time
+	fwu.Status, again = Compute(fwu, fwu.Status, Observation{Claim: duplicate, Now: created})
+	if want := created.Add(time.Hour); !again.Equal(want) {
+		t.Errorf("again: want %s, got %s", want, again)
+	}
+	fwu.Status, _ = Compute(fwu, fwu.Status, Observation{Claim: duplicate, Now: again})
+	want := "Failed  Stalled=DuplicateOperation Finished=DeadlineExceeded"
+	if got := told(fwu.Status); got != want || fwu.Status.CompletionTime == nil {
+		t.Errorf("want %q, got %q, completed %v", want, got, fwu.Status.CompletionTime)
+	}
+}
+
 // Where spec.appId is set to another application than the one that was counted, everything begins anew.
 func TestAnotherTaskBeginsAnew(t *testing.T) {
 	fwu := made().Expected(9).Obj()

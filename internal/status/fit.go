@@ -19,8 +19,8 @@ const (
 	minCauseBytes = 64
 )
 
-// fit leaves samples out until the status is small enough: first half of the failed devices, then the missing ones, then
-// all failed devices, then the samples of the causes, then most of their texts. Counts always stay.
+// fit leaves samples out until the status is small enough: first half of the failed devices, then the missing ones,
+// then all failed devices, then the samples of the causes, then most of their texts. Counts always stay.
 func fit(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 	d := &st.Details
 	leaveOut := []func(){
@@ -47,8 +47,8 @@ func fit(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 	return st
 }
 
-// fitOutbox leaves out the devices that Events name as examples, and cuts their texts, until the outbox is small enough.
-// Counts always stay.
+// fitOutbox leaves out the devices that Events name as examples, and cuts their texts, until the outbox is small
+// enough. Counts always stay.
 func fitOutbox(outbox []v1alpha1.OutboxEvent) []v1alpha1.OutboxEvent {
 	for _, noteBytes := range []int{maxNoteBytes / 2, maxNoteBytes / 8} {
 		if jsonBytes(outbox) <= maxOutboxBytes {

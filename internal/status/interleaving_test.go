@@ -216,7 +216,9 @@ func (w *eventWorld) foreignWrite(t *rapid.T) {
 	w.stored.Status = v1alpha1.FirmwareUpgradeStatus{
 		Devices: v1alpha1.DeviceCounts{Succeeded: 99}, Phase: v1alpha1.PhaseFailed,
 		OperatorState: v1alpha1.OperatorState{
-			Leader: rapid.SampledFrom([]string{"", l.id}).Draw(t, "leader"), Sequence: rapid.Int64Range(0, 99).Draw(t, "sequence"),
+			Leader: rapid.SampledFrom([]string{"", l.id}).
+				Draw(t, "leader"),
+			Sequence: rapid.Int64Range(0, 99).Draw(t, "sequence"),
 		},
 	}
 	w.writeBy(l, "answered")

@@ -57,8 +57,8 @@ func sameConditions(a, b []metav1.Condition) bool {
 	return true
 }
 
-// withoutTimes drops the times that a repeated notification moves, and who wrote the status. StartTime is kept in so far as it is set, and an end
-// is always news.
+// withoutTimes drops the times that a repeated notification moves, and who wrote the status. StartTime is kept in so
+// far as it is set, and an end is always news.
 func withoutTimes(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 	out := *st.DeepCopy()
 	if out.StartTime != nil {

@@ -87,6 +87,7 @@ func (r reader) take(slice *storage.ResultSlice) {
 		ctrl.Log.WithName("store").Error(stored.unreadable, "Could not read all of a slice, its other results count",
 			"slice", slice.Name)
 	}
+	r.received.Add(int64(len(results)))
 	r.publish(r.index.add(stored, results))
 }
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,8 +32,8 @@ type Options struct {
 	Namespace string
 	// Limit is how many results are stored before new ones are refused; at least 1.
 	Limit int
-	// KeepUntil says until when the results of a task are kept. lastTouched is when the newest of them arrived, or when the
-	// FirmwareUpgrade of the task was deleted, if that is later. Zero says that it is not known yet: they are kept.
+	// KeepUntil says until when the results of a task are kept. lastTouched is when the newest of them arrived, or when
+	// the FirmwareUpgrade of the task was deleted, if that is later. Zero says that it is not known yet: they are kept.
 	KeepUntil func(ctx context.Context, task result.Task, lastTouched time.Time) (time.Time, error)
 	// RetainRejected is how long rejected notifications are kept at most.
 	RetainRejected time.Duration
@@ -64,6 +65,9 @@ type Store struct {
 	metrics *metrics
 	// ownSlicesAt is how many results a task must have to get slices of its own: ownSlicesAtResults.
 	ownSlicesAt int
+
+	// received counts the results that were read.
+	received atomic.Int64
 
 	synced   chan struct{}
 	syncOnce sync.Once
@@ -172,6 +176,9 @@ func (s *Store) FailuresFrom(task result.Task, from int64, limit int) []tally.Fa
 func (s *Store) DigestFailures(task result.Task, from int64, samples int) []tally.FailureGroup {
 	return s.index.tally.DigestFailures(task, from, samples)
 }
+
+// Received returns how many results this process has read, repetitions included; what it compacts counts once.
+func (s *Store) Received() int64 { return s.received.Load() }
 
 // LastReceived returns when the newest notification of a task arrived; zero if none did.
 func (s *Store) LastReceived(task result.Task) time.Time {
