@@ -10,7 +10,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
@@ -223,6 +222,12 @@ func TestDeclaredOneWithThePlaceholdersNameStays(t *testing.T) {
 	if err := k8s.Create(t.Context(), restored); err != nil {
 		t.Fatal(err)
 	}
+	harness.Eventually(t, func() string { // creation times are kept in seconds
+		if time.Since(restored.CreationTimestamp.Time) < 2*time.Second {
+			return "the next one would not be younger"
+		}
+		return ""
+	})
 	other := create(t, wrappers.MakeFirmwareUpgrade("younger", "default").Operation(task.OperationID).App("app"))
 	storeSlice(t, reported(task.OperationID, 1, storage.StateSucceeded, ""))
 	awaitStalled(t, other, v1alpha1.ReasonDuplicateOperation)
@@ -318,8 +323,8 @@ func TestDetailsStay(t *testing.T) {
 		return ""
 	})
 	for _, fwu := range []*v1alpha1.FirmwareUpgrade{archived, uncounted} {
-		metav1.SetMetaDataAnnotation(&fwu.ObjectMeta, "touched", "true") // it is looked at once more
-		if err := k8s.Update(t.Context(), fwu); err != nil {
+		touch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"touched":"true"}}}`))
+		if err := k8s.Patch(t.Context(), fwu, touch); err != nil { // it is looked at once more
 			t.Fatal(err)
 		}
 	}

@@ -89,6 +89,13 @@ func TestResolve(t *testing.T) {
 			all:  []*wrappers.FirmwareUpgrade{named("a-1", 1), named("b-2", 2).Deleted(created)},
 			want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"},
 		},
+		"one that is purged goes before one that was declared in the same second": {
+			all: []*wrappers.FirmwareUpgrade{
+				named("a-1", 1),
+				named("b-2", 1).Deleted(created).Finalizers(v1alpha1.FinalizerPurge),
+			},
+			want: map[string]string{"a-1": "Purging", "b-2": ""},
+		},
 		"unless its results are to be removed first": {
 			all: []*wrappers.FirmwareUpgrade{
 				named("a-1", 1),

@@ -65,7 +65,8 @@ func (r Rules) overlap(a, b *v1alpha1.FirmwareUpgrade) bool {
 	}
 }
 
-// precedence sorts declared ones before placeholders, then the older first, then the lower UID.
+// precedence sorts declared ones before placeholders, then the older first, then one whose results are being purged,
+// then the lower UID. Creation times are kept in seconds.
 func precedence(a, b *v1alpha1.FirmwareUpgrade) int {
 	if a.Spec.Placeholder != b.Spec.Placeholder {
 		if a.Spec.Placeholder {
@@ -73,7 +74,13 @@ func precedence(a, b *v1alpha1.FirmwareUpgrade) int {
 		}
 		return -1
 	}
-	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(string(a.UID), string(b.UID)))
+	if older := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); older != 0 || purging(a) == purging(b) {
+		return cmp.Or(older, strings.Compare(string(a.UID), string(b.UID)))
+	}
+	if purging(a) {
+		return -1
+	}
+	return 1
 }
 
 // anyApplication says whether the object claims the task of whatever application reports it. A placeholder without
