@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// platformRate is how many results a second the platform pushes at most. Where more come, a backlog is being stored.
-	platformRate = 1000
+	// backlogRate is how many results a second are a backlog: twice what the platform pushes, as they are read in bursts.
+	backlogRate = 2000
 	// leastWrites is how many writes a second there are at least meanwhile.
 	leastWrites = 5
 	// backlogRetry is when a write that found no token in a backlog is tried again.
 	backlogRetry = 5 * time.Second
 )
 
-// bucket is the token bucket that the writes of statuses and Events share. While results come faster than the platform
-// pushes them, it fills more slowly, in proportion, and news waits for a token like progress: storing goes first. Safe
-// for concurrent use.
+// bucket is the token bucket that the writes of statuses and Events share. While results come twice as fast as the
+// platform pushes them, it fills more slowly, in proportion, and news waits for a token like progress: storing goes
+// first. Safe for concurrent use.
 type bucket struct {
 	limiter *rate.Limiter
 	most    int
@@ -44,7 +44,7 @@ func newBucket(mostPerSecond int, received func() int64, clk clock.PassiveClock)
 	}
 }
 
-// hasBacklog says whether results came faster than the platform pushes them, in the last second that was counted.
+// hasBacklog says whether results came faster than backlogRate in the last second that was counted.
 func (b *bucket) hasBacklog() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -55,10 +55,10 @@ func (b *bucket) hasBacklog() bool {
 	}
 	received := b.received()
 	perSecond := float64(received-b.count) / passed
-	b.since, b.count, b.backlog = now, received, perSecond > platformRate
+	b.since, b.count, b.backlog = now, received, perSecond > backlogRate
 	limit := float64(b.most)
 	if b.backlog {
-		limit = max(leastWrites, limit*platformRate/perSecond)
+		limit = max(leastWrites, limit*backlogRate/perSecond)
 	}
 	b.limiter.SetLimitAt(now, rate.Limit(limit))
 	return b.backlog

@@ -40,7 +40,7 @@ const (
 	// newsPriority is that of what somebody waits for; progress has handler.LowPriority, the rest 0.
 	newsPriority = 100
 	// statusWorkers is how many statuses are computed and written at once.
-	statusWorkers = 2
+	statusWorkers = 4
 	// syncTimeout bounds how long a new leader may read stored slices before it gives up and another one tries.
 	syncTimeout = 10 * time.Minute
 )

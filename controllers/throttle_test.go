@@ -81,9 +81,9 @@ func TestThrottleInABacklog(t *testing.T) {
 	if b.hasBacklog() {
 		t.Error("what the platform pushes is taken for a backlog")
 	}
-	second(10_000, 200)
-	if got := second(10_000, 200); got < 8 || got > 12 {
-		t.Errorf("at ten times the platform's rate: want a tenth of 100 writes, got %d", got)
+	second(20_000, 200)
+	if got := second(20_000, 200); got < 8 || got > 12 {
+		t.Errorf("at ten times the rate of a backlog: want a tenth of 100 writes, got %d", got)
 	}
 	second(1_000_000, 200)
 	if got := second(1_000_000, 200); got != leastWrites {
