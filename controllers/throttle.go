@@ -12,10 +12,10 @@ import (
 )
 
 // throttle spreads writes that tell mere progress: an object is written once in a period, and all objects together as
-// often as a token bucket allows. News is written at once; it takes a token if there is one.
-// Events follow the same rule: those that somebody waits for are created at once, and the others of an
-// outbox wait for one token.
-// What the API server can bear beyond that is decided there, by Priority and Fairness. Safe for concurrent use.
+// often as a token bucket allows. News is written at once, unless there is a backlog; it takes a token if there is one.
+// Events follow the same rule: those that somebody waits for are created at once, and the others of an outbox wait for
+// one token. What the API server can bear beyond that is decided there, by Priority and Fairness. Safe for concurrent
+// use.
 type throttle struct {
 	bucket *bucket
 	period time.Duration
