@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -14,21 +15,20 @@ import (
 const (
 	// backlogRate is how many results a second are a backlog: twice what the platform pushes, as they are read in bursts.
 	backlogRate = 2000
-	// leastWrites is how many writes a second there are at least meanwhile.
-	leastWrites = 5
-	// backlogRetry is when a write that found no token in a backlog is tried again.
-	backlogRetry = 5 * time.Second
+	// backlogWrites is how many writes a second a bucket allows meanwhile.
+	backlogWrites = 10
 )
 
-// bucket is the token bucket that the writes of statuses and Events share. While results come twice as fast as the
-// platform pushes them, it fills more slowly, in proportion, and news waits for a token like progress: storing goes
-// first. Safe for concurrent use.
+// bucket is a token bucket, one for statuses and one for Events. Mere progress takes a token for each write, news
+// wherever there is one. While results come twice as fast as the platform pushes them, the bucket fills slowly, and news
+// waits for a token like progress: storing goes first. What the API server can bear beyond that is decided there, by
+// Priority and Fairness. Safe for concurrent use.
 type bucket struct {
 	limiter *rate.Limiter
-	most    int
+	most    rate.Limit
 	// received counts the results that the store has read.
 	received func() int64
-	clock    clock.PassiveClock
+	clock    clock.Clock
 
 	mu sync.Mutex
 	// since is when the counting began anew, count what received was then.
@@ -37,10 +37,33 @@ type bucket struct {
 	backlog bool
 }
 
-func newBucket(mostPerSecond int, received func() int64, clk clock.PassiveClock) *bucket {
+func newBucket(mostPerSecond int, received func() int64, clk clock.Clock) *bucket {
 	return &bucket{
-		limiter: rate.NewLimiter(rate.Limit(mostPerSecond), mostPerSecond/10+1), most: mostPerSecond,
+		limiter: rate.NewLimiter(rate.Limit(mostPerSecond), mostPerSecond/10+1), most: rate.Limit(mostPerSecond),
 		received: received, clock: clk, since: clk.Now(), count: received(),
+	}
+}
+
+// take takes a token for a write. The worker itself waits for it, so that nothing is queued twice: that is as long as a
+// few other writes take, since each worker holds one token at most. An error is that of the context.
+func (b *bucket) take(ctx context.Context, isNews bool) error {
+	backlog := b.hasBacklog()
+	now := b.clock.Now()
+	if isNews && !backlog {
+		b.limiter.AllowN(now, 1)
+		return nil
+	}
+	delay := b.limiter.ReserveN(now, 1).DelayFrom(now)
+	if delay <= 0 {
+		return nil
+	}
+	timer := b.clock.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -56,18 +79,10 @@ func (b *bucket) hasBacklog() bool {
 	received := b.received()
 	perSecond := float64(received-b.count) / passed
 	b.since, b.count, b.backlog = now, received, perSecond > backlogRate
-	limit := float64(b.most)
+	limit := b.most
 	if b.backlog {
-		limit = max(leastWrites, limit*backlogRate/perSecond)
+		limit = min(limit, backlogWrites)
 	}
-	b.limiter.SetLimitAt(now, rate.Limit(limit))
+	b.limiter.SetLimitAt(now, limit)
 	return b.backlog
 }
-
-// take takes a token, and returns in how long it may be used.
-func (b *bucket) take(now time.Time) time.Duration {
-	return b.limiter.ReserveN(now, 1).DelayFrom(now)
-}
-
-// takeNow takes a token if there is one.
-func (b *bucket) takeNow(now time.Time) bool { return b.limiter.AllowN(now, 1) }

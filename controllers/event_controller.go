@@ -39,7 +39,7 @@ const (
 
 const (
 	// eventWorkers is how many outboxes are delivered at once.
-	eventWorkers = 4
+	eventWorkers = 2
 	// invalidFor is how long it is tried to create an Event that the API server calls invalid. It may be an admission
 	// policy that says so, for a while; else it would keep those behind it from being told for ever.
 	invalidFor = time.Hour
@@ -51,7 +51,7 @@ const (
 // as the usual recorders drop or merge what must not be lost.
 type eventReconciler struct {
 	client     client.Client
-	throttle   *throttle
+	bucket     *bucket
 	deliveries *deliveries
 	metrics    *metrics
 	clock      clock.PassiveClock
@@ -59,42 +59,39 @@ type eventReconciler struct {
 	instance string
 }
 
-// Reconcile delivers the outbox of a FirmwareUpgrade: what somebody waits for at once, the rest when it is its turn.
+// Reconcile delivers the outbox of a FirmwareUpgrade: what somebody waits for at once, the rest when nobody waits for an
+// Event of another one.
 func (r *eventReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.throttle.forget(req.NamespacedName)
 			r.deliveries.forget(req.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	awaited, others := r.undelivered(fwu)
-	if len(awaited) > 0 && r.throttle.bucket.hasBacklog() {
-		if wait := r.throttle.wait(req.NamespacedName); wait > 0 {
-			return ctrl.Result{RequeueAfter: wait}, nil
-		}
+	if len(awaited)+len(others) == 0 {
+		return ctrl.Result{}, nil
+	}
+	isNews := len(awaited) > 0
+	if err := r.bucket.take(ctx, isNews); err != nil {
+		return ctrl.Result{}, err
 	}
 	created := r.deliveries.of(fwu)
-	err := r.deliver(ctx, fwu, awaited)
-	if err == nil {
-		created.awaited = fwu.Status.OperatorState.Sequence
-	}
-	if len(others) > 0 {
-		if wait := r.throttle.wait(req.NamespacedName); wait > 0 {
-			r.deliveries.note(fwu, created)
-			if err != nil {
-				return ctrl.Result{}, err
-			}
-			return ctrl.Result{RequeueAfter: wait, Priority: new(0)}, nil
+	if !isNews {
+		if err := r.deliver(ctx, fwu, others); err != nil {
+			return ctrl.Result{}, err
 		}
-	}
-	rest := r.deliver(ctx, fwu, others)
-	if rest == nil {
 		created.others = fwu.Status.OperatorState.Sequence
+		r.deliveries.note(fwu, created)
+		return ctrl.Result{}, nil
 	}
+	if err := r.deliver(ctx, fwu, awaited); err != nil {
+		return ctrl.Result{}, err
+	}
+	created.awaited = fwu.Status.OperatorState.Sequence
 	r.deliveries.note(fwu, created)
-	return ctrl.Result{}, errors.Join(err, rest)
+	return ctrl.Result{RequeueAfter: time.Millisecond, Priority: new(0)}, nil // for the others
 }
 
 // SetupWithManager watches FirmwareUpgrades that have something in their outbox.
@@ -134,7 +131,7 @@ func (r *eventReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimiti
 	if len(awaited) > 0 {
 		priority = newsPriority
 	}
-	addWithPriority(q, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}, priority)
+	addWithPriority(q, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}, priority, 0)
 }
 
 // undelivered returns the numbers of the Events in a stored outbox that are not known to be created: those that

@@ -93,15 +93,15 @@ func newLeader(t *testing.T, c client.Client, s *store.Store) *leader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bucket := newBucket(1_000_000, s.Received, clock.RealClock{})
+	unbounded := newBucket(1_000_000, s.Received, clock.RealClock{})
 	sent := newDeliveries()
 	return &leader{
 		status: &firmwareUpgradeReconciler{
-			client: c, store: s, throttle: newThrottle(bucket, 0, clock.RealClock{}), written: newWrittenStatuses(),
+			client: c, store: s, bucket: unbounded, written: newWrittenStatuses(clock.RealClock{}),
 			deliveries: sent, metrics: m, clock: clock.RealClock{},
 		},
 		events: &eventReconciler{
-			client: c, throttle: newThrottle(bucket, 0, clock.RealClock{}), deliveries: sent, metrics: m,
+			client: c, bucket: unbounded, deliveries: sent, metrics: m,
 			clock: clock.RealClock{}, instance: "test",
 		},
 	}

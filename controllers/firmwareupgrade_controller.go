@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	// statusPeriod is how far apart writes of one status are that tell mere progress.
+	// statusPeriod is firmwareUpgradeReconciler.period.
 	statusPeriod = time.Second
 	// tidyDelay is how long delivered Events wait to leave the outbox: until then a write that tells more may come.
 	tidyDelay = 5 * time.Second
@@ -53,11 +53,13 @@ type firmwareUpgradeReconciler struct {
 	client     client.Client
 	store      *store.Store
 	rules      claim.Rules
-	throttle   *throttle
+	bucket     *bucket
 	written    *writtenStatuses
 	deliveries *deliveries
 	metrics    *metrics
 	clock      clock.Clock
+	// period is how far apart writes of one status are that tell mere progress.
+	period time.Duration
 }
 
 // Reconcile observes, computes the status, and writes it once if it tells anything new.
@@ -83,6 +85,9 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		return r.after(wait, d.again), nil
 	}
 	if d.worth != status.Nothing {
+		if err := r.bucket.take(ctx, d.worth == status.News); err != nil {
+			return ctrl.Result{}, err
+		}
 		fwu.Status = d.next
 		fwu.Status.OperatorState.Leader = r.written.leader
 		if err := r.write(ctx, fwu); err != nil {
@@ -119,7 +124,6 @@ func (r *firmwareUpgradeReconciler) decide(ctx context.Context, fwu *v1alpha1.Fi
 
 // forget drops what is remembered of an object that is gone.
 func (r *firmwareUpgradeReconciler) forget(object types.NamespacedName) {
-	r.throttle.forget(object)
 	r.written.forget(object)
 	r.deliveries.forget(object)
 }
@@ -127,16 +131,11 @@ func (r *firmwareUpgradeReconciler) forget(object types.NamespacedName) {
 // turn returns how long a status of this worth waits to be written.
 func (r *firmwareUpgradeReconciler) turn(object types.NamespacedName, worth status.Worth) time.Duration {
 	switch worth {
-	case status.News:
-		return r.throttle.waitForNews(object)
 	case status.Progress:
-		return r.throttle.wait(object)
+		return r.period - r.written.since(object)
 	case status.Tidying:
-		if wait := tidyDelay - r.throttle.sinceWrite(object); wait > 0 {
-			return wait
-		}
-		return r.throttle.wait(object)
-	case status.Nothing:
+		return tidyDelay - r.written.since(object)
+	case status.News, status.Nothing:
 	}
 	return 0
 }
@@ -217,18 +216,16 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 }
 
 // enqueueClaimants queues the FirmwareUpgrades that may count a task which changed: those that have news before those
-// that have mere progress to tell, however many of these wait. One that waits for its turn with progress is queued
-// already, for then. If it is being written just now, it is looked at again when the watch tells of that.
+// that have mere progress to tell, however many of these wait. If one is being written just now, it is looked at again
+// when the watch tells of that.
 func (r *firmwareUpgradeReconciler) enqueueClaimants(
 	ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request], task result.Task,
 ) {
-	backlog := r.throttle.bucket.hasBacklog() // then news waits like progress, and need not be told from it
 	for _, request := range requestsFor(ctx, r.client, task.OperationID, "") {
-		switch {
-		case !backlog && r.hasNews(ctx, request.NamespacedName):
-			addWithPriority(q, request, newsPriority)
-		case !r.throttle.waits(request.NamespacedName):
-			addWithPriority(q, request, handler.LowPriority)
+		if r.hasNews(ctx, request.NamespacedName) {
+			addWithPriority(q, request, newsPriority, 0)
+		} else {
+			addWithPriority(q, request, handler.LowPriority, max(0, r.period-r.written.since(request.NamespacedName)))
 		}
 	}
 }
@@ -236,7 +233,7 @@ func (r *firmwareUpgradeReconciler) enqueueClaimants(
 // gatherChanges returns how long changes gather: in a backlog each task changes many times a second, and to judge each
 // change would take a processor.
 func (r *firmwareUpgradeReconciler) gatherChanges() time.Duration {
-	if r.throttle.bucket.hasBacklog() {
+	if r.bucket.hasBacklog() {
 		return statusPeriod
 	}
 	return 0
@@ -252,15 +249,16 @@ func (r *firmwareUpgradeReconciler) hasNews(ctx context.Context, object types.Na
 	return err == nil && d.worth == status.News
 }
 
-// addWithPriority queues a request with a priority, where the queue knows priorities.
+// addWithPriority queues a request with a priority, where the queue knows priorities, after a while.
 func addWithPriority(
 	q workqueue.TypedRateLimitingInterface[reconcile.Request], request reconcile.Request, priority int,
+	after time.Duration,
 ) {
 	if prioritized, ok := q.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
-		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, request)
+		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: &priority, After: after}, request)
 		return
 	}
-	q.Add(request)
+	q.AddAfter(request, after)
 }
 
 // afterWrite returns what follows from the error of a write. After a conflict the cache is behind: there is a retry,

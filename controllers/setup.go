@@ -102,16 +102,19 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), results, rules)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	bucket := newBucket(o.MaxWritesPerSecond, results.Received, o.Clock)
+	// A quarter of the writes is for Events, so that statuses don't wait behind them.
+	ofEvents := max(1, o.MaxWritesPerSecond/4)
+	ofStatuses := max(1, o.MaxWritesPerSecond-ofEvents)
 	sent := newDeliveries()
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		&firmwareUpgradeReconciler{
-			client: mgr.GetClient(), store: results, rules: rules, throttle: newThrottle(bucket, statusPeriod, o.Clock),
-			written: newWrittenStatuses(), deliveries: sent, metrics: m, clock: o.Clock,
+			client: mgr.GetClient(), store: results, rules: rules,
+			bucket:  newBucket(ofStatuses, results.Received, o.Clock),
+			written: newWrittenStatuses(o.Clock), deliveries: sent, metrics: m, clock: o.Clock, period: statusPeriod,
 		},
 		&eventReconciler{
-			client: mgr.GetClient(), throttle: newThrottle(bucket, 0, o.Clock), deliveries: sent, metrics: m, clock: o.Clock,
-			instance: o.Instance,
+			client: mgr.GetClient(), bucket: newBucket(ofEvents, results.Received, o.Clock), deliveries: sent, metrics: m,
+			clock: o.Clock, instance: o.Instance,
 		},
 		&purgeReconciler{client: mgr.GetClient(), store: results, rules: rules},
 		&placeholderReconciler{

@@ -162,6 +162,7 @@ func TestPurgeFinishesBeforeTheObjectGoes(t *testing.T) {
 	storeSlice(t, batch...)
 	awaitReported(t, fwu, 60)
 	stop() // no leader runs when it is deleted
+	newer := storeOfNewerVersion(t, operation) // it holds the purge up, so that what is said meanwhile can be seen
 	if err := k8s.Delete(t.Context(), fwu); err != nil {
 		t.Fatal(err)
 	}
@@ -174,6 +175,9 @@ func TestPurgeFinishesBeforeTheObjectGoes(t *testing.T) {
 		}
 		return ""
 	})
+	if err := k8s.Delete(t.Context(), newer); err != nil {
+		t.Fatal(err)
+	}
 	awaitGone(t, fwu)
 	if left := slicesOf(t, operation); len(left) != 0 {
 		t.Errorf("%d slices are left of what was purged", len(left))

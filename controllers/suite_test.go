@@ -62,6 +62,22 @@ func storeSlice(t *testing.T, results ...result.Result) {
 	}
 }
 
+// storeOfNewerVersion stores a slice with results of a task of the application "app" which this version can't read.
+func storeOfNewerVersion(t *testing.T, operationID string) *storage.ResultSlice {
+	t.Helper()
+	slice := &storage.ResultSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, GenerateName: "r-"},
+		Tables:     result.Pack([]result.Result{reported(operationID, 999, storage.StateSucceeded, "")}),
+	}
+	newer := slice.Tables[0]
+	newer.Rows = "deviceId,receiveTime,mood\nd,1,good\n"
+	slice.Tables = append(slice.Tables, newer)
+	if err := k8s.Create(t.Context(), slice); err != nil {
+		t.Fatal(err)
+	}
+	return slice
+}
+
 // reported is what a device of the application "app" reports now.
 func reported(operationID string, device int, state storage.State, desc string) result.Result {
 	return result.Result{

@@ -5,10 +5,12 @@ package controllers
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -19,21 +21,25 @@ import (
 type writtenStatuses struct {
 	// leader stands for this process in the statuses that it writes.
 	leader string
+	clock  clock.PassiveClock
 
 	mu     sync.Mutex
 	latest map[types.NamespacedName]writtenStatus
 }
 
-// writtenStatus is a status without its details, which no count or condition follows from, and the version of its
-// object.
+// writtenStatus is a status without its details, which no count or condition follows from, the version of its object,
+// and when it was written.
 type writtenStatus struct {
 	uid             types.UID
+	at              time.Time
 	status          v1alpha1.FirmwareUpgradeStatus
 	resourceVersion string
 }
 
-func newWrittenStatuses() *writtenStatuses {
-	return &writtenStatuses{leader: string(uuid.NewUUID()), latest: map[types.NamespacedName]writtenStatus{}}
+func newWrittenStatuses(clk clock.PassiveClock) *writtenStatuses {
+	return &writtenStatuses{
+		leader: string(uuid.NewUUID()), clock: clk, latest: map[types.NamespacedName]writtenStatus{},
+	}
 }
 
 // previous returns the status that the next one follows from. It says stale where the object, which comes from a cache,
@@ -65,9 +71,17 @@ func (w *writtenStatuses) note(fwu *v1alpha1.FirmwareUpgrade) {
 	defer w.mu.Unlock()
 	w.latest[client.ObjectKeyFromObject(fwu)] = writtenStatus{
 		uid:             fwu.UID,
+		at:              w.clock.Now(),
 		status:          status,
 		resourceVersion: fwu.ResourceVersion,
 	}
+}
+
+// since returns how long ago the status of an object was written; long ago if that is not known.
+func (w *writtenStatuses) since(object types.NamespacedName) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.clock.Since(w.latest[object].at)
 }
 
 // forget drops the status of an object that is gone.

@@ -44,10 +44,10 @@ const (
 	// larger size only makes more senders wait for batchDelay.
 	batchSize = 128
 	// batchDelay is how long the first entry of a smaller batch waits for others. Every such push is answered so much
-	// later: where a write takes 8 ms, a sender that pushes one after the other gets some 35 answers a second. In return
-	// there are at most 50 such slices a second, however the pushes arrive, which cost the API server at most a sixth
+	// later: where a write takes 8 ms, a sender that pushes one after the other gets some 25 answers a second. In return
+	// there are at most 33 such slices a second, however the pushes arrive, which cost the API server at most a tenth
 	// of a processor.
-	batchDelay = 20 * time.Millisecond
+	batchDelay = 30 * time.Millisecond
 	// maxBatchEntries is how many entries go into a slice.
 	maxBatchEntries = 2000
 	// maxBatchRejected is how many of them may be rejected notifications (the bound of rejected is 1,024).

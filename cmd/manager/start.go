@@ -199,7 +199,7 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the API server (set --kubeconfig or run in a pod): %w", err)
 	}
-	cfg.QPS = -1 // the committer, the throttle of the leader's writes and the API server's own fairness limit what is sent
+	cfg.QPS = -1 // the committer, the buckets of the leader's writes and the API server's own fairness limit what is sent
 	// Slices come as they are stored: to compress each of them is a twentieth of what a result costs the API server.
 	cfg.DisableCompression = true
 	return cfg, nil
