@@ -1,0 +1,239 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// Phase sums the conditions up in a word.
+//
+// +kubebuilder:validation:Enum=Pending;Running;Succeeded;PartiallySucceeded;Failed
+type Phase string
+
+const (
+	// PhasePending means that no device has reported yet.
+	PhasePending Phase = "Pending"
+	// PhaseRunning means that devices have reported and others are awaited.
+	PhaseRunning Phase = "Running"
+	// PhaseSucceeded means finished, and every device succeeded.
+	PhaseSucceeded Phase = "Succeeded"
+	// PhasePartiallySucceeded means finished, and some devices failed; whether that is acceptable says the condition
+	// Ready.
+	PhasePartiallySucceeded Phase = "PartiallySucceeded"
+	// PhaseFailed means finished, and no device succeeded, the failure policy is broken or devices were missing at the
+	// deadline.
+	PhaseFailed Phase = "Failed"
+)
+
+// FirmwareUpgradeStatus is what the devices reported so far. Where it would grow too large, details are left out,
+// counts never.
+type FirmwareUpgradeStatus struct {
+	// observedGeneration is the metadata.generation this status was computed from; -1 before the operator has seen the
+	// object.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// phase sums the conditions up in a word, for people.
+	// +optional
+	Phase Phase `json:"phase,omitempty"`
+
+	// progress is how many devices have succeeded or failed, of how many that are expected: "1163/1200", or "1163/?"
+	// where that is unknown. Devices outside spec.devices are not in it.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	Progress string `json:"progress,omitempty"`
+
+	// reason is what a person has to know first: why the upgrade can't be counted or ended badly, as the conditions have
+	// it ("DuplicateOperation", "DeadlineExceeded: 35 never reported"), else the most frequent cause of failure and how
+	// often it was reported ("Invalid URI (14)"); empty where nothing is wrong. For programs there are the conditions and
+	// topCause. At most 300 bytes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=300
+	Reason string `json:"reason,omitempty"`
+
+	// topCause is the most frequent cause of failure, as in details.causes; empty where nothing failed. At most 256 bytes.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	TopCause string `json:"topCause,omitempty"`
+
+	// appId is the application of the task that is counted: before the first result that of the spec, and empty where
+	// notifications name none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	AppID string `json:"appId,omitempty"`
+
+	// startTime is when the first notification of the task arrived.
+	// +optional
+	StartTime *metav1.Time `json:"startTime,omitempty"`
+
+	// lastResultTime is when the newest notification of the task arrived.
+	// +optional
+	LastResultTime *metav1.Time `json:"lastResultTime,omitempty"`
+
+	// completionTime is when the upgrade finished.
+	// +optional
+	CompletionTime *metav1.Time `json:"completionTime,omitempty"`
+
+	// archiveTime is when retention froze this status to remove the stored results.
+	// +optional
+	ArchiveTime *metav1.Time `json:"archiveTime,omitempty"`
+
+	// devices counts the devices of the task: expected + unexpected = succeeded + failed + inProgress + pending.
+	// +optional
+	Devices DeviceCounts `json:"devices,omitzero"`
+
+	// details are samples of devices and causes, with deviceId, subOperationId, cause, curVersion and receiveTime for a
+	// device that failed. They have no schema, because that would double what each write of the status costs the API
+	// server; docs/firmwareupgrade.md describes them.
+	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Details Details `json:"details,omitzero"`
+
+	// operatorState is what the operator remembers of the Events that it has created about this upgrade. For its own use.
+	// +optional
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=object
+	// +kubebuilder:pruning:PreserveUnknownFields
+	OperatorState OperatorState `json:"operatorState,omitzero"`
+
+	// conditions are Ready, Reconciling, Stalled, Finished and Degraded.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// DeviceCounts counts devices: expected + unexpected = succeeded + failed + inProgress + pending. Every count is always
+// written; none is required, so that an operator that knows fewer can be put back.
+type DeviceCounts struct {
+	// expected is how many devices the spec names. Where it names none, how many have reported.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Expected int64 `json:"expected"`
+	// unexpected is how many devices reported although the spec does not expect them: ids that are not in spec.devices,
+	// or reports beyond spec.expectedDevices.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Unexpected int64 `json:"unexpected"`
+	// succeeded is how many devices reported success.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Succeeded int64 `json:"succeeded"`
+	// failed is how many devices reported a failure and no success, before or after.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Failed int64 `json:"failed"`
+	// inProgress is how many devices reported a step of the upgrade, but no result yet.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	InProgress int64 `json:"inProgress"`
+	// pending is how many expected devices have reported nothing.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Pending int64 `json:"pending"`
+	// suspect is how many of the succeeded devices run, or were to run, another version than the target.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Suspect int64 `json:"suspect"`
+	// recovered is how many of the succeeded devices have also reported a failure.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Recovered int64 `json:"recovered"`
+}
+
+// Details are samples of devices and causes. They are left out where the status would grow too large.
+type Details struct {
+	// causes group the failed devices by what they reported, the most frequent first; at most 10, then "Other". Their
+	// counts add up to devices.failed. Ids and numbers within a text are replaced so that one cause is one group.
+	Causes []CauseCount `json:"causes,omitempty"`
+	// failedDevices are the devices that failed most recently, the newest first, at most 20.
+	FailedDevices []FailedDevice `json:"failedDevices,omitempty"`
+	// missingDevices are those of spec.devices that have not reported anything, at most 20, in the order of spec.devices.
+	MissingDevices []string `json:"missingDevices,omitempty"`
+}
+
+// CauseCount is a group of failed devices that reported the same cause.
+type CauseCount struct {
+	// cause is taken from the notification's statusDesc with ids and numbers replaced; "Unspecified" where it was empty,
+	// "Other" for all causes beyond the ten most frequent. At most 256 bytes.
+	Cause string `json:"cause"`
+	// count is how many devices are in the group, at least 1.
+	Count int64 `json:"count"`
+	// devices are ids of devices of the group, the newest first, at most 3.
+	Devices []string `json:"devices,omitempty"`
+}
+
+// FailedDevice is a device whose upgrade failed.
+type FailedDevice struct {
+	// deviceId is the platform's id of the device, at most 256 bytes.
+	DeviceID string `json:"deviceId"`
+	// subOperationId is the platform's id of the sub-task that failed, at most 256 bytes.
+	SubOperationID string `json:"subOperationId,omitempty"`
+	// cause is the group of details.causes the failure belongs to.
+	Cause string `json:"cause,omitempty"`
+	// curVersion is the firmware version the device reported with the failure, at most 256 bytes.
+	CurVersion string `json:"curVersion,omitempty"`
+	// receiveTime is when the notification arrived.
+	ReceiveTime metav1.Time `json:"receiveTime"`
+}
+
+// OperatorState is what the operator remembers between two status writes: what it has announced by Events, and the
+// outbox of what it is about to announce. What is still to be announced follows from this record and the rest of the
+// status, so that no Event depends on catching the moment at which something changed.
+type OperatorState struct {
+	// leader stands for the process that wrote this status, so that another leader's status is told from one that
+	// somebody else changed.
+	Leader string `json:"leader,omitempty"`
+	// announced says what has been put into the outbox, now or before.
+	Announced Announced `json:"announced,omitzero"`
+	// sequence is the number of the newest Event in the outbox; an Event's name is "<uid of this
+	// object>.<number>-<planTime in microseconds, hexadecimal>".
+	Sequence int64 `json:"sequence,omitempty"`
+	// outbox are the Events that may not have been created yet, at most 32, the last of them numbered sequence.
+	Outbox []OutboxEvent `json:"outbox,omitempty"`
+}
+
+// Announced says what has been announced by Events, or put into the outbox.
+type Announced struct {
+	// placeholder says that it was announced that the operator made this object.
+	Placeholder bool `json:"placeholder,omitempty"`
+	// started says that the first result was announced.
+	Started bool `json:"started,omitempty"`
+	// degradedGeneration is the last metadata.generation in which a broken failure policy was announced.
+	DegradedGeneration int64 `json:"degradedGeneration,omitempty"`
+	// finished says that the present end was announced; false again when the end was withdrawn.
+	Finished bool `json:"finished,omitempty"`
+	// ready is whether the end was announced as a good one.
+	Ready bool `json:"ready,omitempty"`
+	// suspect says that devices with another version than the target were announced.
+	Suspect bool `json:"suspect,omitempty"`
+	// problem is the reason of the configuration problem that was announced, such as DuplicateOperation; empty where
+	// there is none at present.
+	Problem string `json:"problem,omitempty"`
+	// failures is how many devices' failures were announced, alone or in a digest: a position in the log of failures. In
+	// the end it equals devices.failed + devices.recovered.
+	Failures int64 `json:"failures,omitempty"`
+	// failuresTime is when failures were last put into the outbox; digests keep a distance from it.
+	FailuresTime *metav1.Time `json:"failuresTime,omitempty"`
+}
+
+// OutboxEvent is the content of an Event that may not have been created yet.
+type OutboxEvent struct {
+	// type is Normal or Warning.
+	Type string `json:"type"`
+	// reason is the Event's reason, a CamelCase word such as DeviceFailed.
+	Reason string `json:"reason"`
+	// note is the Event's text, at most 512 bytes.
+	Note string `json:"note"`
+	// failures is how many failed devices the Event announces.
+	Failures int64 `json:"failures,omitempty"`
+	// devices are ids of devices the Event is about, at most 3.
+	Devices []string `json:"devices,omitempty"`
+	// cause is the failures' group of details.causes.
+	Cause string `json:"cause,omitempty"`
+	// planTime is when the Event was put into the outbox.
+	PlanTime metav1.MicroTime `json:"planTime"`
+}
