@@ -192,10 +192,7 @@ func newEvent(
 ) *eventsv1.Event {
 	// The time tells Events apart that have one number, because somebody removed the record of those before.
 	name := fmt.Sprintf("%s.%d-%x", fwu.UID, number, planned.PlanTime.UnixMicro())
-	e := ownevent.New(corev1.ObjectReference{
-		APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgrade",
-		Namespace: fwu.Namespace, Name: fwu.Name, UID: fwu.UID, ResourceVersion: fwu.ResourceVersion,
-	}, name, now, instance)
+	e := ownevent.New(reference(fwu), name, now, instance)
 	e.Annotations = map[string]string{annotationPlanTime: planned.PlanTime.UTC().Format(time.RFC3339Nano)}
 	if planned.Failures > 0 {
 		e.Annotations[annotationFailures] = strconv.FormatInt(planned.Failures, 10)
@@ -204,4 +201,12 @@ func newEvent(
 	}
 	e.Action, e.Type, e.Reason, e.Note = "Upgrade", planned.Type, planned.Reason, planned.Note
 	return e
+}
+
+// reference says which FirmwareUpgrade an Event is about.
+func reference(fwu *v1alpha1.FirmwareUpgrade) corev1.ObjectReference {
+	return corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "FirmwareUpgrade",
+		Namespace: fwu.Namespace, Name: fwu.Name, UID: fwu.UID, ResourceVersion: fwu.ResourceVersion,
+	}
 }

@@ -5,9 +5,13 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -18,12 +22,17 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
+	ownevent "fwupgrade.io/operator/internal/event"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/store"
 )
 
-// purgeRetry is when a purge that is not done yet is looked at again.
-const purgeRetry = 2 * time.Second
+const (
+	// purgeRetry is when a purge that is not done yet is looked at again.
+	purgeRetry = 2 * time.Second
+	// eventPurgeBlocked is the reason of the Event about a purge that can't go on.
+	eventPurgeBlocked = "PurgeBlocked"
+)
 
 // The finalizer is all that the operator writes of an object beside its status.
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=patch
@@ -34,6 +43,9 @@ type purgeReconciler struct {
 	client client.Client
 	store  *store.Store
 	rules  claim.Rules
+	clock  clock.PassiveClock
+	// instance names this process in Events.
+	instance string
 }
 
 // Reconcile sees to it that an object has the finalizer exactly where its results are to be removed with it; of one
@@ -93,10 +105,25 @@ func (r *purgeReconciler) purge(ctx context.Context, fwu *v1alpha1.FirmwareUpgra
 	}
 	// The API keeps seconds: what was received in the second of the deletion goes, too.
 	done, err = r.store.Purge(ctx, task, fwu.DeletionTimestamp.Add(time.Second-time.Microsecond))
+	if errors.Is(err, store.ErrUnreadable) {
+		err = errors.Join(err, r.announceBlocked(ctx, fwu, err))
+	}
 	if err != nil {
 		return false, fmt.Errorf("purge the results of FirmwareUpgrade %s/%s: %w", fwu.Namespace, fwu.Name, err)
 	}
 	return done, nil
+}
+
+// announceBlocked says once that somebody has to act before the object can go.
+func (r *purgeReconciler) announceBlocked(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, why error) error {
+	e := ownevent.New(reference(fwu), fmt.Sprintf("%s.purge-blocked", fwu.UID), r.clock.Now(), r.instance)
+	e.Action, e.Type, e.Reason = "Purge", corev1.EventTypeWarning, eventPurgeBlocked
+	e.Note = result.CutString("The object stays until its results are removed: run the version that wrote them, or set "+
+		"deletionPolicy to Retain to let it go without. "+why.Error(), ownevent.MaxNoteBytes)
+	if err := r.client.Create(ctx, e); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create event %s: %w", e.Name, err)
+	}
+	return nil
 }
 
 func (r *purgeReconciler) setFinalizer(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, wanted bool) error {

@@ -116,7 +116,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			client: mgr.GetClient(), bucket: newBucket(ofEvents, results.Received, o.Clock), deliveries: sent, metrics: m,
 			clock: o.Clock, instance: o.Instance,
 		},
-		&purgeReconciler{client: mgr.GetClient(), store: results, rules: rules},
+		&purgeReconciler{client: mgr.GetClient(), store: results, rules: rules, clock: o.Clock, instance: o.Instance},
 		&placeholderReconciler{
 			client: mgr.GetClient(), store: results, rules: rules, adopt: o.Undeclared == UndeclaredAdopt, clock: o.Clock,
 		},

@@ -161,7 +161,7 @@ func TestPurgeFinishesBeforeTheObjectGoes(t *testing.T) {
 	}
 	storeSlice(t, batch...)
 	awaitReported(t, fwu, 60)
-	stop() // no leader runs when it is deleted
+	stop()                                     // no leader runs when it is deleted
 	newer := storeOfNewerVersion(t, operation) // it holds the purge up, so that what is said meanwhile can be seen
 	if err := k8s.Delete(t.Context(), fwu); err != nil {
 		t.Fatal(err)
@@ -172,6 +172,12 @@ func TestPurgeFinishesBeforeTheObjectGoes(t *testing.T) {
 		if c := meta.FindStatusCondition(anew.Status.Conditions, v1alpha1.ConditionReady); c == nil ||
 			c.Reason != v1alpha1.ReasonPurging {
 			return "it does not say that it waits for the purge"
+		}
+		return ""
+	})
+	await(t, fwu, func() string {
+		if told, _ := eventsAbout(t, fwu); told[eventPurgeBlocked] != 1 {
+			return fmt.Sprintf("that the purge can't go on is not told: %v", told)
 		}
 		return ""
 	})

@@ -24,6 +24,9 @@ import (
 // margin half of that for clocks that differ.
 const arrivalDelay = 15 * time.Second
 
+// ErrUnreadable is the error of a purge whose results are in a slice that this version can't read completely.
+var ErrUnreadable = errors.New("this version of the operator can't read it completely")
+
 // Purge removes the results of a task that were received until a time. It says whether it is done: false while such
 // results may still be on their way from a webhook, or are stored and not read yet; then it is to be called again. An
 // error says that not all of them could be removed; the tally then has those that are left. Calling it again finishes
@@ -51,8 +54,7 @@ func (s *Store) Purge(ctx context.Context, task result.Task, until time.Time) (d
 		switch {
 		case of.held(task).received.First > until.UnixMicro():
 		case of.unreadable != nil:
-			return false, fmt.Errorf("purge: slice %s has results of the task, but can't be read completely: %w",
-				of.Name, of.unreadable)
+			return false, fmt.Errorf("ResultSlice %s has results of the task, but %w: %w", of.Name, ErrUnreadable, of.unreadable)
 		default:
 			return false, nil
 		}
