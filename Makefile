@@ -81,10 +81,13 @@ vet: ## Run go vet.
 lint: $(GOLANGCI_LINT) ## Run the linters.
 	$(GOLANGCI_LINT) run ./...
 
+# What manager --version, its log and the metric fwupgrade_build_info say; also for docker build --build-arg VERSION=….
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
 .PHONY: build
 build: ## Build the binaries: the manager, the simulator and what run and demo start.
 	@mkdir -p $(BIN)
-	go build -o $(BIN)/manager ./cmd/manager
+	go build -ldflags "-X main.linkedVersion=$(VERSION)" -o $(BIN)/manager ./cmd/manager
 	go build -o $(BIN)/simulator ./hack/simulator
 	go build -o $(BIN)/local-run ./hack/run
 	go build -o $(BIN)/local-demo ./hack/demo

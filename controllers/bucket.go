@@ -17,10 +17,12 @@ const (
 	backlogRate = 2000
 	// backlogWrites is how many writes a second a bucket allows meanwhile.
 	backlogWrites = 10
+	// backlogPause is how long changes gather meanwhile before they are looked at: each task changes many times a second.
+	backlogPause = 5 * time.Second
 )
 
 // bucket is a token bucket, one for statuses and one for Events. Mere progress takes a token for each write, news
-// wherever there is one. While results come twice as fast as the platform pushes them, the bucket fills slowly, and news
+// where there is one. While results come twice as fast as the platform pushes them, the bucket fills slowly, and news
 // waits for a token like progress: storing goes first. What the API server can bear beyond that is decided there, by
 // Priority and Fairness. Safe for concurrent use.
 type bucket struct {

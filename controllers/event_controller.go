@@ -59,8 +59,8 @@ type eventReconciler struct {
 	instance string
 }
 
-// Reconcile delivers the outbox of a FirmwareUpgrade: what somebody waits for at once, the rest when nobody waits for an
-// Event of another one.
+// Reconcile delivers the outbox of a FirmwareUpgrade: what somebody waits for at once, the rest when nobody waits for
+// an Event of another one.
 func (r *eventReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
@@ -77,21 +77,24 @@ func (r *eventReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err := r.bucket.take(ctx, isNews); err != nil {
 		return ctrl.Result{}, err
 	}
-	created := r.deliveries.of(fwu)
-	if !isNews {
-		if err := r.deliver(ctx, fwu, others); err != nil {
-			return ctrl.Result{}, err
+	created, sequence := r.deliveries.of(fwu), fwu.Status.OperatorState.Sequence
+	err := r.deliver(ctx, fwu, awaited)
+	if err == nil {
+		created.awaited = sequence
+	}
+	later := isNews && err == nil && len(others) > 0
+	if !later {
+		rest := r.deliver(ctx, fwu, others)
+		if rest == nil {
+			created.others = sequence
 		}
-		created.others = fwu.Status.OperatorState.Sequence
-		r.deliveries.note(fwu, created)
-		return ctrl.Result{}, nil
+		err = errors.Join(err, rest)
 	}
-	if err := r.deliver(ctx, fwu, awaited); err != nil {
-		return ctrl.Result{}, err
-	}
-	created.awaited = fwu.Status.OperatorState.Sequence
 	r.deliveries.note(fwu, created)
-	return ctrl.Result{RequeueAfter: time.Millisecond, Priority: new(0)}, nil // for the others
+	if later {
+		return ctrl.Result{RequeueAfter: time.Millisecond, Priority: new(0)}, nil
+	}
+	return ctrl.Result{}, err
 }
 
 // SetupWithManager watches FirmwareUpgrades that have something in their outbox.

@@ -115,7 +115,8 @@ func TestOutboxSurvivesAKilledLeader(t *testing.T) {
 		for writes := 0; ; writes++ {
 			name := fmt.Sprintf("killed-%d-%t", writes, afterward)
 			k := &killer{left: writes, afterward: afterward}
-			fwu := wrappers.MakeFirmwareUpgrade(name, ns).Operation(name).App("app").Expected(9).MaxFailed("5", 0).Obj()
+			fwu := wrappers.MakeFirmwareUpgrade(name, ns).Operation(name).App("app").
+				Expected(9).MaxFailed("5", 0).Settle(0).Obj()
 			if err := k8s.Create(t.Context(), fwu); err != nil {
 				t.Fatal(err)
 			}
@@ -208,7 +209,7 @@ func TestManyUpgradesWhileEventsAreRefused(t *testing.T) {
 	made := map[types.UID]*v1alpha1.FirmwareUpgrade{}
 	for i := range upgrades {
 		name := fmt.Sprintf("many-%03d", i)
-		fwu := wrappers.MakeFirmwareUpgrade(name, ns).Operation(name).App("app").Expected(3).MaxFailed("0", 0).Obj()
+		fwu := wrappers.MakeFirmwareUpgrade(name, ns).Operation(name).App("app").Expected(3).MaxFailed("0", 0).Settle(0).Obj()
 		if err := k8s.Create(t.Context(), fwu); err != nil {
 			t.Fatal(err)
 		}
@@ -374,6 +375,23 @@ func TestForeignStatusIsPutRight(t *testing.T) {
 	})
 	if got, _ := eventsAbout(t, fwu); got["Finished"] != 1 || got["Started"] != 1 {
 		t.Errorf("Events were repeated: %v", got)
+	}
+}
+
+// What was announced leaves the outbox, whether somebody waited for all of it, for some of it or for none.
+func TestOutboxEmpties(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	startControllers(t, nil)
+	fwu := create(t, wrappers.MakeFirmwareUpgrade("emptied", ns).Operation("emptied-"+ns).App("app").Expected(9))
+	for d, state := range []storage.State{storage.StateSucceeded, storage.StateFailed, storage.StateFailed} {
+		storeSlice(t, reported(fwu.Spec.OperationID, d, state, "no space"))
+		awaitReported(t, fwu, int64(d+1))
+		await(t, fwu, func() string {
+			if st := fwu.Status.OperatorState; st.Sequence == 0 || len(st.Outbox) > 0 {
+				return fmt.Sprintf("after result %d: of %d planned Events %d are still there", d, st.Sequence, len(st.Outbox))
+			}
+			return ""
+		})
 	}
 }
 

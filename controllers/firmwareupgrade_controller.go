@@ -37,6 +37,8 @@ const (
 	tidyDelay = 5 * time.Second
 	// resyncPeriod is after which time a status is computed again although nothing is known to have changed.
 	resyncPeriod = 10 * time.Minute
+	// pendingPeriod is after which time one without a result looks again for others that may be meant.
+	pendingPeriod = time.Minute
 	// newsPriority is that of what somebody waits for; progress has handler.LowPriority, the rest 0.
 	newsPriority = 100
 	// statusWorkers is how many statuses are computed and written at once.
@@ -161,6 +163,9 @@ func (r *firmwareUpgradeReconciler) later(d decision) ctrl.Result {
 	if len(d.next.OperatorState.Outbox) > 0 {
 		return r.after(tidyDelay, d.again)
 	}
+	if d.next.StartTime == nil && d.next.CompletionTime == nil {
+		return r.after(wait.Jitter(pendingPeriod, 0.5), d.again)
+	}
 	return r.after(wait.Jitter(resyncPeriod, 0.5), d.again)
 }
 
@@ -188,7 +193,14 @@ func (r *firmwareUpgradeReconciler) observe(
 		return seen, nil
 	}
 	var reported bool
-	seen.Task, reported, seen.Claim = claim.Task(fwu, r.store.Tasks(fwu.Spec.OperationID), r.rules)
+	tasks := r.store.Tasks(fwu.Spec.OperationID)
+	seen.Task, reported, seen.Claim = claim.Task(fwu, tasks, r.rules)
+	if !reported && seen.Claim.Holds() && !fwu.Spec.Placeholder {
+		seen.OtherApplications = r.rules.OtherApplications(fwu, tasks)
+		if seen.Undeclared, err = undeclared(ctx, r.client, fwu.Namespace, r.rules); err != nil {
+			return seen, err
+		}
+	}
 	if reported || len(fwu.Spec.Devices) > 0 { // without a result, all of the devices are missing
 		seen.Summary = r.store.Summary(
 			seen.Task,
@@ -230,11 +242,10 @@ func (r *firmwareUpgradeReconciler) enqueueClaimants(
 	}
 }
 
-// gatherChanges returns how long changes gather: in a backlog each task changes many times a second, and to judge each
-// change would take a processor.
+// gatherChanges returns how long changes gather: to judge each change of a backlog would take a processor.
 func (r *firmwareUpgradeReconciler) gatherChanges() time.Duration {
 	if r.bucket.hasBacklog() {
-		return statusPeriod
+		return backlogPause
 	}
 	return 0
 }

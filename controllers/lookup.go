@@ -17,6 +17,7 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
 )
 
 // Fields by which the cache finds FirmwareUpgrades.
@@ -67,6 +68,23 @@ func holder(
 		return nil, err
 	}
 	return claim.HolderOf(task, same, rules), nil
+}
+
+// undeclared counts the tasks with a placeholder that a namespace may claim; where there are more than a message tells,
+// some of them.
+func undeclared(ctx context.Context, c client.Reader, namespace string, rules claim.Rules) (int, error) {
+	options := []client.ListOption{
+		client.InNamespace(rules.PlaceholderNamespace), client.MatchingFields{fieldPlaceholder: "true"},
+		client.UnsafeDisableDeepCopy,
+	}
+	if rules.Applications == nil { // then every one of them counts
+		options = append(options, client.Limit(status.MaxUndeclared+1))
+	}
+	list := &v1alpha1.FirmwareUpgradeList{}
+	if err := c.List(ctx, list, options...); err != nil {
+		return 0, fmt.Errorf("list placeholders: %w", err)
+	}
+	return rules.Undeclared(namespace, list.Items), nil
 }
 
 // rivals maps a FirmwareUpgrade that came, went or changed to the others with its operationId.

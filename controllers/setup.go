@@ -8,9 +8,11 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -61,11 +63,13 @@ type Options struct {
 
 // Validate returns what is wrong with the options, in words that say what to change.
 func (o *Options) Validate() error {
+	if err := checkNamespace("--operator-namespace", o.Namespace, "the namespace the operator runs in"); err != nil {
+		return err
+	}
+	if err := checkNamespace("--default-namespace", o.DefaultNamespace, "the namespace for placeholders"); err != nil {
+		return err
+	}
 	switch {
-	case o.Namespace == "":
-		return fmt.Errorf("--operator-namespace is empty: set it to the namespace the operator runs in")
-	case o.DefaultNamespace == "":
-		return fmt.Errorf("--default-namespace is empty: set it to the namespace for placeholders")
 	case o.Undeclared != UndeclaredAdopt && o.Undeclared != UndeclaredHold:
 		return fmt.Errorf("--undeclared=%s is not known: set it to %s or %s", o.Undeclared, UndeclaredAdopt, UndeclaredHold)
 	case o.MaxStoredResults < 1:
@@ -74,6 +78,18 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("--max-writes-per-second=%d: set it to 1 or more", o.MaxWritesPerSecond)
 	case o.RetainUnclaimed < time.Minute:
 		return fmt.Errorf("--retain-unclaimed=%s: set it to 1m or more", o.RetainUnclaimed)
+	}
+	return nil
+}
+
+// checkNamespace refuses what no namespace can be called.
+func checkNamespace(flag, namespace, what string) error {
+	if namespace == "" {
+		return fmt.Errorf("%s is empty: set it to %s", flag, what)
+	}
+	if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+		return fmt.Errorf("%s=%s is no name of a namespace: set it to %s (%s)", flag, namespace, what,
+			strings.Join(problems, ", "))
 	}
 	return nil
 }

@@ -161,6 +161,12 @@ func TestPurgeFinishesBeforeTheObjectGoes(t *testing.T) {
 	}
 	storeSlice(t, batch...)
 	awaitReported(t, fwu, 60)
+	await(t, fwu, func() string {
+		if len(fwu.Finalizers) == 0 {
+			return "there is no finalizer"
+		}
+		return ""
+	})
 	stop()                                     // no leader runs when it is deleted
 	newer := storeOfNewerVersion(t, operation) // it holds the purge up, so that what is said meanwhile can be seen
 	if err := k8s.Delete(t.Context(), fwu); err != nil {
@@ -317,7 +323,7 @@ func TestDetailsStay(t *testing.T) {
 	ns := harness.NewNamespace(t, k8s)
 	startControllers(t, nil)
 	archived := create(t, wrappers.MakeFirmwareUpgrade("archived", ns).Operation("archived-"+ns).App("app").
-		Expected(1).Retain(0))
+		Expected(1).Retain(0).Settle(0))
 	uncounted := create(t, wrappers.MakeFirmwareUpgrade("uncounted", ns).Operation("uncounted-"+ns).Expected(9))
 	storeSlice(t, reported(archived.Spec.OperationID, 1, storage.StateFailed, "Invalid URI"),
 		reported(uncounted.Spec.OperationID, 1, storage.StateFailed, "Invalid URI"))

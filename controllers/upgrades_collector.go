@@ -8,25 +8,27 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/store"
 )
 
 // collectTimeout bounds a scrape.
 const collectTimeout = 5 * time.Second
 
-// upgradesCollector counts FirmwareUpgrades by phase, and tasks that none claims, when metrics are scraped.
+// upgradesCollector tells about FirmwareUpgrades when metrics are scraped: how many there are in which phase, which
+// ones run and until when, and which ones are stalled and since when.
 type upgradesCollector struct {
 	reader client.Reader
 	store  *store.Store
 	rules  claim.Rules
+	clock  clock.PassiveClock
 
-	upgrades, devices, unclaimed, placeholders *prometheus.Desc
+	upgrades, devices, unclaimed, placeholders, oldestEvent, deadlines, stalled *prometheus.Desc
 }
 
 func newUpgradesCollector(reader client.Reader, results *store.Store, rules claim.Rules) *upgradesCollector {
@@ -34,17 +36,26 @@ func newUpgradesCollector(reader client.Reader, results *store.Store, rules clai
 		return prometheus.NewDesc("fwupgrade_"+name, help, labels, nil)
 	}
 	return &upgradesCollector{
-		reader: reader, store: results, rules: rules,
+		reader: reader, store: results, rules: rules, clock: clock.RealClock{},
 		upgrades:     desc("firmwareupgrades", "FirmwareUpgrades by phase and by what stalls them.", "phase", "stalled"),
-		devices:      desc("devices", "Devices of all FirmwareUpgrades by state.", "state"),
+		devices:      desc("devices", "Devices of all FirmwareUpgrades that have their task, by state.", "state"),
 		unclaimed:    desc("unclaimed_tasks", "Tasks with results that no FirmwareUpgrade claims."),
 		placeholders: desc("placeholders", "FirmwareUpgrades that the operator made for undeclared tasks."),
+		oldestEvent: desc("oldest_waiting_event_timestamp_seconds",
+			"When the oldest Event about a FirmwareUpgrade was planned that may not have been created yet."),
+		deadlines: desc("upgrade_deadline_timestamp_seconds",
+			"Deadlines of the declared FirmwareUpgrades that have not finished, the nearest 1,000.", "namespace", "name"),
+		stalled: desc("upgrade_stalled_timestamp_seconds",
+			"Since when declared FirmwareUpgrades are stalled, until a day after they finished, the newest 1,000.",
+			"namespace", "name", "reason"),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *upgradesCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.upgrades, c.devices, c.unclaimed, c.placeholders} {
+	for _, d := range []*prometheus.Desc{
+		c.upgrades, c.devices, c.unclaimed, c.placeholders, c.oldestEvent, c.deadlines, c.stalled,
+	} {
 		ch <- d
 	}
 }
@@ -60,61 +71,49 @@ func (c *upgradesCollector) Collect(ch chan<- prometheus.Metric) {
 	if err := c.reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		return
 	}
-	type group struct{ phase, stalled string }
-	upgrades := map[group]int{}
+	c.report(ch, list.Items, c.store.AllTasks())
+}
+
+// report tells what follows from all FirmwareUpgrades and all tasks with results.
+func (c *upgradesCollector) report(
+	ch chan<- prometheus.Metric, upgrades []v1alpha1.FirmwareUpgrade, tasks []result.Task,
+) {
+	send := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
 	byOperation := map[string][]v1alpha1.FirmwareUpgrade{}
-	var sum v1alpha1.DeviceCounts
 	placeholders := 0
-	for i := range list.Items {
-		f := &list.Items[i]
-		upgrades[group{phaseLabel(f), stalledLabel(f)}]++
+	for i := range upgrades {
+		f := &upgrades[i]
 		byOperation[f.Spec.OperationID] = append(byOperation[f.Spec.OperationID], *f)
-		addCounts(&sum, f.Status.Devices)
 		if f.Spec.Placeholder {
 			placeholders++
 		}
 	}
-	send := func(d *prometheus.Desc, v int64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
-	}
-	for g, n := range upgrades {
-		send(c.upgrades, int64(n), g.phase, g.stalled)
-	}
-	send(c.devices, sum.Succeeded, "succeeded")
-	send(c.devices, sum.Failed, "failed")
-	send(c.devices, sum.InProgress, "in_progress")
-	send(c.devices, sum.Pending, "pending")
-	send(c.devices, sum.Suspect, "suspect")
-	send(c.placeholders, int64(placeholders))
+	send(c.placeholders, float64(placeholders))
 	unclaimed := 0
-	for _, task := range c.store.AllTasks() {
+	for _, task := range tasks {
 		if claim.HolderOf(task, byOperation[task.OperationID], c.rules) == nil {
 			unclaimed++
 		}
 	}
-	send(c.unclaimed, int64(unclaimed))
-}
-
-func phaseLabel(f *v1alpha1.FirmwareUpgrade) string {
-	if f.Status.Phase == "" {
-		return string(v1alpha1.PhasePending)
+	send(c.unclaimed, float64(unclaimed))
+	for state, n := range deviceStates(byOperation, c.rules) {
+		send(c.devices, float64(n), state)
 	}
-	return string(f.Status.Phase)
-}
-
-// stalledLabel is the reason of Stalled, from the bounded set of the API; empty where nothing is stalled.
-func stalledLabel(f *v1alpha1.FirmwareUpgrade) string {
-	if c := meta.FindStatusCondition(f.Status.Conditions, v1alpha1.ConditionStalled); c != nil &&
-		c.Status == metav1.ConditionTrue {
-		return c.Reason
+	for g, n := range phases(upgrades) {
+		send(c.upgrades, float64(n), g.phase, g.stalled)
 	}
-	return ""
+	if planned := oldestEvent(upgrades); !planned.IsZero() {
+		send(c.oldestEvent, timestamp(planned))
+	}
+	for _, u := range running(upgrades) {
+		send(c.deadlines, timestamp(u.at), u.Namespace, u.Name)
+	}
+	for _, u := range stalled(upgrades, c.clock.Now()) {
+		send(c.stalled, timestamp(u.at), u.Namespace, u.Name, u.reason)
+	}
 }
 
-func addCounts(sum *v1alpha1.DeviceCounts, c v1alpha1.DeviceCounts) {
-	sum.Succeeded += c.Succeeded
-	sum.Failed += c.Failed
-	sum.InProgress += c.InProgress
-	sum.Pending += c.Pending
-	sum.Suspect += c.Suspect
-}
+// timestamp is a time as metrics have it: seconds since 1970.
+func timestamp(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

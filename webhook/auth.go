@@ -11,11 +11,16 @@ import (
 // authenticator decides whether a push is authentic, and for whom. Any one configured method that succeeds is enough:
 // a secret as the path's next segment, or, on the bare path, a verified client certificate or nothing at all where
 // anonymous pushes are allowed. A segment that is presented has to be a secret even then: a mistyped URL shall be seen.
+// What follows the secret after a slash says nothing.
 type authenticator struct {
 	// path is the callback path.
 	path string
 	// secrets is nil where none are configured.
 	secrets *secrets
+	// clientCAs is nil where client certificates are not asked for.
+	clientCAs *clientCAs
+	// refused is told why a client certificate does not count.
+	refused func(err error)
 	// anonymous accepts the bare path from anybody.
 	anonymous bool
 }
@@ -30,8 +35,6 @@ const (
 	accessDenied
 	// accessGranted is the callback.
 	accessGranted
-	// accessSubPath is a path below the one of a valid secret: authentic, but nothing is served there.
-	accessSubPath
 )
 
 // authenticate looks at the path as it was sent: two spellings of a path are two paths.
@@ -41,29 +44,34 @@ func (a *authenticator) authenticate(r *http.Request) (scope, access) {
 	case !ok:
 		return scope{}, accessOtherPath
 	case rest == "":
-		if a.anonymous || hasVerifiedCertificate(r) {
+		if a.anonymous || a.certified(r) {
 			return scope{}, accessGranted
 		}
 		return scope{}, accessDenied
 	case rest[0] != '/':
 		return scope{}, accessOtherPath
 	}
-	presented, _, below := strings.Cut(rest[1:], "/")
+	presented, _, _ := strings.Cut(rest[1:], "/")
 	if a.secrets == nil {
 		return scope{}, accessDenied
 	}
 	granted, ok := a.secrets.lookup(presented)
-	switch {
-	case !ok:
+	if !ok {
 		return scope{}, accessDenied
-	case below:
-		return granted, accessSubPath
 	}
-	return granted, accessGranted
+	granted.used.Add(1)
+	return granted.scope, accessGranted
 }
 
-// hasVerifiedCertificate says whether the sender proved to hold a certificate of a configured authority. Without a
-// client CA file none is asked for, so none is verified.
-func hasVerifiedCertificate(r *http.Request) bool {
-	return r.TLS != nil && len(r.TLS.VerifiedChains) > 0
+// certified says whether the sender proved to hold a certificate of a configured authority. One of another authority is
+// no certificate. It is looked at again with each push: authorities change while connections are open.
+func (a *authenticator) certified(r *http.Request) bool {
+	if a.clientCAs == nil || r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return false
+	}
+	err := a.clientCAs.verify(r.TLS.PeerCertificates)
+	if err != nil {
+		a.refused(err)
+	}
+	return err == nil
 }

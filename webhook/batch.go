@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 
@@ -48,10 +49,12 @@ func sliceOfAll(entries []*entry) *storage.ResultSlice {
 // sliceSize is how many bytes the slice takes as JSON at most, without its envelope.
 func sliceSize(slice *storage.ResultSlice) int {
 	// A byte of a string takes up to six in JSON, as \u00XX; what isn't the body of a binary takes about one.
-	const perByte, perRejected = 6, 100
+	const perByte, perRejected = 6, 180
 	size := result.Size(slice.Tables)
 	for i := range slice.Rejected {
-		size += perRejected + perByte*(len(slice.Rejected[i].Reason)+len(slice.Rejected[i].Body))
+		r := &slice.Rejected[i]
+		size += perRejected + perByte*(len(r.Reason)+len(r.Body)+len(r.ContentEncoding)) +
+			base64.StdEncoding.EncodedLen(len(r.RawBody))
 	}
 	return size
 }

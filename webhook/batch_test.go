@@ -25,6 +25,9 @@ func anyText(rt *rapid.T, name string, maxBytes int) string {
 func anyEntry(rt *rapid.T) *entry {
 	if rapid.IntRange(0, 3).Draw(rt, "rejected") == 0 {
 		reason, body := anyText(rt, "reason", 400), anyText(rt, "body", 6000)
+		if rapid.Bool().Draw(rt, "compressed") {
+			body = "\xff" + body
+		}
 		return newRejectedEntry(time.Unix(1, 0), reason, []byte(body))
 	}
 	return newResultEntry(time.Unix(1, 0), result.Result{
@@ -89,17 +92,49 @@ func TestTypicalBatchFillsASlice(t *testing.T) {
 	}
 }
 
+// TestRejectedNotificationIsWithinTheSchema: whatever came, what is stored of it is within the bounds of the kind and
+// is the body byte for byte; where that had to be cut, it says how large the body was.
 func TestRejectedNotificationIsWithinTheSchema(t *testing.T) {
-	body := []byte(strings.Repeat("\xff", 5000) + "secret")
-	got := rejectedNotification(time.Unix(1, 2000), strings.Repeat("é\n", 200), body)
-	if len(got.Reason) > storage.MaxRejectedReasonBytes || strings.Contains(got.Reason, "\n") {
-		t.Errorf("reason %q", got.Reason)
+	long := strings.Repeat("x", storage.MaxRejectedBodyBytes-1)
+	cases := map[string]struct {
+		body, encoding string
+		text, raw      string
+		size           int64
+	}{
+		"nothing":                     {},
+		"text":                        {body: "a\x00\ufeffé\ufffd\u2028<", text: "a\x00\ufeffé\ufffd\u2028<"},
+		"bytes":                       {body: "\x1f\x8b\x08\xff", encoding: "gzip", raw: "\x1f\x8b\x08\xff"},
+		"Latin-1":                     {body: "caf\xe9", raw: "caf\xe9"},
+		"half a character at the end": {body: "a\xc3", raw: "a\xc3"},
+		"as long as may be":           {body: long + "x", text: long + "x"},
+		"too long":                    {body: long + "xy", text: long + "x", size: 4097},
+		"cut within a character":      {body: long + "é", text: long, size: 4097},
+		"long bytes":                  {body: "\xff" + long + "secret", raw: "\xff" + long, size: 4102},
 	}
-	if len(got.Body) > storage.MaxRejectedBodyBytes || strings.Contains(got.Body, "secret") {
-		t.Errorf("a body of %d bytes", len(got.Body))
-	}
-	encoded, err := json.Marshal(got.ReceiveTime)
-	if err != nil || string(encoded) != `"1970-01-01T00:00:01.000002Z"` {
-		t.Errorf("received at %s, %v", encoded, err)
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			push := newOriginal([]byte(tc.body), int64(len(tc.body)), tc.encoding)
+			got := rejectedNotification(time.Unix(1, 2000), strings.Repeat("é\n\u202e", 200), push)
+			if len(got.Reason) > storage.MaxRejectedReasonBytes || strings.ContainsFunc(got.Reason, result.IsHidden) {
+				t.Errorf("reason %q", got.Reason)
+			}
+			encoded, err := json.Marshal(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var stored storage.RejectedNotification
+			if err := json.Unmarshal(encoded, &stored); err != nil {
+				t.Fatal(err)
+			}
+			if stored.Body != tc.text || string(stored.RawBody) != tc.raw || stored.BodyBytes != tc.size ||
+				stored.ContentEncoding != tc.encoding {
+				t.Errorf("got text %q, bytes %q of %d, encoded %q", stored.Body, stored.RawBody, stored.BodyBytes,
+					stored.ContentEncoding)
+			}
+			if received, err := json.Marshal(got.ReceiveTime); err != nil ||
+				string(received) != `"1970-01-01T00:00:01.000002Z"` {
+				t.Errorf("received at %s, %v", received, err)
+			}
+		})
 	}
 }

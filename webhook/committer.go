@@ -28,7 +28,9 @@ import (
 //     was lost is found by the next one.
 //  3. A slice whose content is refused is split in halves, down to the entry that is to blame. That one is stored as
 //     a rejected notification.
-//  4. Every entry gets its one outcome; "recorded" only if the slice that holds it is stored.
+//  4. A slice that the cluster's store doesn't take, because it is full or another installation's, is not tried again:
+//     its senders are told at once to come again.
+//  5. Every entry gets its one outcome; "recorded" only if the slice that holds it is stored.
 type committer struct {
 	queue   *queue
 	store   creator
@@ -99,7 +101,7 @@ func (c *committer) commit(ctx context.Context, entries []*entry, slice *storage
 	switch {
 	case result == writeStored:
 		c.answer(entries, (*entry).stored)
-	case result == writeUnclear || !c.clock.Now().Before(deadline):
+	case result == writeUnclear || result == writeFull || !c.clock.Now().Before(deadline):
 		c.giveUp(entries)
 	case len(entries) > 1:
 		for _, half := range [][]*entry{entries[:len(entries)/2], entries[len(entries)/2:]} {
@@ -188,10 +190,15 @@ func (c *committer) note(result writeResult, err error) {
 	}
 	reason := errorReason(err)
 	c.metrics.commitErrors.WithLabelValues(reason).Inc()
-	if result == writeUnclear && !c.failing {
-		c.failing = true
-		c.log.Error(loggable(err), "Could not store results, went on trying", "reason", reason)
+	if c.failing || result == writeRefused {
+		return
 	}
+	c.failing = true
+	if result == writeFull {
+		c.log.Error(err, "Could not store results, asked senders to come again", "reason", reason)
+		return
+	}
+	c.log.Error(loggable(err), "Could not store results, went on trying", "reason", reason)
 }
 
 // sliceName is random: the webhook can't read which names are taken, and counters of two replicas would collide.

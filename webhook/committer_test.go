@@ -48,6 +48,9 @@ const (
 	faultUnclearHang
 	// faultForbidden refuses for a reason that passes.
 	faultForbidden
+	// faultFull refuses as the admission policy of a full store does, faultOther as that of another installation.
+	faultFull
+	faultOther
 	// faultTooLarge refuses the content.
 	faultTooLarge
 )
@@ -97,6 +100,10 @@ func (s *scriptedAPI) attempt(body []byte) (fault, error) {
 		return f, nil
 	case faultForbidden:
 		return f, apierrors.NewForbidden(sliceResource, slice.Name, errors.New("exceeded quota"))
+	case faultFull:
+		return f, apierrors.NewForbidden(sliceResource, slice.Name, errors.New(textFull))
+	case faultOther:
+		return f, apierrors.NewForbidden(sliceResource, slice.Name, errors.New(textOtherName+" namespace a"))
 	case faultTooLarge:
 		return f, apierrors.NewRequestEntityTooLargeError("limit is 3145728")
 	}
@@ -240,15 +247,20 @@ func TestCommitter(t *testing.T) {
 		// atLeast and atMost bound when the last answer came.
 		atLeast, atMost time.Duration
 	}{
-		"one push":             {&scriptedAPI{}, 1, map[string]int{"recorded": 1}, 1, 0, batchDelay, batchDelay},
-		"a burst":              {&scriptedAPI{}, 5000, map[string]int{"recorded": 5000}, 5000, 0, 0, batchDelay},
-		"answer lost":          {&scriptedAPI{script: first(faultUnclear)}, 1, map[string]int{"recorded": 1}, 1, 0, 0, time.Second},
-		"answer never comes":   {&scriptedAPI{script: first(faultUnclearHang)}, 1, map[string]int{"recorded": 1}, 1, 0, attemptTimeout, attemptTimeout + time.Second},
-		"dead peer":            {&scriptedAPI{script: first(faultHang)}, 1, map[string]int{"recorded": 1}, 1, 0, attemptTimeout, attemptTimeout + time.Second},
-		"short outage":         {&scriptedAPI{script: outage(0, 5)}, 100, map[string]int{"recorded": 100}, 100, 0, 0, 5 * time.Second},
-		"quota for a moment":   {&scriptedAPI{script: first(faultForbidden)}, 1, map[string]int{"recorded": 1}, 1, 0, 0, time.Second},
-		"long outage":          {&scriptedAPI{script: always(faultLost)}, 100, map[string]int{"not_stored": 100}, 0, 0, 8 * time.Second, StoreDeadline},
-		"forbidden for long":   {&scriptedAPI{script: always(faultForbidden)}, 9, map[string]int{"not_stored": 9}, 0, 0, 8 * time.Second, StoreDeadline},
+		"one push":           {&scriptedAPI{}, 1, map[string]int{"recorded": 1}, 1, 0, batchDelay, batchDelay},
+		"a burst":            {&scriptedAPI{}, 5000, map[string]int{"recorded": 5000}, 5000, 0, 0, batchDelay},
+		"answer lost":        {&scriptedAPI{script: first(faultUnclear)}, 1, map[string]int{"recorded": 1}, 1, 0, 0, time.Second},
+		"answer never comes": {&scriptedAPI{script: first(faultUnclearHang)}, 1, map[string]int{"recorded": 1}, 1, 0, attemptTimeout, attemptTimeout + time.Second},
+		"dead peer":          {&scriptedAPI{script: first(faultHang)}, 1, map[string]int{"recorded": 1}, 1, 0, attemptTimeout, attemptTimeout + time.Second},
+		"short outage":       {&scriptedAPI{script: outage(0, 5)}, 100, map[string]int{"recorded": 100}, 100, 0, 0, 5 * time.Second},
+		"quota for a moment": {&scriptedAPI{script: first(faultForbidden)}, 1, map[string]int{"recorded": 1}, 1, 0, 0, time.Second},
+		"long outage":        {&scriptedAPI{script: always(faultLost)}, 100, map[string]int{"not_stored": 100}, 0, 0, 8 * time.Second, StoreDeadline},
+		"forbidden for long": {&scriptedAPI{script: always(faultForbidden)}, 9, map[string]int{"not_stored": 9}, 0, 0, 8 * time.Second, StoreDeadline},
+		// What the store refuses is refused for longer than anybody waits: the answer comes at once.
+		"full store":      {&scriptedAPI{script: always(faultFull)}, 500, map[string]int{"not_stored": 500}, 0, 0, 0, batchDelay},
+		"another's store": {&scriptedAPI{script: always(faultOther)}, 500, map[string]int{"not_stored": 500}, 0, 0, 0, batchDelay},
+		"full after an outage": {&scriptedAPI{script: func(attempt int) fault { return []fault{faultLost, faultFull}[min(attempt, 1)] }},
+			9, map[string]int{"not_stored": 9}, 0, 0, minBackoff, time.Second},
 		"always unclear":       {&scriptedAPI{script: always(faultUnclear)}, 10, map[string]int{"recorded": 10}, 10, 0, 0, time.Second},
 		"never an answer":      {&scriptedAPI{script: always(faultHang)}, 100, map[string]int{"not_stored": 100}, 0, 0, 8 * time.Second, StoreDeadline},
 		"one poisonous of 500": {&scriptedAPI{poison: map[string]bool{device(77): true}}, 500, map[string]int{"recorded": 499, "rejected": 1}, 499, 1, 0, batchDelay},

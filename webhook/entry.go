@@ -16,26 +16,24 @@ type entry struct {
 	result result.Result
 	// rejected is what is stored instead of a result.
 	rejected *storage.RejectedNotification
-	// body is the beginning of what the result was decoded from, should the API server refuse it.
-	body string
+	// push is what the result was decoded from, should the API server refuse it.
+	push original
 	// arrived is when the push arrived; StoreDeadline later its sender is told to come again.
 	arrived time.Time
 	// done gets the one outcome. It never blocks the committer, whether somebody waits or not.
 	done chan outcome
 }
 
-func newResultEntry(arrived time.Time, result result.Result, body []byte) *entry {
-	return &entry{result: result, body: beginning(body), arrived: arrived, done: make(chan outcome, 1)}
+// newEntry makes the entry of a push. Either its result is set before it is submitted, or it is turned rejected.
+func newEntry(arrived time.Time, push original) *entry {
+	return &entry{push: push, arrived: arrived, done: make(chan outcome, 1)}
 }
 
-func newRejectedEntry(arrived time.Time, reason string, body []byte) *entry {
-	return &entry{rejected: rejectedNotification(arrived, reason, body), arrived: arrived, done: make(chan outcome, 1)}
-}
-
-// turnRejected makes a rejected notification of a result that the API server refuses.
+// turnRejected makes the entry a rejected notification: of a push that can't be used, or of a result that the API
+// server refuses.
 func (e *entry) turnRejected(reason string) {
-	e.rejected = rejectedNotification(e.arrived, reason, []byte(e.body))
-	e.result, e.body = result.Result{}, ""
+	e.rejected = rejectedNotification(e.arrived, reason, e.push)
+	e.result, e.push = result.Result{}, original{}
 }
 
 // stored is the outcome once the entry is stored.
@@ -49,8 +47,8 @@ func (e *entry) stored() outcome {
 // roughBytes is about what the entry takes in a slice that shares nothing.
 func (e *entry) roughBytes() int {
 	const names = 160 // the names of the fields and what surrounds them
-	if e.rejected != nil {
-		return names + len(e.rejected.Reason) + len(e.rejected.Body)
+	if r := e.rejected; r != nil {
+		return names + len(r.Reason) + len(r.Body) + len(r.RawBody)*4/3 + len(r.ContentEncoding)
 	}
 	r := &e.result
 	return names + len(r.AppID) + len(r.OperationID) + len(r.DeviceID) + len(r.SubOperationID) + len(r.TargetVersion) +

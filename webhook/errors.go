@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -22,7 +23,23 @@ const (
 	writeRefused
 	// writeUnclear means that it is not stored yet, or that nobody knows: the same slice is to be sent again.
 	writeUnclear
+	// writeFull means that the cluster's store takes nothing from here for now: that lasts longer than senders wait.
+	writeFull
 )
+
+// What the admission policy of the store says (config/policy/store.yaml). The API server gives the reason Forbidden and
+// its text, and nothing else to know the policy by.
+const (
+	policyDenied  = "denied request: "
+	textFull      = policyDenied + "the store is full"
+	textOtherName = policyDenied + "the results of this cluster are stored by the installation in"
+)
+
+// isStoreClosed says whether the admission policy of the store refused a slice, whatever it holds.
+func isStoreClosed(err error) bool {
+	return apierrors.IsForbidden(err) &&
+		(strings.Contains(err.Error(), textFull) || strings.Contains(err.Error(), textOtherName))
+}
 
 // writeResultOf says what the error of a write means.
 func writeResultOf(err error) writeResult {
@@ -34,6 +51,8 @@ func writeResultOf(err error) writeResult {
 		return writeStored
 	case apierrors.IsInvalid(err), apierrors.IsRequestEntityTooLargeError(err), apierrors.IsBadRequest(err):
 		return writeRefused
+	case isStoreClosed(err):
+		return writeFull
 	}
 	return writeUnclear
 }
@@ -43,6 +62,8 @@ func errorReason(err error) string {
 	switch {
 	case writeResultOf(err) == writeRefused:
 		return "refused"
+	case isStoreClosed(err):
+		return "store_full"
 	case errors.Is(err, context.DeadlineExceeded), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
 		return "timeout"
 	case apierrors.IsForbidden(err):
@@ -64,7 +85,8 @@ func errorReason(err error) string {
 // errorReasons are all that errorReason returns.
 func errorReasons() []string {
 	return []string{
-		"refused", "timeout", "forbidden", "unauthorized", "not_found", "too_many_requests", "other", "unavailable",
+		"refused", "store_full", "timeout", "forbidden", "unauthorized", "not_found", "too_many_requests", "other",
+		"unavailable",
 	}
 }
 

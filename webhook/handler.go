@@ -4,13 +4,10 @@
 package webhook
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +16,10 @@ import (
 
 	"fwupgrade.io/operator/webhook/wire"
 )
+
+// lingerTime is how long a connection is read whose request was answered before its body came: a round trip around the
+// world.
+const lingerTime = 300 * time.Millisecond
 
 // handler answers pushes. It is a plain http.Handler and not a ServeMux, which would redirect and clean paths: the
 // platform takes a redirect for a failure.
@@ -30,8 +31,8 @@ type handler struct {
 	metrics   *metrics
 	// draining asks senders to go elsewhere with their next push.
 	draining *atomic.Bool
-	// buffers are bodies' memory for the next push.
-	buffers sync.Pool
+	bodies   bodyMemory
+	inflater inflater
 }
 
 // ServeHTTP implements http.Handler.
@@ -42,6 +43,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	}
 	respond(w, o)
+	if answers()[o.answer].unread {
+		// Whoever announced a body does not hold the connection with it: it is closed when what is on its way was read,
+		// so that the sender gets to read the answer. Not every ResponseWriter has a connection.
+		_ = http.NewResponseController(w).SetReadDeadline(h.clock.Now().Add(lingerTime))
+	}
 	h.metrics.answered(o.answer, h.clock.Since(arrived))
 	if log := h.log.V(1); log.Enabled() {
 		log.Info("Answered a push", "answer", o.answer.String(), "remote", r.RemoteAddr)
@@ -72,66 +78,50 @@ func (h *handler) handle(r *http.Request, arrived time.Time) outcome {
 		return outcome{answer: answerUnauthorized}
 	case r.Method != http.MethodPost:
 		return outcome{answer: answerMethodNotAllowed}
-	case found == accessSubPath:
-		return outcome{answer: answerIgnored, reason: "nothing is received below the callback path"}
 	}
-	buffer := h.buffer()
-	defer h.buffers.Put(buffer)
-	tooLarge, err := readBody(buffer, r.Body)
+	e, o := h.receive(r, granted, arrived)
+	if e == nil {
+		return o
+	}
+	return h.committer.submit(e)
+}
+
+// receive reads an authentic push, and returns what is to be stored of it or, where that is nothing, its outcome.
+func (h *handler) receive(r *http.Request, granted scope, arrived time.Time) (*entry, outcome) {
+	body, err := h.bodies.read(r.Body, r.ContentLength)
+	defer body.release()
 	switch {
+	case errors.Is(err, errNoRoom):
+		return nil, outcome{answer: answerBusy}
 	case err != nil:
-		return outcome{answer: answerIncomplete}
-	case tooLarge:
-		return h.reject(arrived, fmt.Sprintf("the body is larger than %d bytes", maxBodyBytes), buffer.Bytes())
+		return nil, outcome{answer: answerIncomplete}
 	}
-	return h.receive(granted, arrived, buffer.Bytes())
+	encoding := contentEncoding(r.Header)
+	n, err := h.decode(body, encoding, granted)
+	if err == nil && n.Kind == wire.KindOther {
+		return nil, outcome{answer: answerIgnored, reason: "not a firmware upgrade notification: " + n.Type}
+	}
+	e := newEntry(arrived, newOriginal(body.bytes, body.size, encoding))
+	if err != nil {
+		e.turnRejected(err.Error())
+	} else {
+		e.result = n.Result(arrived.UnixMicro())
+	}
+	return e, outcome{}
 }
 
-// receive decodes the body of an authentic push and has it stored.
-func (h *handler) receive(granted scope, arrived time.Time, body []byte) outcome {
-	n, err := wire.Decode(body)
+// decode decodes the body of an authentic push. The error says why it can't be used, for people.
+func (h *handler) decode(b *body, encoding string, granted scope) (wire.Notification, error) {
+	if b.size > maxBodyBytes {
+		return wire.Notification{}, fmt.Errorf("the body is larger than %d bytes", maxBodyBytes)
+	}
+	n, err := h.inflater.decode(b.bytes, encoding)
 	switch {
-	case err != nil:
-		reason := "the body can't be used"
-		if unusable, ok := errors.AsType[*wire.Unusable](err); ok {
-			reason = unusable.Reason
-		}
-		return h.reject(arrived, reason, body)
-	case n.Kind == wire.KindOther:
-		return outcome{answer: answerIgnored, reason: "not a firmware upgrade notification: " + n.Type}
-	case granted.appID != "" && n.AppID == "":
-		// The secret says whose it is.
-		n.AppID = granted.appID
-	case granted.appID != "" && n.AppID != granted.appID:
-		return h.reject(arrived, "appId is not the application whose secret was used", body)
+	case err != nil || n.Kind == wire.KindOther || granted.appID == "":
+	case n.AppID == "":
+		n.AppID = granted.appID // the secret says whose it is
+	case n.AppID != granted.appID:
+		err = errors.New("appId is not the application whose secret was used")
 	}
-	return h.committer.submit(newResultEntry(arrived, n.Result(arrived.UnixMicro()), body))
-}
-
-// reject has an authentic push stored that can't be used.
-func (h *handler) reject(arrived time.Time, reason string, body []byte) outcome {
-	return h.committer.submit(newRejectedEntry(arrived, reason, body))
-}
-
-func (h *handler) buffer() *bytes.Buffer {
-	buffer, ok := h.buffers.Get().(*bytes.Buffer)
-	if !ok {
-		return &bytes.Buffer{}
-	}
-	buffer.Reset()
-	return buffer
-}
-
-// readBody reads a body, or as much of a too large one as may be. It fails if the sender broke off, in the bounds of
-// what is read of a too large body as well: a push that was not sent to its end gets no 200.
-func readBody(buffer *bytes.Buffer, body io.Reader) (tooLarge bool, err error) {
-	n, err := buffer.ReadFrom(io.LimitReader(body, maxBodyBytes+1))
-	if err != nil || n <= maxBodyBytes {
-		return false, err
-	}
-	// The sender reads the answer only after it has sent the rest.
-	if _, err := io.CopyN(io.Discard, body, maxDiscardBytes); err != nil && !errors.Is(err, io.EOF) {
-		return true, err
-	}
-	return true, nil
+	return n, err
 }

@@ -6,12 +6,14 @@ package webhook
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -39,7 +41,7 @@ func TestAnswers(t *testing.T) {
 	rejected := func(reason string) string { return `{"result":"rejected","reason":"` + reason }
 	const unauthorized = `{"error":"no valid credentials"}`
 	const notFound = `{"error":"no such path"}`
-	const notAllowed = `{"error":"only POST is served"}`
+	const notAllowed = `{"error":"the URL and its credentials are right, but only POST is served: push `
 
 	anonymous := func(o *Options) { o.SecretsFile, o.AllowAnonymous = "", true }
 	cases := map[string]struct {
@@ -74,8 +76,20 @@ func TestAnswers(t *testing.T) {
 			ignored + "not a firmware upgrade notification: deviceAdded", "ignored", contents{}},
 		"command status": {nil, "POST", secretPath, `{"deviceId":"d","commandId":"c","result":{}}`, 200,
 			ignored + "not a firmware upgrade notification: command status", "ignored", contents{}},
-		"below a valid secret": {nil, "POST", secretPath + "/more", push("d"), 200, ignored, "ignored", contents{}},
-		"slash after a secret": {nil, "POST", secretPath + "/", push("d"), 200, ignored, "ignored", contents{}},
+		"below a valid secret": {nil, "POST", secretPath + "/more/of%20it", push("d"), 200, recorded, "recorded",
+			contents{results: []result.Result{wantResult("d")}}},
+		"slash after a secret": {nil, "POST", secretPath + "/", push("d"), 200, recorded, "recorded",
+			contents{results: []result.Result{wantResult("d")}}},
+		"slashes after a secret": {nil, "POST", secretPath + "//?a=b", push("d"), 200, recorded, "recorded",
+			contents{results: []result.Result{wantResult("d")}}},
+		"other type below a valid secret": {nil, "POST", secretPath + "/", `{"notifyType":"ping"}`, 200,
+			ignored + "not a firmware upgrade notification: ping", "ignored", contents{}},
+		"no JSON below a valid secret": {nil, "POST", secretPath + "/", "hello", 200, rejected("the body is not JSON"), "rejected",
+			contents{
+				rejected: []storage.RejectedNotification{
+					{Reason: "the body is not JSON: invalid character 'h' looking for beginning of value", Body: "hello"},
+				},
+			}},
 		"no JSON": {nil, "POST", secretPath, "hello", 200, rejected("the body is not JSON"), "rejected",
 			contents{
 				rejected: []storage.RejectedNotification{
@@ -87,9 +101,27 @@ func TestAnswers(t *testing.T) {
 		"not UTF-8": {nil, "POST", secretPath, "{\"\xff\x00", 200, rejected("the body is not JSON"), "rejected",
 			contents{
 				rejected: []storage.RejectedNotification{
-					{Reason: "the body is not JSON: invalid character '\\x00' in string literal", Body: "{\"\ufffd\x00"},
+					{Reason: "the body is not JSON: unexpected end of JSON input", RawBody: []byte("{\"\xff\x00")},
 				},
 			}},
+		"byte order mark and raw line feed": {nil, "POST", secretPath,
+			"\ufeff" +
+				strings.NewReplacer("fine", "f\nine", `"curVersion":"1.6"`, `"curVersion":"1.6\n"`).Replace(push(" d ")) +
+				"\n\x00",
+			200, recorded, "recorded", contents{results: []result.Result{func() result.Result {
+				r := wantResult("d")
+				r.StatusDesc = "f ine"
+				return r
+			}()}}},
+		"hidden character in an id": {nil, "POST", secretPath, push("d\u200b"), 200,
+			rejected("deviceId holds characters that can't be seen: \\\"d\ufffd\\\""), "rejected",
+			contents{rejected: []storage.RejectedNotification{
+				{Reason: "deviceId holds characters that can't be seen: \"d\ufffd\"", Body: push("d\u200b")}}}},
+		"bytes in an id": {nil, "POST", secretPath, push("d\xe9"), 200, rejected("deviceId holds bytes"), "rejected",
+			contents{rejected: []storage.RejectedNotification{
+				{Reason: "deviceId holds bytes that are not UTF-8: \"d\ufffd\"", RawBody: []byte(push("d\xe9"))}}}},
+		"type that is not for eyes": {nil, "POST", secretPath, `{"notifyType":"a\u202eb\n"}`, 200,
+			ignored + "not a firmware upgrade notification: a\ufffdb\"", "ignored", contents{}},
 		"no operation": {
 			nil,
 			"POST",
@@ -110,11 +142,11 @@ func TestAnswers(t *testing.T) {
 		"too large": {nil, "POST", secretPath, push("d") + strings.Repeat(" ", maxBodyBytes+1-len(push("d"))), 200,
 			rejected("the body is larger than 65536 bytes"), "rejected",
 			contents{rejected: []storage.RejectedNotification{{Reason: "the body is larger than 65536 bytes",
-				Body: push("d") + strings.Repeat(" ", 4096-len(push("d")))}}}},
+				Body: push("d") + strings.Repeat(" ", 4096-len(push("d"))), BodyBytes: 65537}}}},
 		"two megabytes": {nil, "POST", secretPath, strings.Repeat("x", 2<<20), 200,
 			rejected("the body is larger than 65536 bytes"), "rejected",
 			contents{rejected: []storage.RejectedNotification{{Reason: "the body is larger than 65536 bytes",
-				Body: strings.Repeat("x", 4096)}}}},
+				Body: strings.Repeat("x", 4096), BodyBytes: 2 << 20}}}},
 
 		"no secret":       {nil, "POST", path, push("d"), 401, unauthorized, "unauthorized", contents{}},
 		"an empty secret": {nil, "POST", path + "/", push("d"), 401, unauthorized, "unauthorized", contents{}},
@@ -226,7 +258,7 @@ func TestAnswers(t *testing.T) {
 			"method_not_allowed",
 			contents{},
 		},
-		"GET of another path":         {nil, "GET", "/healthz", "", 404, notFound, "not_found", contents{}},
+		"GET of another path":         {nil, "GET", "/status", "", 404, notFound, "not_found", contents{}},
 		"POST to where metrics go":    {nil, "POST", "/metrics", "", 404, notFound, "not_found", contents{}},
 		"method of a stranger's make": {nil, "BREW", secretPath, "", 405, notAllowed, "method_not_allowed", contents{}},
 	}
@@ -405,6 +437,120 @@ func TestRawRequests(t *testing.T) {
 				t.Errorf("want %q, got %q", tc.want, got)
 			}
 		})
+	}
+}
+
+// connect opens a connection and sends raw bytes.
+func connect(t *testing.T, address net.Addr, request string) *net.TCPConn {
+	t.Helper()
+	connection, err := (&net.Dialer{Timeout: patience}).DialContext(t.Context(), "tcp", address.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	if _, err := connection.Write([]byte(request)); err != nil {
+		t.Fatal(err)
+	}
+	tcp, ok := connection.(*net.TCPConn)
+	if !ok {
+		t.Fatalf("a connection of type %T", connection)
+	}
+	return tcp
+}
+
+// heard is all that came over a connection until the other side closed it, and how long that took.
+func heard(t *testing.T, connection *net.TCPConn) (answer string, took time.Duration) {
+	t.Helper()
+	began := time.Now()
+	_ = connection.SetReadDeadline(began.Add(patience))
+	content, err := io.ReadAll(connection)
+	if err != nil {
+		t.Errorf("the connection ended with %v", err)
+	}
+	return string(content), time.Since(began)
+}
+
+// TestWhoIsTurnedAwayHoldsNoConnection: an answer that needs no body is given at once, and the connection is closed
+// then, although the sender announced a body that it does not send.
+func TestWhoIsTurnedAwayHoldsNoConnection(t *testing.T) {
+	r := startReceiver(t, nil)
+	paths := map[string]struct{ line, status string }{
+		"wrong secret": {"POST " + DefaultCallbackPath + "/wrong", "401 Unauthorized"},
+		"no secret":    {"PUT " + DefaultCallbackPath, "401 Unauthorized"},
+		"other path":   {"POST /", "404 Not Found"},
+		"other method": {"PUT " + DefaultCallbackPath + "/" + testSecret, "405 Method Not Allowed"},
+	}
+	bodies := map[string]string{
+		"length":            "Content-Length: 60000\r\n\r\nabc",
+		"large length":      "Content-Length: 6000000\r\n\r\nabc",
+		"length, no byte":   "Content-Length: 60000\r\n\r\n",
+		"chunked":           "Transfer-Encoding: chunked\r\n\r\n5\r\nabc",
+		"chunked, unending": "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+		"continue":          "Expect: 100-continue\r\nContent-Length: 60000\r\n\r\n",
+		"continue, chunked": "Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
+	}
+	for name, path := range paths {
+		for kind, body := range bodies {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				t.Parallel()
+				connection := connect(t, r.Addr(), path.line+" HTTP/1.1\r\nHost: h\r\n"+body)
+				answer, took := heard(t, connection)
+				if !strings.HasPrefix(answer, "HTTP/1.1 "+path.status) || strings.Count(answer, "HTTP/1.1") != 1 {
+					t.Errorf("answered %q", answer)
+				}
+				if took > lingerTime+2*time.Second {
+					t.Errorf("closed after %s", took)
+				}
+			})
+		}
+	}
+}
+
+// TestWhoIsTurnedAwayReadsTheAnswer: one who sends all of a body that nobody wants still gets the answer, and no reset.
+func TestWhoIsTurnedAwayReadsTheAnswer(t *testing.T) {
+	r := startReceiver(t, nil)
+	head := "POST " + DefaultCallbackPath + "/wrong HTTP/1.1\r\nHost: h\r\nContent-Length: 60000\r\n\r\n"
+	for range 10 {
+		connection := connect(t, r.Addr(), head)
+		if _, err := connection.Write([]byte(strings.Repeat("x", 60000))); err != nil {
+			t.Fatal(err)
+		}
+		if answer, _ := heard(t, connection); !strings.HasPrefix(answer, "HTTP/1.1 401 Unauthorized") {
+			t.Errorf("answered %q", answer)
+		}
+	}
+}
+
+// TestTooManyLargeBodies: where too many large bodies are under way, one more is answered 503 at once, without waiting
+// for it; bodies as the platform sends them have room even then.
+func TestTooManyLargeBodies(t *testing.T) {
+	h := &handler{
+		auth:      &authenticator{path: DefaultCallbackPath, anonymous: true},
+		committer: runCommitter(t, &scriptedAPI{}).committer,
+		clock:     clock.RealClock{},
+		metrics:   testMetrics(t),
+		draining:  &atomic.Bool{},
+	}
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	h.bodies.large.Store(maxLargeBodies - smallBodyBytes)
+	head := "POST " + DefaultCallbackPath + " HTTP/1.1\r\nHost: h\r\n"
+	for kind, body := range map[string]string{
+		"length":  "Content-Length: 60000\r\n\r\nabc",
+		"chunked": "Transfer-Encoding: chunked\r\n\r\n1001\r\n" + strings.Repeat("x", 4097) + "\r\n",
+	} {
+		answer, took := heard(t, connect(t, server.Listener.Addr(), head+body))
+		if !strings.HasPrefix(answer, "HTTP/1.1 503 ") || !strings.Contains(answer, "Retry-After: ") ||
+			!strings.Contains(answer, "too many large bodies") || took > lingerTime+2*time.Second {
+			t.Errorf("%s: after %s %q", kind, took, answer)
+		}
+	}
+	got := dial(t, server.Listener.Addr(), fmt.Sprintf("%sContent-Length: %d\r\n\r\n%s", head, len(push("d")), push("d")))
+	if got != "HTTP/1.1 200 OK" {
+		t.Errorf("a small push was answered %q", got)
+	}
+	if lent := h.bodies.large.Load(); lent != maxLargeBodies-smallBodyBytes {
+		t.Errorf("%d bytes were not given back", lent-maxLargeBodies+smallBodyBytes)
 	}
 }
 

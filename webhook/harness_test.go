@@ -284,3 +284,17 @@ func unpack(slice *storage.ResultSlice) []result.Result {
 	}
 	return results
 }
+
+// newResultEntry is the entry of a result that was decoded from a body.
+func newResultEntry(arrived time.Time, r result.Result, body []byte) *entry {
+	e := newEntry(arrived, newOriginal(body, int64(len(body)), ""))
+	e.result = r
+	return e
+}
+
+// newRejectedEntry is the entry of a push that can't be used.
+func newRejectedEntry(arrived time.Time, reason string, body []byte) *entry {
+	e := newEntry(arrived, newOriginal(body, int64(len(body)), ""))
+	e.turnRejected(reason)
+	return e
+}

@@ -17,14 +17,16 @@ const (
 	// maxConnections is how many connections are served at a time; more wait in the kernel's backlog. Over HTTP/1.1 a
 	// connection carries one push at a time, so fewer connections than queue entries keep the queue from overflowing.
 	maxConnections = 4096
-	// readHeaderTimeout is how long a sender may take for the headers, the TLS handshake included.
-	readHeaderTimeout = 5 * time.Second
+	// handshakeTimeout is how long a sender may take for the TLS handshake: two round trips of 0.3 s, and a packet that is
+	// lost twice in a row, after 0.6 s and 1.2 s more.
+	handshakeTimeout = 3 * time.Second
+	// readHeaderTimeout is how long it may take for the headers, once they have begun or the connection is open. They
+	// fit into one packet, so that this bears its loss, too. Whoever stays silent holds a connection for no longer.
+	readHeaderTimeout = 2 * time.Second
 	// readTimeout is how long it may take for the whole push. The platform gives up after 15 s.
 	readTimeout = 10 * time.Second
 	// writeTimeout ends what nobody reads: a push is answered at most StoreDeadline after it arrived.
 	writeTimeout = 20 * time.Second
-	// idleTimeout is how long a connection is kept for the next push.
-	idleTimeout = 2 * time.Minute
 	// shutdownTimeout is how long the last pushes may take after the drain: the one that arrived last is answered
 	// StoreDeadline later.
 	shutdownTimeout = StoreDeadline + time.Second
@@ -81,5 +83,30 @@ const (
 	reloadInterval = 5 * time.Second
 )
 
+// Limits of certificates.
+const (
+	// maxCertificateFileBytes bounds each file of certificates or keys: a Secret object can't be larger either.
+	maxCertificateFileBytes = 1 << 20
+	// expiryWarning is how long before its end a certificate is warned of.
+	expiryWarning = 14 * 24 * time.Hour
+	// warningInterval is how often that is logged.
+	warningInterval = 24 * time.Hour
+)
+
+// Limits of the log, where what strangers do would fill it.
+const (
+	// lineInterval is how often a line of a kind is logged.
+	lineInterval = time.Minute
+	// maxProblemBytes is how much is logged of a problem's text.
+	maxProblemBytes = 256
+)
+
 // maxDrainDuration is the longest drain that Options accept: a pod's grace period has to be longer.
 const maxDrainDuration = 5 * time.Minute
+
+// minIdleTimeout and maxIdleTimeout bound Options.IdleTimeout: a connection has to outlast the pause between two
+// pushes, and those that senders forgot must end some time.
+const (
+	minIdleTimeout = time.Second
+	maxIdleTimeout = time.Hour
+)

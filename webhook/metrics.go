@@ -19,7 +19,7 @@ type metrics struct {
 	commitSeconds prometheus.Histogram
 	commitErrors  *prometheus.CounterVec
 	reloadErrors  *prometheus.CounterVec
-	connections   prometheus.Gauge
+	*connectionMetrics
 }
 
 // newMetrics registers the metrics; it fails if the registerer has them already.
@@ -46,8 +46,8 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		commitErrors: prometheus.NewCounterVec(prometheus.CounterOpts(opts("commit_errors_total",
 			"Attempts to store a slice that failed, by reason.")), []string{"reason"}),
 		reloadErrors: prometheus.NewCounterVec(prometheus.CounterOpts(opts("reload_errors_total",
-			"Times that changed secrets or client CAs could not be used, by what was read.")), []string{"file"}),
-		connections: prometheus.NewGauge(prometheus.GaugeOpts(opts("connections", "Open connections."))),
+			"Times that secrets, client CAs or the certificate could not be read again, by what was read.")), []string{"file"}),
+		connectionMetrics: newConnectionMetrics(opts),
 	}
 	// All series exist from the start, so that a rate over the first increase is right.
 	for a := range answerKinds {
@@ -56,13 +56,12 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	for _, reason := range errorReasons() {
 		m.commitErrors.WithLabelValues(reason)
 	}
-	for _, file := range []string{reloadSecrets, reloadClientCA} {
+	for _, file := range []string{reloadSecrets, reloadClientCA, reloadCertificate} {
 		m.reloadErrors.WithLabelValues(file)
 	}
-	for _, c := range []prometheus.Collector{
+	for _, c := range append([]prometheus.Collector{
 		notifications, m.answerSeconds, m.queueEntries, m.batchEntries, m.commitSeconds, m.commitErrors, m.reloadErrors,
-		m.connections,
-	} {
+	}, m.collectors()...) {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

@@ -26,6 +26,16 @@ const DefaultCallbackPath = "/v1.0.0/messageReceiver"
 // DefaultDrainDuration is how long pushes are answered after readiness failed: until every load balancer knows.
 const DefaultDrainDuration = 15 * time.Second
 
+// DefaultIdleTimeout is how long a connection is kept for the next push. It is longer than the pools of load balancers
+// keep theirs, 600 s where they keep them longest: the side that closes an idle connection must not be the one that
+// receives, or pushes meet a connection that has just been closed.
+const DefaultIdleTimeout = 620 * time.Second
+
+// DefaultConnectionsPerSource is how many connections one source address may hold: half of all, so that none can keep
+// all others out. Load balancers show few addresses, and a thousand pushes a second, answered within 0.1 s, need a
+// hundred connections.
+const DefaultConnectionsPerSource = maxConnections / 2
+
 // Options say where the receiver listens, whom it believes and where it stores.
 type Options struct {
 	// BindAddress is the host:port of the callback; the host may be empty, port 0 takes a free one. Required.
@@ -49,6 +59,11 @@ type Options struct {
 	// DrainDuration is how long pushes are answered after the context of Start ended. 0 to 5 min; 0 means not at all:
 	// set DefaultDrainDuration wherever a load balancer is in front.
 	DrainDuration time.Duration
+	// IdleTimeout is how long a connection is kept for the next push. 1 s to 1 h; 0: DefaultIdleTimeout.
+	IdleTimeout time.Duration
+	// ConnectionsPerSource is how many connections one source address (of IPv6: one network of 64 bits) may hold. 1 to
+	// 4,096, which is all; 0: DefaultConnectionsPerSource.
+	ConnectionsPerSource int
 	// Config is how the API server is reached. Its rate limits are not used: the committer writes few slices at a
 	// time. Required.
 	Config *rest.Config
@@ -90,9 +105,25 @@ func (o *Options) Validate() error {
 		problems = append(problems, fmt.Errorf("--drain-duration=%s is out of range: set it between 0s and %s",
 			o.DrainDuration, maxDrainDuration))
 	}
+	problems = append(problems, o.checkConnections())
 	if o.Config == nil {
 		problems = append(problems,
 			errors.New("the client configuration is missing: set it, results are stored in the API server"))
+	}
+	return errors.Join(problems...)
+}
+
+// checkConnections checks how connections are kept.
+func (o *Options) checkConnections() error {
+	var problems []error
+	if o.IdleTimeout != 0 && (o.IdleTimeout < minIdleTimeout || o.IdleTimeout > maxIdleTimeout) {
+		problems = append(problems, fmt.Errorf("--callback-idle-timeout=%s is out of range: set it between %s and %s",
+			o.IdleTimeout, minIdleTimeout, maxIdleTimeout))
+	}
+	if o.ConnectionsPerSource < 0 || o.ConnectionsPerSource > maxConnections {
+		problems = append(problems, fmt.Errorf(
+			"--callback-connections-per-source=%d is out of range: set it between 1 and %d",
+			o.ConnectionsPerSource, maxConnections))
 	}
 	return errors.Join(problems...)
 }
@@ -118,6 +149,10 @@ func checkBindAddress(address string) error {
 func checkCallbackPath(path string) error {
 	if !strings.HasPrefix(path, "/") {
 		return fmt.Errorf("--callback-path=%q doesn't begin with a slash: write it like %s", path, DefaultCallbackPath)
+	}
+	if path == ProbePath {
+		return fmt.Errorf("--callback-path=%q is where load balancers probe: use another one, like %s",
+			path, DefaultCallbackPath)
 	}
 	if path == "/" || strings.HasSuffix(path, "/") {
 		return fmt.Errorf("--callback-path=%q ends in a slash: leave it out, a secret follows after one", path)
@@ -146,6 +181,12 @@ func isUnreserved(r rune) bool {
 func (o Options) withDefaults() Options {
 	if o.CallbackPath == "" {
 		o.CallbackPath = DefaultCallbackPath
+	}
+	if o.IdleTimeout == 0 {
+		o.IdleTimeout = DefaultIdleTimeout
+	}
+	if o.ConnectionsPerSource == 0 {
+		o.ConnectionsPerSource = DefaultConnectionsPerSource
 	}
 	if o.Registerer == nil {
 		o.Registerer = prometheus.NewRegistry()

@@ -36,6 +36,11 @@ func TestOptionsAreRefused(t *testing.T) {
 		"a wrong namespace":     {func(o *Options) { o.Namespace = "A_b" }, "is no name of a namespace"},
 		"a negative drain":      {func(o *Options) { o.DrainDuration = -1 }, "is out of range"},
 		"a long drain":          {func(o *Options) { o.DrainDuration = time.Hour }, "is out of range"},
+		"the path of probes":    {func(o *Options) { o.CallbackPath = ProbePath }, "is where load balancers probe"},
+		"a short idle time":     {func(o *Options) { o.IdleTimeout = time.Millisecond }, "--callback-idle-timeout=1ms is out of range"},
+		"a long idle time":      {func(o *Options) { o.IdleTimeout = 2 * time.Hour }, "set it between 1s and 1h"},
+		"a negative share":      {func(o *Options) { o.ConnectionsPerSource = -1 }, "set it between 1 and 4096"},
+		"a share beyond all":    {func(o *Options) { o.ConnectionsPerSource = maxConnections + 1 }, "set it between 1 and 4096"},
 		"no client":             {func(o *Options) { o.Config = nil }, "client configuration is missing"},
 		"missing secrets": {
 			func(o *Options) { o.SecretsFile = "/nowhere" },
@@ -87,7 +92,9 @@ func TestOptionsAreAccepted(t *testing.T) {
 			Applications:  apps,
 			DrainDuration: DefaultDrainDuration,
 		},
-		"own path": {AllowAnonymous: true, CallbackPath: "/a/b-c_d.e~1"},
+		"below the path of probes": {AllowAnonymous: true, CallbackPath: ProbePath + "/callback"},
+		"bounds of connections":    {AllowAnonymous: true, IdleTimeout: time.Hour, ConnectionsPerSource: maxConnections},
+		"own path":                 {AllowAnonymous: true, CallbackPath: "/a/b-c_d.e~1"},
 	}
 	for name, o := range cases {
 		t.Run(name, func(t *testing.T) {

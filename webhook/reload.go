@@ -12,9 +12,14 @@ import (
 
 // The names under which failed reloads are counted.
 const (
-	reloadSecrets  = "secrets"
-	reloadClientCA = "client_ca"
+	reloadSecrets     = "secrets"
+	reloadClientCA    = "client_ca"
+	reloadCertificate = "certificate"
 )
+
+// reload reads files again. What has changed it returns as the names and values of a line of the log; nothing if all is
+// as it was.
+type reload func() (changes []any, err error)
 
 // reloader reads files again from time to time. Polling also sees what mounted Secrets do: they swap symbolic links.
 type reloader struct {
@@ -22,7 +27,7 @@ type reloader struct {
 	log     logr.Logger
 	metrics *metrics
 	// reloads are what is done each time, by name. What fails keeps what it had.
-	reloads map[string]func() error
+	reloads map[string]reload
 }
 
 // run reloads every reloadInterval until ctx ends.
@@ -36,18 +41,18 @@ func (r *reloader) run(ctx context.Context) {
 			return
 		case <-ticker.C():
 		}
-		for name, reload := range r.reloads {
-			problems[name] = r.once(name, reload, problems[name])
+		for name, read := range r.reloads {
+			problems[name] = r.once(name, read, problems[name])
 		}
 	}
 }
 
 // once reloads and returns the problem there was; one that lasts is logged once.
-func (r *reloader) once(name string, reload func() error, before string) string {
-	err := reload()
+func (r *reloader) once(name string, read reload, before string) string {
+	changes, err := read()
 	if err == nil {
-		if before != "" {
-			r.log.Info("Reloaded again", "file", name)
+		if before != "" || len(changes) > 0 {
+			r.log.Info("Reloaded", append([]any{"file", name}, changes...)...)
 		}
 		return ""
 	}

@@ -20,6 +20,7 @@ const (
 	answerMethodNotAllowed
 	answerIncomplete
 	answerNotStored
+	answerBusy
 	// answerKinds is how many there are.
 	answerKinds
 )
@@ -31,8 +32,8 @@ type answerRow struct {
 	status int
 	// sentence is the error in the body of what is not 200.
 	sentence string
-	// stranger says that the platform never causes it, so that the connection is not kept.
-	stranger bool
+	// unread says that the body was not read to its end, so that the connection is not kept.
+	unread bool
 }
 
 // answers is the one table from how a push ended to what follows. The platform takes everything but 200 for a failure
@@ -43,19 +44,24 @@ func answers() [answerKinds]answerRow {
 		answerIgnored:  {name: "ignored", status: http.StatusOK},
 		answerRejected: {name: "rejected", status: http.StatusOK},
 		answerUnauthorized: {
-			name: "unauthorized", status: http.StatusUnauthorized, sentence: "no valid credentials", stranger: true,
+			name: "unauthorized", status: http.StatusUnauthorized, sentence: "no valid credentials", unread: true,
 		},
 		answerNotFound: {
-			name: "not_found", status: http.StatusNotFound, sentence: "no such path", stranger: true,
+			name: "not_found", status: http.StatusNotFound, sentence: "no such path", unread: true,
 		},
 		answerMethodNotAllowed: {
-			name: "method_not_allowed", status: http.StatusMethodNotAllowed, sentence: "only POST is served", stranger: true,
+			name: "method_not_allowed", status: http.StatusMethodNotAllowed, unread: true,
+			sentence: "the URL and its credentials are right, but only POST is served: push a notification to it",
 		},
 		answerIncomplete: {
-			name: "incomplete", status: http.StatusRequestTimeout, sentence: "the body broke off", stranger: true,
+			name: "incomplete", status: http.StatusRequestTimeout, sentence: "the body broke off", unread: true,
 		},
 		answerNotStored: {
 			name: "not_stored", status: http.StatusServiceUnavailable, sentence: "could not be stored, push it again",
+		},
+		answerBusy: {
+			name: "busy", status: http.StatusServiceUnavailable, unread: true,
+			sentence: "too many large bodies are under way, push it again",
 		},
 	}
 }
@@ -93,13 +99,13 @@ func respond(w http.ResponseWriter, o outcome) {
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
-	if row.stranger {
-		header.Set("Connection", "close") // one who pushes nothing holds no connection
+	if row.unread {
+		header.Set("Connection", "close")
 	}
-	switch o.answer {
-	case answerMethodNotAllowed:
+	switch row.status {
+	case http.StatusMethodNotAllowed:
 		header.Set("Allow", http.MethodPost)
-	case answerNotStored:
+	case http.StatusServiceUnavailable:
 		header.Set("Retry-After", retryAfterSeconds)
 	}
 	w.WriteHeader(row.status)

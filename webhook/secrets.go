@@ -5,8 +5,10 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +16,8 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // scope is what a credential is good for: the pushes of one application, or of any where appID is empty.
@@ -27,23 +31,33 @@ type secretFile struct {
 	scope scope
 }
 
-// secretSet are the secrets as they were read last. Only hashes are kept, so that neither a dump nor the time of a
-// comparison tells a secret.
-type secretSet struct {
-	hashes [][sha256.Size]byte
-	scopes []scope
+// secret is one as it was read. Only its hash is kept, so that neither a dump nor the time of a comparison tells it.
+type secret struct {
+	hash  [sha256.Size]byte
+	scope scope
+	// used counts the requests that presented it. It is shared by those that have the same label.
+	used *atomic.Uint64
 }
 
-// secrets is a set of secrets that follows its files.
+// label is what metrics and logs call a secret: the beginning of its hash, which tells secrets apart and nothing of
+// them.
+func (s *secret) label() string { return hex.EncodeToString(s.hash[:4]) }
+
+// secrets is a set of secrets that follows its files. As a collector it counts how often each was used; those that are
+// removed are counted no more.
 type secrets struct {
 	files   []secretFile
-	current atomic.Pointer[secretSet]
+	current atomic.Pointer[[]secret]
+	used    *prometheus.Desc
 }
 
 // newSecrets reads the files. Each has to hold a secret.
 func newSecrets(files []secretFile) (*secrets, error) {
-	s := &secrets{files: files}
-	if err := s.reload(); err != nil {
+	s := &secrets{files: files, used: prometheus.NewDesc("fwupgrade_webhook_secret_requests_total",
+		"Requests that presented a valid secret, by the first 8 hexadecimal digits of its SHA-256.",
+		[]string{"secret"}, nil)}
+	s.current.Store(&[]secret{})
+	if _, err := s.reload(); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -63,49 +77,96 @@ func secretFiles(o *Options) []secretFile {
 }
 
 // reload reads all files again. If one can't be used, all secrets stay as they were: half a rotation could lock the
-// platform out.
-func (s *secrets) reload() error {
-	set := &secretSet{}
+// platform out. It is not for concurrent use.
+func (s *secrets) reload() (changes []any, err error) {
+	var set []secret
 	known := map[[sha256.Size]byte]secretFile{}
 	for _, file := range s.files {
 		found, err := readSecrets(file.path)
 		if err != nil {
-			return fmt.Errorf("secrets file %s: %w", file.path, err)
+			return nil, fmt.Errorf("secrets file %s: %w", file.path, err)
 		}
 		for _, hash := range found {
 			first, again := known[hash]
 			if again && first.scope != file.scope {
-				return fmt.Errorf("secrets file %s: shares a secret with %s: remove it from one, "+
+				return nil, fmt.Errorf("secrets file %s: shares a secret with %s: remove it from one, "+
 					"as it can stand for one application only", file.path, first.path)
 			}
 			if again {
 				continue
 			}
 			known[hash] = file
-			set.hashes = append(set.hashes, hash)
-			set.scopes = append(set.scopes, file.scope)
+			set = append(set, secret{hash: hash, scope: file.scope})
 		}
 	}
-	if len(set.hashes) > maxSecrets {
-		return fmt.Errorf("%d secrets are configured: remove some, at most %d are compared", len(set.hashes), maxSecrets)
+	if len(set) > maxSecrets {
+		return nil, fmt.Errorf("%d secrets are configured: remove some, at most %d are compared", len(set), maxSecrets)
 	}
-	s.current.Store(set)
-	return nil
+	return s.replace(set), nil
 }
 
-// lookup says whether a presented text is a secret, and what it is good for. Every secret is compared, in constant
-// time, so that the answer's delay doesn't tell how near a guess is.
-func (s *secrets) lookup(presented string) (scope, bool) {
+// replace makes a set the one that counts. It returns what differs from the one before.
+func (s *secrets) replace(set []secret) (changes []any) {
+	before := countersOf(*s.current.Load())
+	now := map[string]*atomic.Uint64{}
+	for i := range set {
+		label := set[i].label()
+		if now[label] == nil {
+			now[label] = cmp.Or(before[label], new(atomic.Uint64))
+		}
+		set[i].used = now[label]
+	}
+	old := *s.current.Swap(&set)
+	if slices.EqualFunc(old, set, func(a, b secret) bool { return a.hash == b.hash && a.scope == b.scope }) {
+		return nil
+	}
+	return []any{"secrets", len(set), "added", missingIn(before, now), "removed", missingIn(now, before)}
+}
+
+// countersOf are the counters of secrets by their labels.
+func countersOf(set []secret) map[string]*atomic.Uint64 {
+	counters := make(map[string]*atomic.Uint64, len(set))
+	for i := range set {
+		counters[set[i].label()] = set[i].used
+	}
+	return counters
+}
+
+// missingIn lists the labels of others that are not among those of set, the first 20.
+func missingIn(set, others map[string]*atomic.Uint64) []string {
+	const most = 20
+	missing := []string{}
+	for _, label := range slices.Sorted(maps.Keys(others)) {
+		if _, ok := set[label]; !ok {
+			missing = append(missing, label)
+		}
+	}
+	return missing[:min(len(missing), most)]
+}
+
+// lookup returns the secret that a presented text is; false if it is none. Every secret is compared, in constant time,
+// so that the answer's delay doesn't tell how near a guess is.
+func (s *secrets) lookup(presented string) (*secret, bool) {
 	hash := sha256.Sum256([]byte(presented))
-	set := s.current.Load()
+	set := *s.current.Load()
 	found := -1
-	for i := range set.hashes {
-		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], set.hashes[i][:]), i, found)
+	for i := range set {
+		found = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare(hash[:], set[i].hash[:]), i, found)
 	}
 	if found < 0 {
-		return scope{}, false
+		return nil, false
 	}
-	return set.scopes[found], true
+	return &set[found], true
+}
+
+// Describe implements prometheus.Collector.
+func (s *secrets) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- s.used }
+
+// Collect implements prometheus.Collector. There are at most maxSecrets series.
+func (s *secrets) Collect(collected chan<- prometheus.Metric) {
+	for label, used := range countersOf(*s.current.Load()) {
+		collected <- prometheus.MustNewConstMetric(s.used, prometheus.CounterValue, float64(used.Load()), label)
+	}
 }
 
 // readSecrets returns the hashes of a file's secrets. Its errors name the line, never the secret.

@@ -4,12 +4,16 @@
 package webhook
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	testclock "k8s.io/utils/clock/testing"
 
 	"fwupgrade.io/operator/internal/applications"
@@ -174,5 +178,110 @@ func TestApplicationSecretsAlone(t *testing.T) {
 	r := startReceiver(t, func(o *Options) { o.SecretsFile, o.Applications = "", apps })
 	if got := r.send("POST", DefaultCallbackPath+"/"+otherSecret, push("d")); got.status != 200 {
 		t.Errorf("got %d %s", got.status, got.body)
+	}
+}
+
+// Which secret was used is counted by the beginning of its hash, also for one of a file of an application, and for each
+// request that presents it. A wrong one is counted nowhere. Removed secrets are counted no more, and what changed is
+// logged, so that the last step of a rotation can be done.
+func TestUseOfSecretsIsCounted(t *testing.T) {
+	clk := testclock.NewFakeClock(startTime())
+	file := writeFile(t, "secrets", testSecret)
+	own := writeFile(t, "own", "the-secret-of-an-application")
+	apps, err := applications.Load(
+		writeFile(t, "applications", "applications: [{appId: app, namespaces: [a], secretsFile: "+own+"}]"),
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := startReceiver(t, func(o *Options) { o.Clock, o.SecretsFile, o.Applications = clk, file, apps })
+	const metric = "fwupgrade_webhook_secret_requests_total"
+	labels := map[string]string{}
+	for _, secret := range []string{testSecret, otherSecret, "the-secret-of-an-application"} {
+		labels[secret] = fmt.Sprintf("%x", sha256.Sum256([]byte(secret)))[:8]
+	}
+	series := func() string {
+		families, err := r.registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var found []string
+		for _, family := range families {
+			for _, m := range family.GetMetric() {
+				if family.GetName() == metric {
+					found = append(found, fmt.Sprintf("%s=%v", m.GetLabel()[0].GetValue(), m.GetCounter().GetValue()))
+				}
+			}
+		}
+		slices.Sort(found)
+		return strings.Join(found, " ")
+	}
+	want := func(what string, counts map[string]int) {
+		t.Helper()
+		var wanted []string
+		for secret, n := range counts {
+			wanted = append(wanted, fmt.Sprintf("%s=%d", labels[secret], n))
+		}
+		slices.Sort(wanted)
+		if diff := cmp.Diff(strings.Join(wanted, " "), series()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+	use := func(secret string) { r.send("POST", DefaultCallbackPath+"/"+secret, `{"notifyType":"x"}`) }
+	want("at the start", map[string]int{testSecret: 0, "the-secret-of-an-application": 0})
+	use(testSecret)
+	use(testSecret)
+	use("the-secret-of-an-application")
+	use(otherSecret)
+	want("after pushes", map[string]int{testSecret: 2, "the-secret-of-an-application": 1})
+
+	overwrite(t, file, "# moved down\n"+otherSecret+"\n"+testSecret)
+	eventually(t, "the new one is known", func() bool {
+		clk.Step(reloadInterval)
+		return strings.Contains(series(), labels[otherSecret])
+	})
+	use(otherSecret)
+	use(testSecret)
+	want("with both", map[string]int{testSecret: 3, otherSecret: 1, "the-secret-of-an-application": 1})
+
+	overwrite(t, file, otherSecret)
+	eventually(t, "the old one is gone", func() bool {
+		clk.Step(reloadInterval)
+		return !strings.Contains(series(), labels[testSecret])
+	})
+	want("after the rotation", map[string]int{otherSecret: 1, "the-secret-of-an-application": 1})
+	for _, line := range []string{
+		fmt.Sprintf(`"Reloaded" "file"="secrets" "secrets"=3 "added"=[%q] "removed"=[]`, labels[otherSecret]),
+		fmt.Sprintf(`"Reloaded" "file"="secrets" "secrets"=2 "added"=[] "removed"=[%q]`, labels[testSecret]),
+	} {
+		if n := strings.Count(r.logs.text(), line); n != 1 {
+			t.Errorf("%d times %s in\n%s", n, line, r.logs.text())
+		}
+	}
+}
+
+// There are never more series than secrets, and the log of a change stays short.
+func TestManySecretsAreBounded(t *testing.T) {
+	file := writeFile(t, "secrets", testSecret)
+	s, err := newSecrets([]secretFile{{path: file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overwrite(t, file, manySecrets(maxSecrets))
+	changes, err := s.reload()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := fmt.Sprint(changes...); len(text) > 1024 {
+		t.Errorf("logs %d bytes", len(text))
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(s)
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 || len(families[0].GetMetric()) > maxSecrets {
+		t.Errorf("got %d families, %v", len(families), err)
+	}
+	if changes, err := s.reload(); err != nil || len(changes) > 0 {
+		t.Errorf("nothing changed, but it says %v, %v", changes, err)
 	}
 }

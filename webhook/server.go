@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
@@ -16,20 +15,22 @@ import (
 	"sync/atomic"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/net/netutil"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 )
 
 // Receiver serves the callback. It is a Runnable of the manager that runs on every replica.
 type Receiver struct {
-	options   Options
-	clock     clock.WithTicker
-	log       logr.Logger
-	metrics   *metrics
-	secrets   *secrets
-	clientCAs *clientCAs
-	committer *committer
+	options Options
+	clock   clock.WithTicker
+	log     logr.Logger
+	// lines are the part of the log that strangers can fill.
+	lines       *occasional
+	metrics     *metrics
+	secrets     *secrets
+	clientCAs   *clientCAs
+	certificate *certificate
+	committer   *committer
 
 	started   chan struct{}
 	startOnce sync.Once
@@ -44,7 +45,10 @@ func New(o Options) (*Receiver, error) {
 		return nil, err
 	}
 	o = o.withDefaults()
-	r := &Receiver{options: o, clock: o.Clock, log: o.Log, started: make(chan struct{})}
+	r := &Receiver{
+		options: o, clock: o.Clock, log: o.Log, lines: newOccasional(o.Clock, o.Log, lineInterval),
+		started: make(chan struct{}),
+	}
 	if err := r.loadFiles(); err != nil {
 		return nil, err
 	}
@@ -53,6 +57,9 @@ func New(o Options) (*Receiver, error) {
 		return nil, err
 	}
 	if r.metrics, err = newMetrics(o.Registerer); err != nil {
+		return nil, err
+	}
+	if err := r.registerFiles(); err != nil {
 		return nil, err
 	}
 	r.committer = newCommitter(slices, o.Clock, o.Log, r.metrics)
@@ -73,8 +80,28 @@ func (r *Receiver) loadFiles() error {
 		}
 	}
 	if r.options.CertDir != "" {
-		if _, err := tls.LoadX509KeyPair(certificateFiles(r.options.CertDir)); err != nil {
-			return fmt.Errorf("certificate directory %s: needs a matching tls.crt and tls.key: %w", r.options.CertDir, err)
+		if r.certificate, err = newCertificate(r.options.CertDir, r.clock, r.log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// registerFiles registers the metrics that there are only with certain files.
+func (r *Receiver) registerFiles() error {
+	var collectors []prometheus.Collector
+	if r.secrets != nil {
+		collectors = append(collectors, r.secrets)
+	}
+	if r.certificate != nil {
+		collectors = append(collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "fwupgrade_webhook_certificate_expiry_timestamp_seconds",
+			Help: "When the certificate that is served expires, in seconds since 1970.",
+		}, r.certificate.notAfter))
+	}
+	for _, collector := range collectors {
+		if err := r.options.Registerer.Register(collector); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
 	return nil
@@ -112,32 +139,19 @@ func (r *Receiver) Addr() net.Addr {
 //  2. The listener closes; pushes that have arrived get their answers.
 //  3. The committer writes what is left; certificates and secrets are no longer followed.
 func (r *Receiver) Start(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.options.BindAddress)
+	listener, err := r.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("listen for the callback: %w", err)
+		return err
 	}
-	var certificate *certwatcher.CertWatcher
-	if r.options.CertDir != "" {
-		if certificate, err = certwatcher.New(certificateFiles(r.options.CertDir)); err != nil {
-			return errors.Join(fmt.Errorf("follow the callback's certificate: %w", err), listener.Close())
-		}
-	}
-	server := r.server(certificate)
+	server := r.server()
 
 	// What serves has to outlive ctx: its end is only the beginning of the drain.
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	var running sync.WaitGroup
-	failed := make(chan error, 2)
+	failed := make(chan error, 1)
 	running.Go(func() { failed <- serve(server, listener) })
 	running.Go(func() { r.reloader().run(background) })
-	if certificate != nil {
-		running.Go(func() {
-			if err := certificate.Start(background); err != nil {
-				failed <- fmt.Errorf("follow the callback's certificate: %w", err)
-			}
-		})
-	}
 	committing, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	committed := make(chan struct{})
@@ -153,6 +167,19 @@ func (r *Receiver) Start(ctx context.Context) error {
 	stopBackground()
 	running.Wait()
 	return err
+}
+
+// listen opens the callback's port.
+func (r *Receiver) listen(ctx context.Context) (net.Listener, error) {
+	inner, err := (&net.ListenConfig{}).Listen(ctx, "tcp", r.options.BindAddress)
+	if err != nil {
+		return nil, fmt.Errorf("--callback-bind-address: listen for the callback: %w", err)
+	}
+	var secure *tls.Config
+	if r.certificate != nil {
+		secure = tlsConfig(r.certificate, r.clientCAs)
+	}
+	return newListener(inner, secure, r.options.ConnectionsPerSource, r.metrics, r.lines), nil
 }
 
 // listening makes the receiver ready.
@@ -175,7 +202,7 @@ func (r *Receiver) untilStopped(ctx context.Context, failed <-chan error) error 
 	if r.options.DrainDuration == 0 {
 		return nil
 	}
-	r.log.Info("Draining", "duration", r.options.DrainDuration)
+	r.log.Info("Draining", "duration", r.options.DrainDuration.String())
 	drain := r.clock.NewTimer(r.options.DrainDuration)
 	defer drain.Stop()
 	select {
@@ -211,69 +238,63 @@ func (r *Receiver) flush(committed <-chan struct{}, abandon context.CancelFunc) 
 	r.log.Info("Stopped")
 }
 
-// reloader follows the files of credentials.
+// reloader follows the files of credentials and of the certificate.
 func (r *Receiver) reloader() *reloader {
-	reloads := map[string]func() error{}
+	reloads := map[string]reload{}
 	if r.secrets != nil {
 		reloads[reloadSecrets] = r.secrets.reload
 	}
 	if r.clientCAs != nil {
 		reloads[reloadClientCA] = r.clientCAs.reload
 	}
+	if r.certificate != nil {
+		reloads[reloadCertificate] = r.certificate.reload
+	}
 	return &reloader{clock: r.clock, log: r.log, metrics: r.metrics, reloads: reloads}
 }
 
 // server is the HTTP server with all its limits. HTTP/2 is off: the platform doesn't speak it, and it would let one
 // connection carry hundreds of pushes past the limit of connections.
-func (r *Receiver) server(certificate *certwatcher.CertWatcher) *http.Server {
+func (r *Receiver) server() *http.Server {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
-	server := &http.Server{
-		Handler: &handler{
-			auth:      &authenticator{path: r.options.CallbackPath, secrets: r.secrets, anonymous: r.options.AllowAnonymous},
-			committer: r.committer,
-			clock:     r.clock,
-			log:       r.log,
-			metrics:   r.metrics,
-			draining:  &r.draining,
+	pushes := &handler{
+		auth: &authenticator{
+			path: r.options.CallbackPath, secrets: r.secrets, clientCAs: r.clientCAs, refused: r.certificateRefused,
+			anonymous: r.options.AllowAnonymous,
 		},
+		committer: r.committer,
+		clock:     r.clock,
+		log:       r.log,
+		metrics:   r.metrics,
+		draining:  &r.draining,
+	}
+	return &http.Server{
+		Handler:                      r.front(pushes),
 		Protocols:                    protocols,
 		DisableGeneralOptionsHandler: true,
 		ReadHeaderTimeout:            readHeaderTimeout,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,
-		IdleTimeout:                  idleTimeout,
+		IdleTimeout:                  r.options.IdleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
-		ConnState:                    r.countConnection,
-		// net/http logs what strangers send, and URLs with it.
-		ErrorLog: log.New(io.Discard, "", 0),
+		ConnContext:                  withConnection,
+		ConnState:                    stateChanged,
+		ErrorLog:                     log.New(serverLog{lines: r.lines}, "", 0),
 	}
-	if certificate != nil {
-		server.TLSConfig = tlsConfig(certificate, r.clientCAs)
-	}
-	return server
 }
 
-func (r *Receiver) countConnection(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		r.metrics.connections.Inc()
-	case http.StateClosed, http.StateHijacked:
-		r.metrics.connections.Dec()
-	}
+// certificateRefused counts a client certificate that does not count.
+func (r *Receiver) certificateRefused(err error) {
+	reason := certificateProblem(err)
+	r.metrics.refusedCertificates.WithLabelValues(reason).Inc()
+	r.lines.info("certificate "+reason, "Did not take a client certificate for credentials", "reason", reason)
 }
 
 // serve serves until the server is shut down.
 func serve(server *http.Server, listener net.Listener) error {
-	limited := netutil.LimitListener(listener, maxConnections)
-	var err error
-	if server.TLSConfig != nil {
-		err = server.ServeTLS(limited, "", "")
-	} else {
-		err = server.Serve(limited)
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the callback: %w", err)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return fmt.Errorf("serve the callback: %w", err)
+	return nil
 }

@@ -5,20 +5,27 @@ package webhook
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/internal/result"
 )
 
@@ -190,6 +197,97 @@ func TestLoggableLeavesContentOut(t *testing.T) {
 	if got := loggable(forbidden).Error(); !strings.Contains(got, errGone.Error()) {
 		t.Errorf("logged as %q", got)
 	}
+}
+
+// createFrom creates what a file of config/policy holds, until the test ends.
+func createFrom(t *testing.T, file string, object client.Object) {
+	t.Helper()
+	root, err := local.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(root, "config", "policy", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(content, object); err != nil {
+		t.Fatal(err)
+	}
+	create(t, object)
+}
+
+// create creates an object until the test ends.
+func create(t *testing.T, object client.Object) {
+	t.Helper()
+	c := admin(t)
+	if err := c.Create(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Delete(context.Background(), object); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A push into a store that is full, or another installation's, is answered 503 with Retry-After at once, as the
+// admission policy's refusal is final. When there is room again, the next push is stored.
+func TestStoreThatTakesNothingIsSaidAtOnce(t *testing.T) {
+	namespace := makeNamespace(t)
+	r := startReceiver(t, func(o *Options) { o.Namespace, o.Config = namespace, webhookUser(t, namespace) })
+	send := func() (reply, time.Duration) {
+		start := time.Now()
+		got := r.send("POST", DefaultCallbackPath+"/"+testSecret, push("d"))
+		return got, time.Since(start)
+	}
+	await := func(what string, status int) {
+		t.Helper()
+		eventually(t, what, func() bool { got, _ := send(); return got.status == status })
+	}
+	await("RBAC is seen", 200)
+	createFrom(t, "store.yaml", &admissionregistrationv1.ValidatingAdmissionPolicy{})
+	createFrom(t, "store_binding.yaml", &admissionregistrationv1.ValidatingAdmissionPolicyBinding{})
+	owner := &storage.ResultStore{
+		ObjectMeta: metav1.ObjectMeta{Name: storage.ResultStoreName}, Spec: storage.ResultStoreSpec{Namespace: namespace},
+	}
+	create(t, owner)
+	refusedAtOnce := func() {
+		t.Helper()
+		got, took := send()
+		if got.status != 503 || got.header.Get("Retry-After") == "" || took > attemptTimeout {
+			t.Errorf("got %d %s, %v after %s", got.status, got.body, got.header, took)
+		}
+	}
+	setState := func(state storage.StoreState) {
+		t.Helper()
+		owner.Status.State = state
+		if err := admin(t).Status().Update(t.Context(), owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	setState(storage.StoreFull)
+	await("the full store is seen", 503)
+	refusedAtOnce()
+	if n := r.metric("fwupgrade_webhook_commit_errors_total", "store_full"); n < 2 {
+		t.Errorf("counted %v times", n)
+	}
+	if n := strings.Count(r.logs.text(), "asked senders to come again"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, r.logs.text())
+	}
+	setState(storage.StoreNearlyFull)
+	await("there is room again", 200)
+
+	if err := admin(t).Delete(t.Context(), owner); err != nil {
+		t.Fatal(err)
+	}
+	owner.ObjectMeta = metav1.ObjectMeta{Name: storage.ResultStoreName}
+	owner.Spec.Namespace = "another"
+	if err := admin(t).Create(t.Context(), owner); err != nil {
+		t.Fatal(err)
+	}
+	await("the other installation is seen", 503)
+	refusedAtOnce()
 }
 
 // TestPoisonOnTheAPIServer has the real API server refuse one entry among 500.

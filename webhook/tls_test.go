@@ -49,7 +49,9 @@ func (a *authority) sign(template *x509.Certificate) (*x509.Certificate, *ecdsa.
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	if template.NotAfter.IsZero() {
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	}
 	parent, parentKey := a.certificate, a.key
 	if parent == nil {
 		parent, parentKey = template, key
@@ -71,12 +73,17 @@ func certificatePEM(certificate *x509.Certificate) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
 }
 
-// server writes a server certificate into a folder.
+// server writes a server certificate into a folder, valid for an hour.
 func (a *authority) server(folder, name string) {
+	a.t.Helper()
+	a.serverUntil(folder, name, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+}
+
+func (a *authority) serverUntil(folder, name string, from, until time.Time) {
 	a.t.Helper()
 	certificate, key := a.sign(&x509.Certificate{
 		Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, NotBefore: from, NotAfter: until,
 	})
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -90,12 +97,18 @@ func (a *authority) server(folder, name string) {
 	)
 }
 
-// client makes a client certificate.
+// client makes a client certificate, valid for an hour.
 func (a *authority) client(name string, usage x509.ExtKeyUsage) *tls.Certificate {
 	a.t.Helper()
-	certificate, key := a.sign(
-		&x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{usage}},
-	)
+	return a.clientUntil(name, usage, time.Now().Add(time.Hour))
+}
+
+func (a *authority) clientUntil(name string, usage x509.ExtKeyUsage, until time.Time) *tls.Certificate {
+	a.t.Helper()
+	certificate, key := a.sign(&x509.Certificate{
+		Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{usage},
+		NotBefore: until.Add(-2 * time.Hour), NotAfter: until,
+	})
 	return &tls.Certificate{Certificate: [][]byte{certificate.Raw}, PrivateKey: key}
 }
 
@@ -112,6 +125,8 @@ func (r *testReceiver) trust(a *authority, certificate *tls.Certificate) {
 	r.client.Transport = &http.Transport{TLSClientConfig: config}
 }
 
+// A client certificate of a configured authority authenticates the bare path. Any other certificate is no certificate:
+// it costs neither the connection nor a right secret, and why it doesn't count is counted.
 func TestHTTPS(t *testing.T) {
 	ca, strangers := makeAuthority(t, "platform"), makeAuthority(t, "strangers")
 	folder := t.TempDir()
@@ -119,30 +134,53 @@ func TestHTTPS(t *testing.T) {
 	r := startReceiver(t, func(o *Options) {
 		o.CertDir, o.ClientCAFile = folder, writeFile(t, "ca.crt", ca.pem())
 	})
+	good := ca.client("platform", x509.ExtKeyUsageClientAuth)
+	stranger := strangers.client("platform", x509.ExtKeyUsageClientAuth)
+	forServers := ca.client("platform", x509.ExtKeyUsageServerAuth)
+	expired := ca.clientUntil("platform", x509.ExtKeyUsageClientAuth, time.Now().Add(-time.Minute))
+	// One who knows the authority's name has not its key.
+	twin := makeAuthority(t, "platform").client("platform", x509.ExtKeyUsageClientAuth)
 	bare, withSecret := DefaultCallbackPath, DefaultCallbackPath+"/"+testSecret
 	cases := map[string]struct {
 		certificate *tls.Certificate
 		path        string
-		// want is the status; 0: the handshake fails.
-		want int
+		want        int
+		// refused is why the certificate is counted as refused.
+		refused string
 	}{
-		"certificate":                   {ca.client("platform", x509.ExtKeyUsageClientAuth), bare, 200},
-		"certificate and secret":        {ca.client("platform", x509.ExtKeyUsageClientAuth), withSecret, 200},
-		"certificate and wrong secret":  {ca.client("platform", x509.ExtKeyUsageClientAuth), bare + "/wrong", 401},
-		"nothing":                       {nil, bare, 401},
-		"secret alone":                  {nil, withSecret, 200},
-		"a stranger's certificate":      {strangers.client("platform", x509.ExtKeyUsageClientAuth), bare, 0},
-		"a certificate for a server":    {ca.client("platform", x509.ExtKeyUsageServerAuth), bare, 0},
-		"a certificate for other paths": {ca.client("platform", x509.ExtKeyUsageClientAuth), "/", 404},
+		"certificate":                       {good, bare, 200, ""},
+		"certificate and secret":            {good, withSecret, 200, ""},
+		"certificate and wrong secret":      {good, bare + "/wrong", 401, ""},
+		"nothing":                           {nil, bare, 401, ""},
+		"secret alone":                      {nil, withSecret, 200, ""},
+		"a stranger's certificate":          {stranger, bare, 401, certificateUnknown},
+		"a stranger's and a secret":         {stranger, withSecret, 200, ""},
+		"a stranger's and a wrong secret":   {stranger, bare + "/wrong", 401, ""},
+		"a certificate for a server":        {forServers, bare, 401, certificateUsage},
+		"one for a server and a secret":     {forServers, withSecret, 200, ""},
+		"an expired certificate":            {expired, bare, 401, certificateExpired},
+		"an expired one and a secret":       {expired, withSecret, 200, ""},
+		"a certificate for another path":    {good, "/", 404, ""},
+		"a stranger's, by another instance": {twin, bare, 401, certificateUnknown},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			r.trust(ca, tc.certificate)
-			got, err := r.try("POST", tc.path, push("d"))
-			if (err != nil) != (tc.want == 0) || got.status != tc.want {
-				t.Errorf("want %d, got %d, %v", tc.want, got.status, err)
+			before := r.metric("fwupgrade_webhook_client_certificates_refused_total")
+			if got := r.send("POST", tc.path, push("d")); got.status != tc.want {
+				t.Errorf("want %d, got %d", tc.want, got.status)
+			}
+			refused := r.metric("fwupgrade_webhook_client_certificates_refused_total") - before
+			if (refused == 1) != (tc.refused != "") {
+				t.Errorf("counted %v times as refused", refused)
+			}
+			if tc.refused != "" && r.metric("fwupgrade_webhook_client_certificates_refused_total", tc.refused) == 0 {
+				t.Errorf("not counted as %s", tc.refused)
 			}
 		})
+	}
+	if n := r.metric("fwupgrade_webhook_tls_handshake_errors_total"); n != 0 {
+		t.Errorf("%v handshakes failed", n)
 	}
 }
 
@@ -230,5 +268,24 @@ func TestClientAuthoritiesAreReloaded(t *testing.T) {
 	})
 	if !accepted(renewed) {
 		t.Error("after a mistake in the file the authority is forgotten")
+	}
+}
+
+// A connection that was opened with the certificate of an authority that is removed meanwhile authenticates no more.
+func TestRemovedAuthorityEndsOpenConnections(t *testing.T) {
+	clk := testclock.NewFakeClock(startTime())
+	ca, next := makeAuthority(t, "platform"), makeAuthority(t, "next")
+	folder, file := t.TempDir(), writeFile(t, "ca.crt", ca.pem())
+	ca.server(folder, "callback")
+	r := startReceiver(t, func(o *Options) { o.Clock, o.CertDir, o.ClientCAFile, o.SecretsFile = clk, folder, file, "" })
+	r.trust(ca, ca.client("a", x509.ExtKeyUsageClientAuth))
+	status := func() int { return r.send("POST", DefaultCallbackPath, `{"notifyType":"x"}`).status }
+	if got := status(); got != 200 {
+		t.Fatalf("got %d", got)
+	}
+	overwrite(t, file, next.pem())
+	eventually(t, "the authority is forgotten", func() bool { clk.Step(reloadInterval); return status() == 401 })
+	if text := r.logs.text(); !strings.Contains(text, `"Reloaded" "file"="client_ca" "certificates"=1`) {
+		t.Errorf("the change was not logged:\n%s", text)
 	}
 }

@@ -6,7 +6,8 @@ package v1alpha1
 // Condition types of a FirmwareUpgrade. Ready, Reconciling and Stalled follow kstatus, so that Flux, Argo CD and
 // kubectl understand them; never are Reconciling and Stalled true at once.
 const (
-	// ConditionReady is true when the upgrade finished without failures, or with failures within the failure policy.
+	// ConditionReady is true when the upgrade finished without failed or suspect devices, or with so few that the failure
+	// policy allows them.
 	ConditionReady = "Ready"
 	// ConditionReconciling is true while results are awaited.
 	ConditionReconciling = "Reconciling"
@@ -24,22 +25,24 @@ const (
 	ReasonPending = "Pending"
 	// ReasonRunning means that devices have reported and others are awaited.
 	ReasonRunning = "Running"
-	// ReasonSucceeded means that every device that reported succeeded.
+	// ReasonSucceeded means that every device that reported succeeded, with the right version.
 	ReasonSucceeded = "Succeeded"
-	// ReasonPartiallySucceeded means that some devices succeeded and some failed.
+	// ReasonPartiallySucceeded means that some devices succeeded and some failed or are suspect.
 	ReasonPartiallySucceeded = "PartiallySucceeded"
-	// ReasonFailed means that no device succeeded, or that the failure policy is broken.
+	// ReasonFailed means that no device succeeded with the right version, or that the failure policy is broken.
 	ReasonFailed = "Failed"
 	// ReasonDeadlineExceeded means that the deadline passed while devices were pending or in progress.
 	ReasonDeadlineExceeded = "DeadlineExceeded"
-	// ReasonFailurePolicyBroken means that more devices failed than spec.failurePolicy allows.
+	// ReasonFailurePolicyBroken means that more devices failed or are suspect than spec.failurePolicy allows.
 	ReasonFailurePolicyBroken = "FailurePolicyBroken"
-	// ReasonWithinPolicy means that no more devices failed than spec.failurePolicy allows.
+	// ReasonWithinPolicy means that no more devices failed or are suspect than spec.failurePolicy allows.
 	ReasonWithinPolicy = "WithinPolicy"
 	// ReasonNoFailurePolicy means that spec.failurePolicy is not set, so that it can't be broken.
 	ReasonNoFailurePolicy = "NoFailurePolicy"
 	// ReasonDuplicateOperation means that another FirmwareUpgrade has the task.
 	ReasonDuplicateOperation = "DuplicateOperation"
+	// ReasonAwaitingTask means that another FirmwareUpgrade has the task, and may be about to go, as when one is renamed.
+	ReasonAwaitingTask = "AwaitingTask"
 	// ReasonAmbiguousOperation means that spec.appId is not set and several applications report this operationId.
 	ReasonAmbiguousOperation = "AmbiguousOperation"
 	// ReasonNotPermitted means that the application is not one of this namespace's.

@@ -7,21 +7,23 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // Phase sums the conditions up in a word.
 //
-// +kubebuilder:validation:Enum=Pending;Running;Succeeded;PartiallySucceeded;Failed
+// +kubebuilder:validation:Enum=Pending;Running;Stalled;Succeeded;PartiallySucceeded;Failed
 type Phase string
 
 const (
-	// PhasePending means that no device has reported yet.
+	// PhasePending means that no device has reported yet, or that the task is about to be taken over.
 	PhasePending Phase = "Pending"
 	// PhaseRunning means that devices have reported and others are awaited.
 	PhaseRunning Phase = "Running"
-	// PhaseSucceeded means finished, and every device succeeded.
+	// PhaseStalled means that it can't be counted until somebody acts; the condition Stalled says why.
+	PhaseStalled Phase = "Stalled"
+	// PhaseSucceeded means finished, and every device succeeded with the right version.
 	PhaseSucceeded Phase = "Succeeded"
-	// PhasePartiallySucceeded means finished, and some devices failed; whether that is acceptable says the condition
-	// Ready.
+	// PhasePartiallySucceeded means finished, and some devices failed or are suspect; whether that is acceptable says the
+	// condition Ready.
 	PhasePartiallySucceeded Phase = "PartiallySucceeded"
-	// PhaseFailed means finished, and no device succeeded, the failure policy is broken or devices were missing at the
-	// deadline.
+	// PhaseFailed means finished, and no device succeeded with the right version, the failure policy is broken or devices
+	// were missing at the deadline.
 	PhaseFailed Phase = "Failed"
 )
 
@@ -45,8 +47,8 @@ type FirmwareUpgradeStatus struct {
 
 	// reason is what a person has to know first: why the upgrade can't be counted or ended badly, as the conditions have
 	// it ("DuplicateOperation", "DeadlineExceeded: 35 never reported"), else the most frequent cause of failure and how
-	// often it was reported ("Invalid URI (14)"); empty where nothing is wrong. For programs there are the conditions and
-	// topCause. At most 300 bytes.
+	// often it was reported ("Invalid URI (14)"), else how many devices are suspect ("VersionSuspect (3)"); empty where
+	// nothing is wrong. For programs there are the conditions and topCause. At most 300 bytes.
 	// +optional
 	// +kubebuilder:validation:MaxLength=300
 	Reason string `json:"reason,omitempty"`
@@ -153,6 +155,15 @@ type Details struct {
 	FailedDevices []FailedDevice `json:"failedDevices,omitempty"`
 	// missingDevices are those of spec.devices that have not reported anything, at most 20, in the order of spec.devices.
 	MissingDevices []string `json:"missingDevices,omitempty"`
+	// inProgressDevices are devices that have reported steps and no result, at most 20: those of spec.devices first, then
+	// the one of which nothing came for the longest time.
+	InProgressDevices []InProgressDevice `json:"inProgressDevices,omitempty"`
+	// suspectDevices are devices that succeeded with, or towards, another version than the target, at most 20: those of
+	// spec.devices first.
+	SuspectDevices []SuspectDevice `json:"suspectDevices,omitempty"`
+	// unexpectedDevices are devices that have reported and are not in spec.devices, at most 20. Where spec.devices is not
+	// set, nobody can say which ones they are.
+	UnexpectedDevices []string `json:"unexpectedDevices,omitempty"`
 }
 
 // CauseCount is a group of failed devices that reported the same cause.
@@ -160,6 +171,9 @@ type CauseCount struct {
 	// cause is taken from the notification's statusDesc with ids and numbers replaced; "Unspecified" where it was empty,
 	// "Other" for all causes beyond the ten most frequent. At most 256 bytes.
 	Cause string `json:"cause"`
+	// example is what the newest of these devices reported, word for word but for characters that can't be seen; empty
+	// where that is the cause itself, or nothing, and for "Other". At most 256 bytes.
+	Example string `json:"example,omitempty"`
 	// count is how many devices are in the group, at least 1.
 	Count int64 `json:"count"`
 	// devices are ids of devices of the group, the newest first, at most 3.
@@ -178,6 +192,28 @@ type FailedDevice struct {
 	CurVersion string `json:"curVersion,omitempty"`
 	// receiveTime is when the notification arrived.
 	ReceiveTime metav1.Time `json:"receiveTime"`
+}
+
+// InProgressDevice is a device that has reported steps and no result.
+type InProgressDevice struct {
+	// deviceId is the platform's id of the device, at most 256 bytes.
+	DeviceID string `json:"deviceId"`
+	// state is the farthest step that it reported: Idle, Downloading, Downloaded or Updating; Unknown where a newer
+	// version of the operator stored it.
+	State string `json:"state"`
+	// receiveTime is when the device reported this step last.
+	ReceiveTime metav1.Time `json:"receiveTime"`
+}
+
+// SuspectDevice is a device that succeeded with, or towards, another version than the target.
+type SuspectDevice struct {
+	// deviceId is the platform's id of the device, at most 256 bytes.
+	DeviceID string `json:"deviceId"`
+	// curVersion is the firmware version that the device reported with its success, at most 256 bytes; empty where it
+	// reported none.
+	CurVersion string `json:"curVersion,omitempty"`
+	// targetVersion is the version to which its result says it was upgraded, at most 256 bytes; empty where it says none.
+	TargetVersion string `json:"targetVersion,omitempty"`
 }
 
 // OperatorState is what the operator remembers between two status writes: what it has announced by Events, and the

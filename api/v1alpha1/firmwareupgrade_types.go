@@ -52,30 +52,46 @@ type FirmwareUpgrade struct {
 // +kubebuilder:validation:XValidation:rule="has(self.appId) || !has(oldSelf.appId)",message="appId can't be removed: create another FirmwareUpgrade"
 // +kubebuilder:validation:XValidation:rule="!has(self.placeholder) || !self.placeholder || has(oldSelf.placeholder) && oldSelf.placeholder",message="placeholder can't be set on a FirmwareUpgrade that is declared"
 // +kubebuilder:validation:XValidation:rule="!has(self.placeholder) || !self.placeholder || !(has(self.targetVersion) || has(self.expectedDevices) || has(self.devices) || has(self.failurePolicy) || has(self.deletionPolicy) && self.deletionPolicy == 'Purge')",message="a placeholder is the operator's: set placeholder to false to declare the task yourself"
+// +kubebuilder:validation:XValidation:rule="!has(self.failurePolicy) || !has(self.failurePolicy.minReported) || self.failurePolicy.minReported <= (has(self.expectedDevices) ? self.expectedDevices : has(self.devices) ? self.devices.size() : 10000000)",message="failurePolicy.minReported is above the number of devices, so that the percentage would never be judged before the end: lower it to expectedDevices, or to the number of devices, or below"
+// +kubebuilder:validation:XValidation:rule="!has(self.failurePolicy) || (type(self.failurePolicy.maxFailed) == int ? self.failurePolicy.maxFailed <= (has(self.expectedDevices) ? self.expectedDevices : has(self.devices) ? self.devices.size() : 10000000) : !self.failurePolicy.maxFailed.matches('^[0-9]{1,7}$') || int(self.failurePolicy.maxFailed) <= (has(self.expectedDevices) ? self.expectedDevices : has(self.devices) ? self.devices.size() : 10000000))",message="failurePolicy.maxFailed is above the number of devices, so that nothing could break the policy: lower it to expectedDevices, or to the number of devices, or below"
+// +kubebuilder:validation:XValidation:rule="!has(self.settleSeconds) || !has(self.deadlineSeconds) || self.settleSeconds == 60 || self.settleSeconds <= self.deadlineSeconds",message="settleSeconds is above deadlineSeconds, so that the deadline would pass first: lower settleSeconds, or raise deadlineSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.settleSeconds) || self.settleSeconds in [0, 60] || has(self.expectedDevices) || has(self.devices)",message="settleSeconds has no effect without expectedDevices or devices: set one of them, or remove settleSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.quietSeconds) || !has(self.deadlineSeconds) || self.quietSeconds == 86400 || self.quietSeconds <= self.deadlineSeconds",message="quietSeconds is above deadlineSeconds, so that the deadline would pass first: lower quietSeconds, or raise deadlineSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.quietSeconds) || self.quietSeconds == 86400 || !(has(self.expectedDevices) || has(self.devices))",message="quietSeconds has no effect where expectedDevices or devices is set: remove it, or the other one"
 type FirmwareUpgradeSpec struct {
 	// operationId is the platform's id of the upgrade task, as its task API returned it and as every notification
-	// carries it. Opaque, at most 256 bytes. Immutable.
+	// carries it. Opaque, 1 to 256 bytes without control or invisible characters, and without blanks at the ends.
+	// Immutable.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="operationId is immutable: create another FirmwareUpgrade for another task"
+	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="operationId is longer than 256 bytes: no notification can carry it"
+	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="operationId has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
+	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$')`,message="operationId holds a control character or an invisible one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="operationId is immutable: for another task create a FirmwareUpgrade with another name, such as one with the version in it (meters-1.7). To keep the name, have the object replaced (Flux: annotation kustomize.toolkit.fluxcd.io/force: enabled; Argo CD: annotation argocd.argoproj.io/sync-options: Replace=true,Force=true)"
 	OperationID string `json:"operationId"`
 
 	// appId is the northbound application whose task it is. Without it the task of any application with this
-	// operationId is claimed; if several applications report the same operationId, set it. At most 256 bytes. It may be
-	// set later, and is immutable from then on.
+	// operationId is claimed; if several applications report the same operationId, set it. Bounded as operationId is. It
+	// may be set later, and is immutable from then on.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="appId is immutable: create another FirmwareUpgrade for another application"
+	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="appId is longer than 256 bytes: no notification can carry it"
+	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="appId has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
+	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$')`,message="appId holds a control character or an invisible one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="appId is immutable: for another application create a FirmwareUpgrade with another name"
 	AppID string `json:"appId,omitempty"`
 
 	// targetVersion is the firmware version the devices are upgraded to: a string, so quote it in YAML ("1.6").
 	// Succeeded devices whose result names another target, or whose current version is another one, are counted as
-	// suspect. Without it the target that each result names is taken. At most 256 bytes.
+	// suspect. Without it the target that each result names is taken. Bounded as operationId is.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="targetVersion is longer than 256 bytes: no notification can carry it"
+	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="targetVersion has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
+	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$')`,message="targetVersion holds a control character or an invisible one: type it anew, as copying brings such characters along"
 	TargetVersion string `json:"targetVersion,omitempty"`
 
 	// expectedDevices is how many devices the task has: when so many have succeeded or failed and none is in progress, the
@@ -86,8 +102,8 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:Maximum=10000000
 	ExpectedDevices *int64 `json:"expectedDevices,omitempty"`
 
-	// devices are the ids of the task's devices, at most 1,000 of at most 256 bytes, each once: then the status names
-	// those that have not reported, and devices that are not listed are counted as unexpected and neither hold the
+	// devices are the ids of the task's devices, 1 to 1,000, each once and bounded as operationId is: then the status
+	// names those that have not reported, and devices that are not listed are counted as unexpected and neither hold the
 	// upgrade up nor decide how it ends. For larger tasks use expectedDevices.
 	// +optional
 	// +listType=set
@@ -95,6 +111,9 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:MaxItems=1000
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=256
+	// +kubebuilder:validation:items:XValidation:rule="bytes(self).size() <= 256",message="a device id is longer than 256 bytes: no notification can carry it"
+	// +kubebuilder:validation:items:XValidation:rule="self.trim() == self",message="a device id has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
+	// +kubebuilder:validation:items:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$')`,message="a device id holds a control character or an invisible one: type it anew, as copying brings such characters along"
 	Devices []string `json:"devices,omitempty"`
 
 	// failurePolicy says how many failures are acceptable. Without it any failure makes the upgrade end not Ready.
@@ -111,15 +130,18 @@ type FirmwareUpgradeSpec struct {
 	DeadlineSeconds *int64 `json:"deadlineSeconds,omitempty"`
 
 	// settleSeconds is how long to wait for retries, when all devices have reported and some failed, before the
-	// upgrade is finished; counted from the last result. 0 to 1 week, default 0.
+	// upgrade is finished; counted from the last result. The platform retries a failed sub-task by itself, up to 5
+	// times, if the task says so. Needs expectedDevices or devices, and is at most deadlineSeconds. 0 to 1 week, default
+	// 60 (a minute).
 	// +optional
-	// +kubebuilder:default=0
+	// +kubebuilder:default=60
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=604800
 	SettleSeconds *int64 `json:"settleSeconds,omitempty"`
 
 	// quietSeconds is, where the number of devices is not known, how long no result may have come for the upgrade to
-	// be finished. 1 s to 1 year, default 86400 (24 h).
+	// be finished. Not together with expectedDevices or devices, and at most deadlineSeconds. 1 s to 1 year, default
+	// 86400 (24 h).
 	// +optional
 	// +kubebuilder:default=86400
 	// +kubebuilder:validation:Minimum=1
@@ -160,9 +182,12 @@ const (
 )
 
 // FailurePolicy says how many failed devices are acceptable.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.minReported) || self.minReported == 0 || type(self.maxFailed) == string && !self.maxFailed.matches('^[0-9]+$')",message="minReported has no effect where maxFailed is a count: remove it, or write maxFailed as a percentage"
 type FailurePolicy struct {
-	// maxFailed is how many devices may fail: a count ("20" or 20), or a percentage ("5%") of the devices that have
-	// succeeded or failed so far. One more breaks the policy. Computed in integers, nothing is rounded.
+	// maxFailed is how many devices may fail: a count ("20" or 20), at most the number of devices, or a whole percentage
+	// ("5%") of the devices that have succeeded or failed so far. One more breaks the policy. Computed in integers,
+	// nothing is rounded.
 	// +required
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=8
@@ -170,7 +195,8 @@ type FailurePolicy struct {
 	MaxFailed intstr.IntOrString `json:"maxFailed"`
 
 	// minReported is how many devices must have succeeded or failed before a percentage is judged. A count is judged
-	// at once. When the upgrade has finished, a percentage is judged in any case. 0 to 10,000,000, default 0.
+	// at once, so it is not set beside one. When the upgrade has finished, a percentage is judged in any case. 0 to the
+	// number of devices, or to 10,000,000 where that is not known; default 0.
 	// +optional
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:Minimum=0

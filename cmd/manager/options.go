@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/pflag"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
@@ -28,8 +29,12 @@ const (
 // fallbackNamespace is the operator's namespace where neither a flag nor the pod says another.
 const fallbackNamespace = "fwupgrade-system"
 
+// addressOff is what an address is set to where nobody is to listen.
+const addressOff = "0"
+
 // options are the flags.
 type options struct {
+	version    bool
 	kubeconfig string
 	components []string
 
@@ -40,6 +45,8 @@ type options struct {
 	callbackSecrets     string
 	allowAnonymous      bool
 	drainDuration       time.Duration
+	callbackIdleTimeout time.Duration
+	callbackPerSource   int
 
 	applicationsFile string
 	operatorNS       string
@@ -63,6 +70,7 @@ type options struct {
 func parse(args []string) (*options, error) {
 	o := &options{}
 	fs := newFlagSet("manager")
+	fs.BoolVar(&o.version, "version", false, "print the version and end")
 	fs.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file; without it KUBECONFIG, then the pod's service account")
 	fs.StringSliceVar(&o.components, "components", []string{componentWebhook, componentControllers},
 		"what this process runs: webhook, controllers or both")
@@ -89,10 +97,9 @@ func parse(args []string) (*options, error) {
 	)
 	fs.StringVar(&o.pprofBindAddress, "pprof-bind-address", "0", "address of /debug/pprof/, unauthenticated; 0 for none")
 	fs.StringVar(&o.probeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
-	o.log = zap.Options{}
-	goFlags := flag.NewFlagSet("log", flag.ContinueOnError)
-	o.log.BindFlags(goFlags)
-	fs.AddGoFlagSet(goFlags)
+	if err := o.addLogFlags(fs); err != nil {
+		return nil, err
+	}
 	if err := fs.Parse(args); err != nil {
 		return nil, fmt.Errorf("flags: %w", err)
 	}
@@ -102,6 +109,23 @@ func parse(args []string) (*options, error) {
 	o.setWebhook, o.setControllers = given(fs, ofWebhook), given(fs, ofControllers)
 	return o, nil
 }
+
+// addLogFlags adds the flags of the log. Unless they are given, times are in milliseconds, and there are no stack
+// traces below a panic, as what goes wrong is nearly always the API server, a file or a flag.
+func (o *options) addLogFlags(fs *pflag.FlagSet) error {
+	goFlags := flag.NewFlagSet("log", flag.ContinueOnError)
+	o.log.BindFlags(goFlags)
+	for name, value := range map[string]string{"zap-time-encoding": "iso8601", "zap-stacktrace-level": "panic"} {
+		if err := goFlags.Set(name, value); err != nil {
+			return fmt.Errorf("set --%s: %w", name, err)
+		}
+	}
+	fs.AddGoFlagSet(goFlags)
+	return nil
+}
+
+// logger makes the log that the flags ask for.
+func (o *options) logger() logr.Logger { return zap.New(zap.UseFlagOptions(&o.log)) }
 
 // given returns those of a component's flags that were given.
 func given(all, component *pflag.FlagSet) []string {
@@ -148,6 +172,10 @@ func (o *options) webhookFlags() *pflag.FlagSet {
 		"secrets that authenticate a push as the last path segment, one a line, reloaded",
 	)
 	fs.BoolVar(&o.allowAnonymous, "allow-anonymous", false, "accept pushes from anybody")
+	fs.DurationVar(&o.callbackIdleTimeout, "callback-idle-timeout", webhook.DefaultIdleTimeout,
+		"how long an idle connection is kept; longer than load balancers in front keep theirs; 1s to 1h")
+	fs.IntVar(&o.callbackPerSource, "callback-connections-per-source", webhook.DefaultConnectionsPerSource,
+		"connections that one source address may hold, of 4096 in all")
 	fs.DurationVar(&o.drainDuration, "drain-duration", webhook.DefaultDrainDuration,
 		"how long pushes are still answered after readiness failed, when shutting down; at most 5m")
 	return fs
@@ -212,26 +240,30 @@ func (o *options) validate() error {
 			),
 		)
 	}
-	if o.metricsBindAddress != "0" && o.metricsBindAddress == o.probeBindAddress {
-		problems = append(
-			problems,
-			fmt.Errorf(
-				"--metrics-bind-address and --health-probe-bind-address are both %s: give each its own port",
-				o.probeBindAddress,
-			),
-		)
-	}
-	if o.runs(componentWebhook) &&
-		(o.callbackBindAddress == o.metricsBindAddress || o.callbackBindAddress == o.probeBindAddress) {
-		problems = append(
-			problems,
-			fmt.Errorf(
-				"--callback-bind-address=%s is taken by metrics or probes: give each its own port",
-				o.callbackBindAddress,
-			),
-		)
-	}
+	problems = append(problems, o.samePorts()...)
 	return errors.Join(problems...)
+}
+
+// samePorts says which flags ask for the same address. Port 0 is another port each time.
+func (o *options) samePorts() []error {
+	ports := []struct{ flag, address string }{
+		{"--metrics-bind-address", o.metricsBindAddress},
+		{"--health-probe-bind-address", o.probeBindAddress},
+		{"--pprof-bind-address", o.pprofBindAddress},
+	}
+	if o.runs(componentWebhook) {
+		ports = append(ports, struct{ flag, address string }{"--callback-bind-address", o.callbackBindAddress})
+	}
+	var problems []error
+	for i, port := range ports {
+		for _, other := range ports[:i] {
+			if port.address == other.address && port.address != addressOff && !strings.HasSuffix(port.address, ":0") {
+				problems = append(problems, fmt.Errorf("%s and %s are both %s: give each its own port",
+					other.flag, port.flag, port.address))
+			}
+		}
+	}
+	return problems
 }
 
 func (o *options) runs(component string) bool { return slices.Contains(o.components, component) }

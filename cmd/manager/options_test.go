@@ -4,6 +4,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 )
@@ -27,19 +28,22 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 		"unknown policy":              {[]string{"--components=controllers", "--undeclared=Foo"}, "--undeclared=Foo"},
 		"short retention":             {[]string{"--components=controllers", "--retain-unclaimed=1s"}, "--retain-unclaimed"},
 		"no results":                  {[]string{"--components=controllers", "--max-stored-results=0"}, "--max-stored-results"},
-		"no status writes":            {[]string{"--components=controllers", "--max-status-writes-per-second=0"}, "--max-status-writes-per-second"},
+		"no status writes":            {[]string{"--components=controllers", "--max-writes-per-second=0"}, "--max-writes-per-second=0"},
 		"no default namespace":        {[]string{"--components=controllers", "--default-namespace="}, "--default-namespace"},
+		"no name of a namespace":      {[]string{"--components=controllers", "--default-namespace=Nope_"}, "--default-namespace=Nope_ is no name of a namespace"},
+		"no name of the operator's":   {[]string{"--components=controllers", "--operator-namespace=Nope_"}, "--operator-namespace=Nope_ is no name of a namespace"},
 		"no namespace":                {[]string{"--components=controllers", "--operator-namespace="}, "--operator-namespace"},
 		"missing applications file":   {[]string{"--components=controllers", "--applications-file=/nowhere"}, "--applications-file"},
 		"webhook's flag elsewhere":    {[]string{"--components=controllers", "--callback-path=/x"}, "nothing heeds --callback-path"},
 		"controllers' flag elsewhere": {[]string{"--components=webhook", "--undeclared=Hold"}, "nothing heeds --undeclared"},
 		"one port twice":              {[]string{"--allow-anonymous", "--metrics-bind-address=:8081"}, "--metrics-bind-address"},
+		"the profiles' port twice":    {[]string{"--allow-anonymous", "--pprof-bind-address=:8081"}, "--pprof-bind-address are both :8081"},
 		"the callback's port twice":   {[]string{"--allow-anonymous", "--callback-bind-address=:8080"}, "--callback-bind-address"},
 		"no API server":               {[]string{"--allow-anonymous", "--kubeconfig=/nowhere"}, "--kubeconfig"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			err := run(t.Context(), c.args)
+			err := run(t.Context(), c.args, io.Discard)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("want a refusal with %q, got %v", c.want, err)
 			}

@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -28,7 +28,6 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/controllers"
 	"fwupgrade.io/operator/internal/applications"
-	"fwupgrade.io/operator/internal/store"
 	"fwupgrade.io/operator/webhook"
 )
 
@@ -39,12 +38,14 @@ const (
 	stopMargin = 5 * time.Second
 )
 
-// start runs the components until the context ends. What is wrong with the options is said before anything is looked
-// for.
+// start runs the components until the context ends. In this order: what is wrong with the options and the files they
+// name, ports that are taken, what the API server lacks, and only then anything is received, claimed or led.
 func start(ctx context.Context, o *options) error {
-	logger := zap.New(zap.UseFlagOptions(&o.log))
+	logger := o.logger()
 	ctrl.SetLogger(logger)
 	klog.SetLogger(logger) // client-go's own
+	this := thisBuild()
+	logger.Info("Starting", "version", this.version, "goVersion", this.goVersion, "components", o.components)
 	var apps *applications.Map
 	if o.applicationsFile != "" {
 		var err error
@@ -56,7 +57,7 @@ func start(ctx context.Context, o *options) error {
 	if err := validateComponents(o, wo, co); err != nil {
 		return err
 	}
-	cfg, err := restConfig(o.kubeconfig)
+	cfg, err := restConfig(o.kubeconfig, this)
 	if err != nil {
 		return err
 	}
@@ -73,11 +74,50 @@ func start(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
-	if err := claimStore(ctx, mgr, o); err != nil {
+	if err := this.register(metrics.Registry); err != nil {
 		return err
+	}
+	ports, err := listen(ctx, o)
+	if err != nil {
+		return err
+	}
+	ready := &readiness{}
+	return serve(ctx, ports, metrics.Registry, ready, func(ctx context.Context) error {
+		return work(ctx, mgr, o, receiver, co, ready)
+	})
+}
+
+// work waits until the API server has what the components need, and runs them until the context ends.
+func work(
+	ctx context.Context,
+	mgr ctrl.Manager,
+	o *options,
+	receiver *webhook.Receiver,
+	co controllers.Options,
+	ready *readiness,
+) error {
+	before, err := newPreflight(mgr, o)
+	if err != nil {
+		return err
+	}
+	if o.runs(componentControllers) {
+		if err := before.await(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // it was told to stop while it waited
+		}
+		before.checkPlaceholders(ctx)
+	} else if err := mgr.Add(manager.RunnableFunc(before.checkStoring)); err != nil {
+		return fmt.Errorf("add the check of the store: %w", err)
 	}
 	if err := addComponents(ctx, mgr, o, receiver, co); err != nil {
 		return err
+	}
+	if receiver != nil {
+		ready.set(receiver.Ready)
+	} else {
+		ready.set(healthz.Ping)
 	}
 	if err := mgr.Start(ctx); err != nil {
 		return fmt.Errorf("run: %w", err)
@@ -85,17 +125,19 @@ func start(ctx context.Context, o *options) error {
 	return nil
 }
 
-// claimStore makes the FirmwareUpgrades of the cluster this installation's, or says whose they are. Everything else has
-// to wait for that: an installation that counts nothing has nothing to receive, either.
-func claimStore(ctx context.Context, mgr ctrl.Manager, o *options) error {
-	if !o.runs(componentControllers) {
-		return nil
-	}
-	direct, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), HTTPClient: mgr.GetHTTPClient()})
+// newPreflight makes what looks for everything that the components need in the API server.
+func newPreflight(mgr ctrl.Manager, o *options) (*preflight, error) {
+	direct, err := client.New(mgr.GetConfig(), client.Options{
+		Scheme: mgr.GetScheme(), HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper(),
+	})
 	if err != nil {
-		return fmt.Errorf("make a client: %w", err)
+		return nil, fmt.Errorf("make a client: %w", err)
 	}
-	return store.Claim(ctx, direct, o.operatorNS)
+	return &preflight{
+		client: direct, host: mgr.GetConfig().Host, operatorNS: o.operatorNS, defaultNS: o.defaultNS,
+		makesPlaceholders: o.undeclared == controllers.UndeclaredAdopt,
+		clock:             clock.RealClock{}, log: ctrl.Log.WithName("start"),
+	}, nil
 }
 
 // validateComponents says what is wrong with the options of the components that run.
@@ -121,10 +163,11 @@ func newManager(o *options, cfg *rest.Config, stop time.Duration) (ctrl.Manager,
 		}
 	}
 	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
-		Scheme:                  scheme,
-		Metrics:                 server.Options{BindAddress: o.metricsBindAddress},
-		HealthProbeBindAddress:  o.probeBindAddress,
-		PprofBindAddress:        o.pprofBindAddress,
+		Scheme: scheme,
+		// Metrics, probes and profiles are served from the very beginning: see serve.
+		Metrics:                 server.Options{BindAddress: addressOff},
+		HealthProbeBindAddress:  addressOff,
+		PprofBindAddress:        addressOff,
 		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
 		LeaderElection:          o.leaderElect && o.runs(componentControllers),
 		LeaderElectionID:        leaseName,
@@ -146,18 +189,10 @@ func addComponents(
 	receiver *webhook.Receiver,
 	co controllers.Options,
 ) error {
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return fmt.Errorf("add the health check: %w", err)
-	}
-	ready := healthz.Ping
 	if receiver != nil {
-		ready = receiver.Ready
 		if err := mgr.Add(receiver); err != nil {
 			return fmt.Errorf("add the webhook: %w", err)
 		}
-	}
-	if err := mgr.AddReadyzCheck("ready", ready); err != nil {
-		return fmt.Errorf("add the readiness check: %w", err)
 	}
 	if !o.runs(componentControllers) {
 		return nil
@@ -186,11 +221,12 @@ func webhookOptions(o *options, apps *applications.Map) webhook.Options {
 		BindAddress: o.callbackBindAddress, CallbackPath: o.callbackPath, CertDir: o.callbackCertDir,
 		ClientCAFile: o.callbackClientCA, SecretsFile: o.callbackSecrets, AllowAnonymous: o.allowAnonymous,
 		Applications: apps, Namespace: o.operatorNS, DrainDuration: o.drainDuration,
+		IdleTimeout: o.callbackIdleTimeout, ConnectionsPerSource: o.callbackPerSource,
 		Registerer: metrics.Registry, Clock: clock.RealClock{}, Log: ctrl.Log.WithName("webhook"),
 	}
 }
 
-func restConfig(kubeconfig string) (*rest.Config, error) {
+func restConfig(kubeconfig string, this build) (*rest.Config, error) {
 	load := ctrl.GetConfig
 	if kubeconfig != "" {
 		load = func() (*rest.Config, error) { return clientcmd.BuildConfigFromFlags("", kubeconfig) }
@@ -199,6 +235,8 @@ func restConfig(kubeconfig string) (*rest.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the API server (set --kubeconfig or run in a pod): %w", err)
 	}
+	// The first part is also the manager of the fields that the operator writes.
+	cfg.UserAgent = "fwupgrade/" + this.version
 	cfg.QPS = -1 // the committer, the buckets of the leader's writes and the API server's own fairness limit what is sent
 	// Slices come as they are stored: to compress each of them is a twentieth of what a result costs the API server.
 	cfg.DisableCompression = true

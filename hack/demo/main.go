@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -29,49 +30,80 @@ const (
 	// demoTimeout ends a demo that hangs.
 	demoTimeout = 2 * time.Minute
 	seed        = 42
+	// exitInterrupted is the exit code of what was ended by an interrupt, as shells have it.
+	exitInterrupted = 130
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	ctx, cancel := context.WithTimeout(ctx, demoTimeout)
-	err := run(ctx)
+	limited, cancel := context.WithTimeoutCause(ctx, demoTimeout,
+		fmt.Errorf("it took longer than %s", demoTimeout))
+	s, err := run(limited)
+	interrupted := ctx.Err() != nil
 	cancel()
 	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "\ndemo:", err)
-		os.Exit(1)
-	}
+	os.Exit(end(os.Stderr, s, err, interrupted))
 }
 
-func run(ctx context.Context) (err error) {
+// end says how the demo ended and returns its exit code. Whoever interrupted it did so on purpose: that it is
+// unfinished then is no failure of anything.
+func end(w io.Writer, s *stage, err error, interrupted bool) int {
+	if interrupted {
+		fmt.Fprintf(w, "\nYou stopped the demo %s.\n", s.soFar())
+	}
+	if err != nil {
+		fmt.Fprintln(w, "\ndemo:", err)
+	}
+	switch {
+	case interrupted:
+		return exitInterrupted
+	case err != nil:
+		return 1
+	}
+	return 0
+}
+
+// run plays the demo. The stage it returns tells how far it came; nil if nothing was shown. An interrupt is no error,
+// but that something could not be stopped is.
+func run(ctx context.Context) (_ *stage, err error) {
 	root, err := local.ModuleRoot()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sample := filepath.Join("config", "samples", "fwupgrade_v1alpha1_firmwareupgrade.yaml")
 	declared, err := load(filepath.Join(root, sample))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	plan, err := platform.NewPlan(planOf(declared))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	dir := filepath.Join(root, "bin", "demo")
 	title("Starting the control plane and the operator")
 	operator, err := local.StartOperator(ctx, local.OperatorOptions{Dir: dir})
+	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
+		return nil, nil // everything was stopped again
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, operator.Stop()) }()
 	s, err := newStage(root, operator.Kubeconfig, declared)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := s.play(ctx, sample, plan, operator.CallbackURL); err != nil {
-		return fmt.Errorf("%w\n(the logs are in %s)", err, dir)
+	err = s.play(ctx, sample, plan, operator.CallbackURL)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return s, nil
+	case ctx.Err() != nil: // which is why whatever it did last failed
+		err = context.Cause(ctx)
 	}
-	return nil
+	if err != nil {
+		return s, fmt.Errorf("%w\n(the logs are in %s)", err, dir)
+	}
+	return s, nil
 }
 
 // load reads the FirmwareUpgrade of a file.

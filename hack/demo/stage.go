@@ -25,9 +25,12 @@ import (
 )
 
 const (
-	// settleTimeout is how long after the last push the status may take to be complete, every Event announced.
-	settleTimeout = 15 * time.Second
+	// settleTimeout is how long after the last push the status may take to be complete, every Event announced; the
+	// settleSeconds of the sample are part of it.
+	settleTimeout = 45 * time.Second
 	pollInterval  = 200 * time.Millisecond
+	// countTimeout is how long after an interrupt the status may take to count what was stored.
+	countTimeout = 5 * time.Second
 	// watchGrace lets kubectl print what it was sent last.
 	watchGrace = 300 * time.Millisecond
 )
@@ -44,6 +47,9 @@ type stage struct {
 	dir, kubectl, kubeconfig string
 	name, namespace          string
 	reader                   client.Reader
+	// pushed is how pushing ended, counted how many devices the status had with a result; nil and 0 before.
+	pushed  *platform.Report
+	counted int64
 }
 
 func newStage(dir, kubeconfig string, fwu *v1alpha1.FirmwareUpgrade) (*stage, error) {
@@ -118,12 +124,18 @@ func (s *stage) push(ctx context.Context, plan *platform.Plan, callbackURL strin
 	if err != nil {
 		return err
 	}
+	s.pushed = report
+	if ctx.Err() != nil {
+		s.awaitCounted(ctx)
+		return context.Cause(ctx)
+	}
 	if !report.Complete || report.Sent != report.Notifications {
 		return fmt.Errorf("not every push was answered 200 at once: %v", report.Answers)
 	}
 	// What is still missing is told by the comparison at the end.
 	_ = wait.PollUntilContextTimeout(ctx, pollInterval, settleTimeout, true, func(ctx context.Context) (bool, error) {
 		got, err := s.counts(ctx)
+		s.counted = got.Succeeded + got.Failed
 		return err == nil && want.diff(got) == "", nil
 	})
 	select {
@@ -131,6 +143,33 @@ func (s *stage) push(ctx context.Context, plan *platform.Plan, callbackURL strin
 	case <-time.After(watchGrace):
 	}
 	return nil
+}
+
+// awaitCounted reads how many devices the status has with a result, until it has all whose results were answered 200;
+// also where ctx is over.
+func (s *stage) awaitCounted(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), countTimeout)
+	defer cancel()
+	stored := s.pushed.Counts[0].Succeeded + s.pushed.Counts[0].Failed
+	// What can't be read in time is told as it was read last.
+	_ = wait.PollUntilContextCancel(ctx, pollInterval, true, func(ctx context.Context) (bool, error) {
+		if got, err := s.counts(ctx); err == nil {
+			s.counted = got.Succeeded + got.Failed
+		}
+		return s.counted >= stored, nil
+	})
+}
+
+// soFar tells what had been pushed when the demo was interrupted. What was answered 200 is stored; what the interrupt
+// broke off, the platform would push again.
+func (s *stage) soFar() string {
+	if s == nil || s.pushed == nil {
+		return "before anything was pushed"
+	}
+	r := s.pushed
+	return fmt.Sprintf("when %d of %d notifications had been pushed: %d were answered 200, so they are stored, and %d "+
+		"had no answer yet; the status counted %d devices", r.Sent, r.Notifications, r.Delivered, r.Sent-r.Delivered,
+		s.counted)
 }
 
 // check compares the status and the Events with what was pushed.

@@ -4,11 +4,13 @@
 package applications
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode"
@@ -90,12 +92,51 @@ func parse(content []byte) (*file, error) {
 	f := &file{}
 	strict, err := kjson.UnmarshalStrict(asJSON, f)
 	if err != nil {
-		return nil, fmt.Errorf("is not the expected YAML: %w", err)
+		return nil, wrongType(asJSON, err)
 	}
 	if len(strict) > 0 {
 		return nil, fmt.Errorf("remove or correct the key: %w", errors.Join(strict...))
 	}
 	return f, nil
+}
+
+// wrongType says in the words of YAML which value is not what it has to be.
+func wrongType(asJSON []byte, err error) error {
+	entries := struct {
+		Applications []json.RawMessage `json:"applications"`
+	}{}
+	if json.Unmarshal(asJSON, &entries) == nil {
+		for i, entry := range entries.Applications {
+			wrong, ok := errors.AsType[*json.UnmarshalTypeError](json.Unmarshal(entry, &application{}))
+			if !ok {
+				continue
+			}
+			if wrong.Field == "" {
+				return fmt.Errorf("applications[%d] is a %s: write appId and namespaces there", i, inYAML(wrong.Value))
+			}
+			if wrong.Type.Kind() == reflect.String && (wrong.Value == "bool" || strings.HasPrefix(wrong.Value, "number")) {
+				return fmt.Errorf("applications[%d].%s holds a %s: put it in quotes", i, wrong.Field, wrong.Value)
+			}
+			return fmt.Errorf("applications[%d].%s holds a %s: see the example in docs/operations.md", i, wrong.Field,
+				inYAML(wrong.Value))
+		}
+	}
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Errorf("holds a %s where the list applications is expected: see the example in docs/operations.md",
+			inYAML(wrong.Value))
+	}
+	return fmt.Errorf("is not the expected YAML: %w", err)
+}
+
+// inYAML is what people who write YAML call a kind of JSON value.
+func inYAML(kind string) string {
+	switch kind {
+	case "array":
+		return "list"
+	case "object":
+		return "map"
+	}
+	return kind
 }
 
 func (f *file) validate() error {
@@ -126,8 +167,10 @@ func checkAppID(appID string) error {
 		return errors.New("is missing: set it to the application's id on the platform")
 	case len(appID) > storage.MaxIDBytes:
 		return fmt.Errorf("is longer than %d bytes: no notification can carry it", storage.MaxIDBytes)
-	case !utf8.ValidString(appID) || strings.ContainsFunc(appID, unicode.IsControl):
-		return errors.New("holds control characters: no notification can carry them")
+	case strings.TrimSpace(appID) != appID:
+		return errors.New("has a blank or a line feed at an end: write it in quotes on one line, not as a block (|)")
+	case !utf8.ValidString(appID) || strings.ContainsFunc(appID, func(r rune) bool { return !unicode.IsGraphic(r) }):
+		return errors.New("holds a control character or an invisible one: no notification can carry it")
 	}
 	return nil
 }

@@ -7,10 +7,15 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
 )
+
+// rivalDelay is how long after the younger of two rivals came the other one may still be about to go: who renames a
+// FirmwareUpgrade by Git creates the new one first, and prunes the old one some seconds later.
+const rivalDelay = 30 * time.Second
 
 // Claim is what became of a FirmwareUpgrade's claim to its task.
 type Claim struct {
@@ -18,35 +23,60 @@ type Claim struct {
 	Reason string
 	// Message says what to do about it.
 	Message string
+	// Until is, for a DuplicateOperation, until when the rival may still be about to go; see At.
+	Until time.Time
+	// rival is the namespace and name of the one that has the task.
+	rival string
 }
 
 // Holds says whether the FirmwareUpgrade has what it claims.
 func (c Claim) Holds() bool { return c.Reason == "" }
+
+// Waits says whether the claim may come to hold without anybody's help.
+func (c Claim) Waits() bool {
+	return c.Reason == v1alpha1.ReasonPurging || c.Reason == v1alpha1.ReasonAwaitingTask
+}
+
+// At is the claim as it is to be told at a time: before Until a duplicate is none yet, and waits for the task.
+func (c Claim) At(now time.Time) Claim {
+	if now.Before(c.Until) {
+		c.Reason = v1alpha1.ReasonAwaitingTask
+		c.Message = "FirmwareUpgrade " + c.rival + " has this task, and may be about to be deleted: waits for that until " +
+			c.Until.UTC().Format(time.RFC3339)
+	}
+	return c
+}
 
 // Resolve decides whether fwu has its task, given all FirmwareUpgrades with the same operationId, fwu among them.
 //
 //  1. A placeholder yields to every declared one, the younger to the older, then the greater UID to the lower.
 //  2. A claim to an application that is not the namespace's is void.
 //  3. In that order, each gets what it claims unless one that got its task claims any of the same applications.
+//  4. Who comes too late waits a moment before that is a duplicate: the other one may be about to go.
 func Resolve(fwu *v1alpha1.FirmwareUpgrade, sameOperation []v1alpha1.FirmwareUpgrade, rules Rules) Claim {
 	if !rules.permitted(fwu) {
-		return Claim{v1alpha1.ReasonNotPermitted, notPermittedMessage(fwu, rules)}
+		return Claim{Reason: v1alpha1.ReasonNotPermitted, Message: notPermittedMessage(fwu, rules)}
 	}
 	for _, holder := range holders(sameOperation, rules) {
 		if holder.UID == fwu.UID {
 			return Claim{}
 		}
+		name := holder.Namespace + "/" + holder.Name
 		switch {
 		case !rules.overlap(holder, fwu):
 		case purging(holder):
 			return Claim{
-				v1alpha1.ReasonPurging,
-				"waits until the results of FirmwareUpgrade " + holder.Namespace + "/" + holder.Name +
+				Reason: v1alpha1.ReasonPurging,
+				Message: "waits until the results of FirmwareUpgrade " + name +
 					", which is being deleted, are removed",
 			}
 		default:
-			return Claim{v1alpha1.ReasonDuplicateOperation,
-				"FirmwareUpgrade " + holder.Namespace + "/" + holder.Name + " has this task: delete one of the two"}
+			return Claim{
+				Reason:  v1alpha1.ReasonDuplicateOperation,
+				Message: "FirmwareUpgrade " + name + " has this task: delete one of the two",
+				Until:   younger(holder, fwu).Add(rivalDelay),
+				rival:   name,
+			}
 		}
 	}
 	// Not in the list: the object is newer than the list, so that everything else goes first.
@@ -78,6 +108,41 @@ func purging(f *v1alpha1.FirmwareUpgrade) bool {
 	return !f.DeletionTimestamp.IsZero() && slices.Contains(f.Finalizers, v1alpha1.FinalizerPurge)
 }
 
+// younger returns when the younger of two was created.
+func younger(a, b *v1alpha1.FirmwareUpgrade) time.Time {
+	if a.CreationTimestamp.After(b.CreationTimestamp.Time) {
+		return a.CreationTimestamp.Time
+	}
+	return b.CreationTimestamp.Time
+}
+
+// Undeclared counts, out of the placeholders that there are, those of tasks that a FirmwareUpgrade in that namespace
+// may claim: if its operationId is misspelt, one of these is its task.
+func (r Rules) Undeclared(namespace string, placeholders []v1alpha1.FirmwareUpgrade) int {
+	n := 0
+	for i := range placeholders {
+		if p := &placeholders[i]; p.Namespace == r.PlaceholderNamespace && r.Applications.Permitted(p.Spec.AppID, namespace) {
+			n++
+		}
+	}
+	return n
+}
+
+// OtherApplications returns the applications, other than its own, that report the operationId of a FirmwareUpgrade and
+// that its namespace may claim. All tasks must have the operationId.
+func (r Rules) OtherApplications(f *v1alpha1.FirmwareUpgrade, withResults []result.Task) []string {
+	var others []string
+	for _, task := range withResults {
+		if !r.covers(f, task.AppID) && r.Applications.Permitted(task.AppID, f.Namespace) {
+			others = append(others, cmp.Or(task.AppID, noApplication))
+		}
+	}
+	return others
+}
+
+// noApplication stands for the application of notifications that name none.
+const noApplication = "none named"
+
 // HolderOf returns the FirmwareUpgrade that has the task, nil if none has. All must have the task's operationId.
 func HolderOf(task result.Task, sameOperation []v1alpha1.FirmwareUpgrade, rules Rules) *v1alpha1.FirmwareUpgrade {
 	for _, h := range holders(sameOperation, rules) {
@@ -103,7 +168,7 @@ func Task(f *v1alpha1.FirmwareUpgrade, withResults []result.Task, rules Rules) (
 	case 1:
 		return found[0], true, Claim{}
 	default:
-		return result.Task{}, false, Claim{v1alpha1.ReasonAmbiguousOperation, ambiguousMessage(found)}
+		return result.Task{}, false, Claim{Reason: v1alpha1.ReasonAmbiguousOperation, Message: ambiguousMessage(found)}
 	}
 }
 
@@ -122,7 +187,7 @@ func notPermittedMessage(f *v1alpha1.FirmwareUpgrade, rules Rules) string {
 func ambiguousMessage(tasks []result.Task) string {
 	var names []string
 	for _, t := range tasks[:min(len(tasks), 3)] {
-		names = append(names, cmp.Or(t.AppID, "none named"))
+		names = append(names, cmp.Or(t.AppID, noApplication))
 	}
 	return "several applications report this operationId (" + strings.Join(names, ", ") +
 		"): set spec.appId to the one that is meant, and create another FirmwareUpgrade for each of the others"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/applications"
@@ -69,6 +70,13 @@ func TestResolve(t *testing.T) {
 		"then the lower UID": {
 			all:  []*wrappers.FirmwareUpgrade{named("b-2", 1), named("a-1", 1)},
 			want: map[string]string{"a-1": "", "b-2": "DuplicateOperation"},
+		},
+		"unless the other one has counted results": {
+			all: []*wrappers.FirmwareUpgrade{
+				named("b-2", 1).Status(v1alpha1.FirmwareUpgradeStatus{StartTime: &metav1.Time{Time: created}}),
+				named("a-1", 1),
+			},
+			want: map[string]string{"a-1": "DuplicateOperation", "b-2": ""},
 		},
 		"a placeholder yields": {
 			all:  []*wrappers.FirmwareUpgrade{named("a-1", 1), placeholder("", 9)},
@@ -146,6 +154,78 @@ func TestResolve(t *testing.T) {
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Who meets a rival a moment after one of the two came waits, as the other one may be about to go: to rename one by Git
+// is to create the new one and then to delete the old one. The one that has the task keeps it all the while; only after
+// that moment the other one is a duplicate, and when the rival goes it has the task at once.
+func TestRivalMayBeAboutToGo(t *testing.T) {
+	at := created.Add(time.Hour)
+	old := wrappers.MakeFirmwareUpgrade("old", "a").UID("old").Created(created).Obj()
+	renamed := wrappers.MakeFirmwareUpgrade("new", "a").UID("new").Created(at).Obj()
+	declared := wrappers.MakeFirmwareUpgrade("declared", "a").UID("declared").Created(at).Obj()
+	placeholder := wrappers.MakeFirmwareUpgrade("undeclared-1", "b").UID("p").Created(created).Placeholder().Obj()
+	gone := wrappers.MakeFirmwareUpgrade("old", "a").UID("old").Created(created).Deleted(at).Obj()
+	cases := map[string]struct {
+		fwu, rival *v1alpha1.FirmwareUpgrade
+		after      time.Duration
+		want       string
+	}{
+		"the new one at once":               {renamed, old, 0, "AwaitingTask"},
+		"the new one, just before":          {renamed, old, rivalDelay - 1, "AwaitingTask"},
+		"the new one after that":            {renamed, old, rivalDelay, "DuplicateOperation"},
+		"the old one has it":                {old, renamed, 0, ""},
+		"the old one has it after that":     {old, renamed, rivalDelay, ""},
+		"the rival is being deleted":        {renamed, gone, 0, ""},
+		"a placeholder that has to go":      {placeholder, declared, 0, "AwaitingTask"},
+		"a placeholder that did not go":     {placeholder, declared, rivalDelay, "DuplicateOperation"},
+		"what is declared has it from then": {declared, placeholder, 0, ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			all := []v1alpha1.FirmwareUpgrade{*c.fwu, *c.rival}
+			got := Resolve(c.fwu, all, Rules{PlaceholderNamespace: "b"}).At(at.Add(c.after))
+			if got.Reason != c.want || got.Waits() != (c.want == "AwaitingTask") {
+				t.Errorf("want %q, got %q, waits %t", c.want, got.Reason, got.Waits())
+			}
+			rival := c.rival.Namespace + "/" + c.rival.Name
+			if !got.Holds() && !strings.Contains(got.Message, rival) {
+				t.Errorf("the message does not name %s: %s", rival, got.Message)
+			}
+		})
+	}
+}
+
+// What may be the task of a FirmwareUpgrade whose ids are misspelt is told within the bounds of tenancy only.
+func TestWhatElseIsReported(t *testing.T) {
+	placeholder := func(app string) v1alpha1.FirmwareUpgrade {
+		return *wrappers.MakeFirmwareUpgrade("undeclared-"+app, "b").App(app).Placeholder().Obj()
+	}
+	placeholders := []v1alpha1.FirmwareUpgrade{placeholder("x"), placeholder("y"), placeholder("")}
+	tasks := []result.Task{{OperationID: "op"}, {AppID: "x", OperationID: "op"}, {AppID: "y", OperationID: "op"}}
+	cases := map[string]struct {
+		apps         *applications.Map
+		namespace    string
+		undeclared   int
+		applications []string
+	}{
+		"without tenancy":            {nil, "a", 3, []string{"none named", "x"}},
+		"the namespace of both":      {applicationsMap(t), "a", 2, []string{"x"}},
+		"the namespace of y":         {applicationsMap(t), "b", 1, nil},
+		"the namespace of no tenant": {applicationsMap(t), "c", 0, nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			rules := Rules{Applications: c.apps, PlaceholderNamespace: "b"}
+			if got := rules.Undeclared(c.namespace, placeholders); got != c.undeclared {
+				t.Errorf("undeclared tasks: want %d, got %d", c.undeclared, got)
+			}
+			fwu := wrappers.MakeFirmwareUpgrade("n", c.namespace).App("y").Obj()
+			if diff := cmp.Diff(c.applications, rules.OtherApplications(fwu, tasks)); diff != "" {
+				t.Errorf("other applications (-want +got):\n%s", diff)
 			}
 		})
 	}

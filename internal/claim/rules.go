@@ -66,21 +66,28 @@ func (r Rules) overlap(a, b *v1alpha1.FirmwareUpgrade) bool {
 }
 
 // precedence sorts declared ones before placeholders, then the older first, then one whose results are being purged,
-// then the lower UID. Creation times are kept in seconds.
+// then one that has counted results, then the lower UID. Creation times are kept in seconds: who comes later within the
+// second takes nothing away.
 func precedence(a, b *v1alpha1.FirmwareUpgrade) int {
-	if a.Spec.Placeholder != b.Spec.Placeholder {
-		if a.Spec.Placeholder {
-			return 1
-		}
+	return cmp.Or(
+		first(!a.Spec.Placeholder, !b.Spec.Placeholder),
+		a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+		first(purging(a), purging(b)),
+		first(a.Status.StartTime != nil, b.Status.StartTime != nil),
+		strings.Compare(string(a.UID), string(b.UID)),
+	)
+}
+
+// first sorts what is true before what is not.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
 		return -1
+	default:
+		return 1
 	}
-	if older := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); older != 0 || purging(a) == purging(b) {
-		return cmp.Or(older, strings.Compare(string(a.UID), string(b.UID)))
-	}
-	if purging(a) {
-		return -1
-	}
-	return 1
 }
 
 // anyApplication says whether the object claims the task of whatever application reports it. A placeholder without

@@ -5,8 +5,57 @@ package result
 
 import (
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
+
+// Clean returns a text from outside as it may be shown to people, in any terminal: one line of valid UTF-8, at most
+// maxBytes long and cut at the boundary of a rune, in which every character can be seen. Blanks, line ends and NULs at
+// its ends are dropped, as padding is no part of a version or a description; a line end or a TAB within it becomes a
+// blank, and every other character that IsHidden, U+FFFD. Clean of what Clean returned is the same. The string returned
+// does not keep a longer one in memory.
+func Clean(s string, maxBytes int) string {
+	if len(s) <= maxBytes && isPlain(s) {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range strings.TrimFunc(s, isPadding) {
+		switch {
+		case r == '\u2028' || r == '\u2029' || unicode.IsControl(r) && unicode.IsSpace(r):
+			r = ' '
+		case IsHidden(r):
+			r = utf8.RuneError
+		}
+		if b.Len()+utf8.RuneLen(r) > maxBytes {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return strings.TrimRightFunc(b.String(), isPadding)
+}
+
+// IsHidden says whether a character can't be seen, or changes how others are seen: it is a control or format character
+// (such as U+202E, which turns the text after it around), a line or paragraph separator, half a surrogate, private, or
+// not assigned. In an id such a character would make two devices look like one.
+func IsHidden(r rune) bool {
+	if r < utf8.RuneSelf {
+		return r < ' ' || r == '\x7f'
+	}
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Cs, unicode.Co, unicode.Cn)
+}
+
+// isPadding says whether a character at the end of a text is no part of it.
+func isPadding(r rune) bool { return unicode.IsSpace(r) || r == 0 }
+
+// isPlain says whether Clean has nothing to do: most texts are ASCII that can be seen.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s == "" || s[0] != ' ' && s[len(s)-1] != ' '
+}
 
 // CutString cuts s to at most maxBytes bytes, at the boundary of a rune. Bytes that are not UTF-8 are replaced first, a
 // run of them by one U+FFFD. The string returned may share the memory of s.

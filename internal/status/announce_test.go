@@ -123,7 +123,7 @@ func TestEventsOfASmallUpgrade(t *testing.T) {
 		"Normal Started: The first device has reported",
 		"Warning DeviceFailed: Device d000001 failed: Invalid URI",
 		"Normal DevicesRecovered: 1 device failed first and succeeded in the end",
-		"Normal Finished: Succeeded: 3/3 devices done",
+		"Normal Finished: Succeeded: 3/3 devices succeeded",
 	}
 	if diff := cmp.Diff(want, notes(l.told)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -353,7 +353,7 @@ func TestLateResultsThatTurnReadyAround(t *testing.T) {
 	want := []string{
 		"Normal Started: The first device has reported",
 		"Warning DeviceFailed: Device d000002 failed: Invali",
-		"Warning Finished: PartiallySucceeded: 2/2 devices d",
+		"Warning Finished: PartiallySucceeded: 1 of 2 failed",
 		"Normal OutcomeChanged: Ready is now True: Succeeded",
 		"Warning DeviceFailed: Device d000003 failed: Invali",
 		"Warning OutcomeChanged: Ready is now False: Partial",
@@ -523,6 +523,15 @@ func TestCompare(t *testing.T) {
 	l.receive(failure(1, last, "x"), success(2, last))
 	if got := Compare(prev, next(last)); got != Nothing {
 		t.Errorf("repetitions moved times only: want Nothing, got %v\n%s", got, cmp.Diff(prev, next(last)))
+	}
+	repeated := *prev.DeepCopy()
+	repeated.Details.InProgressDevices = []v1alpha1.InProgressDevice{{
+		DeviceID: "d", ReceiveTime: metav1.Time{Time: first},
+	}}
+	later := *repeated.DeepCopy()
+	later.Details.InProgressDevices[0].ReceiveTime = metav1.Time{Time: last}
+	if got := Compare(repeated, later); got != Nothing {
+		t.Errorf("a step was repeated: want Nothing, got %v", got)
 	}
 	l.receive(success(3, last))
 	if got := Compare(prev, next(last)); got != Progress {

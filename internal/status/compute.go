@@ -26,6 +26,10 @@ type Observation struct {
 	Task result.Task
 	// Summary is what the results of the task add up to; zero where there are none.
 	Summary tally.Summary
+	// OtherApplications are the applications, other than its own, that report the operationId of one without results.
+	OtherApplications []string
+	// Undeclared is how many tasks with results nobody declared, of which one may be meant by one without results.
+	Undeclared int
 	// Failures is the log of the task's failures.
 	Failures FailureLog
 	// Delivered is the number of the newest Event of the outbox that is known to be created; 0 where none is.
@@ -58,6 +62,7 @@ func Compute(
 	if !Archived(prev) {
 		prev.ArchiveTime = nil
 	}
+	seen.Claim = seen.Claim.At(seen.Now)
 	if countsAnotherTask(fwu, prev, seen) {
 		prev = forAnotherTask(prev)
 	}
@@ -148,7 +153,7 @@ func computeConditions(
 	setCounts(&next, fwu.Spec, seen)
 	verdict := judge(fwu, prev, next, seen, specChanged)
 	setEnd(&next, verdict.finished, seen.Now)
-	setConditions(&next, fwu.Generation, verdict, seen.Now)
+	setConditions(fwu, &next, verdict, seen)
 	next.Reason = reasonOf(next, verdict)
 	return next, true, verdict.again
 }
@@ -195,15 +200,19 @@ func startTime(spec v1alpha1.FirmwareUpgradeSpec, previous *metav1.Time, sum tal
 	return first
 }
 
-// reasonOf is what a person has to know first.
+// reasonOf is what a person has to know first: empty where nothing is wrong, and never where somebody has to act.
 func reasonOf(st v1alpha1.FirmwareUpgradeStatus, v verdict) string {
-	if v.finished && v.reason == v1alpha1.ReasonDeadlineExceeded {
+	switch {
+	case v.finished && v.reason == v1alpha1.ReasonDeadlineExceeded:
 		return v1alpha1.ReasonDeadlineExceeded + ": " + cmp.Or(v.judged.missing(), "no device has reported")
+	case len(st.Details.Causes) > 0 && (v.judged.failed > 0 || v.judged.suspect == 0):
+		return fmt.Sprintf("%s (%d)", st.TopCause, st.Details.Causes[0].Count)
+	case st.Devices.Suspect > 0:
+		return fmt.Sprintf("%s (%d)", EventVersionSuspect, st.Devices.Suspect)
+	case v.policy == policyBroken:
+		return v1alpha1.ReasonFailurePolicyBroken
 	}
-	if len(st.Details.Causes) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%s (%d)", st.TopCause, st.Details.Causes[0].Count)
+	return ""
 }
 
 // deviceCounts keeps expected + unexpected = succeeded + failed + inProgress + pending.
@@ -225,20 +234,38 @@ func deviceCounts(spec v1alpha1.FirmwareUpgradeSpec, sum tally.Summary) v1alpha1
 	return c
 }
 
-// details are the samples of a summary.
+// details are the samples of a summary. Versions are shown as any text from outside is: they were cleaned when they
+// were received, unless somebody else stored them.
 func details(sum tally.Summary) v1alpha1.Details {
-	d := v1alpha1.Details{MissingDevices: sum.Missing}
+	d := v1alpha1.Details{MissingDevices: sum.Missing, UnexpectedDevices: sum.Unexpected}
 	for _, c := range sum.Causes {
-		d.Causes = append(d.Causes, v1alpha1.CauseCount{Cause: c.Cause, Count: c.Count, Devices: c.Devices})
+		d.Causes = append(d.Causes, v1alpha1.CauseCount{
+			Cause: c.Cause, Count: c.Count, Devices: c.Devices, Example: c.Example,
+		})
 	}
 	for _, f := range sum.FailedDevices {
 		d.FailedDevices = append(d.FailedDevices, v1alpha1.FailedDevice{
-			DeviceID: f.DeviceID, SubOperationID: f.SubOperationID, Cause: f.Cause, CurVersion: f.CurVersion,
+			DeviceID: f.DeviceID, SubOperationID: f.SubOperationID, Cause: f.Cause, CurVersion: version(f.CurVersion),
 			ReceiveTime: *seconds(f.ReceivedAt),
+		})
+	}
+	for _, p := range sum.InProgressDevices {
+		d.InProgressDevices = append(d.InProgressDevices, v1alpha1.InProgressDevice{
+			DeviceID: p.DeviceID, State: string(p.State), ReceiveTime: *seconds(p.ReceivedAt),
+		})
+	}
+	for _, s := range sum.SuspectDevices {
+		d.SuspectDevices = append(d.SuspectDevices, v1alpha1.SuspectDevice{
+			DeviceID: s.DeviceID, CurVersion: version(s.CurVersion), TargetVersion: version(s.TargetVersion),
 		})
 	}
 	return d
 }
+
+func version(v string) string { return result.Clean(v, maxVersionBytes) }
+
+// maxVersionBytes is how long a version in the details may be.
+const maxVersionBytes = 256
 
 // expectedDevices returns how many devices the spec names; known is false where it names none.
 func expectedDevices(spec v1alpha1.FirmwareUpgradeSpec) (expected int64, known bool) {

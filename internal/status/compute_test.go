@@ -28,9 +28,9 @@ var (
 	last    = created.Add(2 * time.Minute)
 )
 
-// made is a FirmwareUpgrade as the API server would store it.
+// made is a FirmwareUpgrade as the API server would store it, which waits for no retries.
 func made() *wrappers.FirmwareUpgrade {
-	return wrappers.MakeFirmwareUpgrade("fwu", "ns").UID("u1").Created(created).Generation(1).
+	return wrappers.MakeFirmwareUpgrade("fwu", "ns").UID("u1").Created(created).Generation(1).Settle(0).
 		Status(v1alpha1.FirmwareUpgradeStatus{ObservedGeneration: -1})
 }
 
@@ -43,6 +43,12 @@ func summary(succeeded, failed, inProgress int64) tally.Summary {
 	if failed > 0 {
 		s.Causes = []tally.CauseCount{{Cause: "Invalid URI", Count: failed}}
 	}
+	return s
+}
+
+// suspect makes so many of those that succeeded suspect.
+func suspect(s tally.Summary, n int64) tally.Summary {
+	s.Suspect = n
 	return s
 }
 
@@ -170,6 +176,29 @@ func TestCompute(t *testing.T) {
 			fwu: made().Expected(4).Deadline(time.Hour).MaxFailed("100%", 0), seen: summary(3, 0, 0), at: first.Add(time.Hour),
 			want: "Failed 3/4 Stalled=DeadlineExceeded Finished=DeadlineExceeded", again: first.Add(time.Hour + 30*24*time.Hour),
 		},
+		"suspect devices count as failed ones do": {
+			fwu: made().Expected(100).MaxFailed("5%", 20), seen: suspect(summary(97, 3, 0), 2), at: last,
+			want:  "PartiallySucceeded 100/100 Ready=PartiallySucceeded Finished=PartiallySucceeded",
+			again: last.Add(30 * 24 * time.Hour),
+		},
+		"one suspect device more breaks the policy": {
+			fwu: made().Expected(100).MaxFailed("5%", 20), seen: suspect(summary(97, 3, 0), 3), at: last,
+			want:  "Failed 100/100 Stalled=Failed Finished=Failed Degraded=FailurePolicyBroken",
+			again: last.Add(30 * 24 * time.Hour),
+		},
+		"they break it while running": {
+			fwu: made().Expected(100).MaxFailed("2", 0), seen: suspect(summary(20, 0, 0), 3), at: last,
+			want: "Running 20/100 Stalled=FailurePolicyBroken Degraded=FailurePolicyBroken", again: first.Add(48 * time.Hour),
+		},
+		"without a policy one suspect device closes the gate": {
+			fwu: made().Expected(3), seen: suspect(summary(3, 0, 0), 1), at: last,
+			want:  "PartiallySucceeded 3/3 Stalled=PartiallySucceeded Finished=PartiallySucceeded",
+			again: last.Add(30 * 24 * time.Hour),
+		},
+		"a rollout of the wrong version is within no policy": {
+			fwu: made().Expected(10).MaxFailed("100%", 0), seen: suspect(summary(10, 0, 0), 10), at: last,
+			want: "Failed 10/10 Stalled=Failed Finished=Failed", again: last.Add(30 * 24 * time.Hour),
+		},
 		"the deadline ends settling": {
 			fwu:  made().Expected(3).Deadline(time.Hour).Settle(48 * time.Hour),
 			seen: summary(2, 1, 0), at: first.Add(time.Hour),
@@ -253,7 +282,7 @@ func TestCountsStandWhenResultsAreMissing(t *testing.T) {
 			fwu := made().Expected(10).Obj()
 			step(fwu, counted, last)
 			devices := fwu.Status.Devices
-			if got, want := step(fwu, sum, last), "Running 7/10 Stalled=ResultsIncomplete"; got != want {
+			if got, want := step(fwu, sum, last), "Stalled 7/10 Stalled=ResultsIncomplete"; got != want {
 				t.Errorf("want %q, got %q", want, got)
 			}
 			if diff := cmp.Diff(devices, fwu.Status.Devices); diff != "" {
@@ -310,7 +339,7 @@ func TestSpecChangedWhileUncounted(t *testing.T) {
 func TestUncountedClaims(t *testing.T) {
 	fwu := made().Expected(3).Obj()
 	fwu.Status, _ = Compute(fwu, fwu.Status, Observation{Claim: duplicate, Now: created})
-	if got, want := told(fwu.Status), "Pending  Stalled=DuplicateOperation"; got != want {
+	if got, want := told(fwu.Status), "Stalled  Stalled=DuplicateOperation"; got != want {
 		t.Errorf("want %q, got %q", want, got)
 	}
 	if got, want := step(fwu, summary(1, 0, 0), last), "Running 1/3 Reconciling=Running"; got != want {
@@ -406,7 +435,7 @@ func TestStatusInvariants(t *testing.T) {
 		}
 		decisive := judgedDevices(fwu.Spec, st, Observation{Summary: sum})
 		if meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionReady) &&
-			decisive.failed+decisive.pending+decisive.inProgress > 0 {
+			decisive.bad()+decisive.pending+decisive.inProgress > 0 {
 			t.Fatalf("a false green: %s, %+v", told(st), d)
 		}
 	})
@@ -458,13 +487,17 @@ func TestFitShedsSamplesNeverCounts(t *testing.T) {
 	for range 11 {
 		st.Details.Causes = append(
 			st.Details.Causes,
-			v1alpha1.CauseCount{Cause: long, Count: 1, Devices: []string{long, long, long}},
+			v1alpha1.CauseCount{Cause: long, Count: 1, Devices: []string{long, long, long}, Example: long},
 		)
 	}
 	for range 20 {
 		st.Details.FailedDevices = append(st.Details.FailedDevices,
 			v1alpha1.FailedDevice{DeviceID: long, SubOperationID: long, Cause: long, CurVersion: long})
 		st.Details.MissingDevices = append(st.Details.MissingDevices, long)
+		st.Details.InProgressDevices = append(st.Details.InProgressDevices, v1alpha1.InProgressDevice{DeviceID: long})
+		st.Details.SuspectDevices = append(st.Details.SuspectDevices,
+			v1alpha1.SuspectDevice{DeviceID: long, CurVersion: long, TargetVersion: long})
+		st.Details.UnexpectedDevices = append(st.Details.UnexpectedDevices, long)
 	}
 	got := fit(*st.DeepCopy())
 	if n := statusBytes(got); n > maxStatusBytes {

@@ -4,7 +4,6 @@
 package status
 
 import (
-	"fmt"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -18,10 +17,16 @@ import (
 // maxMessageBytes keeps five messages well below the bound of the status.
 const maxMessageBytes = 512
 
-// setConditions writes all conditions and the phase from the verdict. Reconciling and Stalled are never both true.
-func setConditions(st *v1alpha1.FirmwareUpgradeStatus, generation int64, v verdict, now time.Time) {
-	message := v.message(*st)
-	set := conditionSetter(st, generation, now)
+// setConditions writes all conditions and the phase from the verdict. Reconciling and Stalled are never both true, and
+// Reconciling is true exactly while it is right to wait.
+func setConditions(
+	fwu *v1alpha1.FirmwareUpgrade,
+	st *v1alpha1.FirmwareUpgradeStatus,
+	v verdict,
+	seen Observation,
+) {
+	message := v.message(fwu.Spec, *st, seen)
+	set := conditionSetter(st, fwu.Generation, seen.Now)
 	degraded := v.policy == policyBroken
 	switch {
 	case v.ready():
@@ -46,13 +51,14 @@ func setConditions(st *v1alpha1.FirmwareUpgradeStatus, generation int64, v verdi
 	} else {
 		set(v1alpha1.ConditionFinished, false, progressReason(*st), "")
 	}
-	set(v1alpha1.ConditionDegraded, degraded, v.policy.reason(), "")
+	set(v1alpha1.ConditionDegraded, degraded, v.policy.reason(), v.policyMessage(fwu.Spec))
 	st.Phase = phaseOf(*st)
 }
 
 // setUncounted says that the FirmwareUpgrade can't be counted and why. The counts stand as they were, and so does the
 // end, unless the spec of one that is not archived changed. Its deadline runs, so that whoever waits for the end does
-// not wait for ever. It returns when the deadline passes; zero if that is no matter any more.
+// not wait for ever. It returns when that is to be looked at again: at the deadline, or when a rival that may be about
+// to go has had its time; zero if never.
 func setUncounted(
 	fwu *v1alpha1.FirmwareUpgrade,
 	st *v1alpha1.FirmwareUpgradeStatus,
@@ -62,7 +68,10 @@ func setUncounted(
 	set := conditionSetter(st, fwu.Generation, now)
 	finished := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionFinished)
 	deadline := deadline(fwu, *st)
-	var again time.Time
+	again := time.Time{}
+	if now.Before(why.Until) {
+		again = why.Until
+	}
 	switch {
 	case st.ArchiveTime != nil && finished != nil: // it has ended; what the changed spec would say of that can't be known
 		set(v1alpha1.ConditionFinished, true, finished.Reason, finished.Message)
@@ -78,13 +87,13 @@ func setUncounted(
 	default:
 		setEnd(st, false, now)
 		set(v1alpha1.ConditionFinished, false, why.Reason, "")
-		again = deadline
+		again = earliest(again, deadline)
 	}
 	if !policyWasBroken(*st, fwu.Generation) {
 		set(v1alpha1.ConditionDegraded, false, why.Reason, "")
 	}
 	set(v1alpha1.ConditionReady, false, why.Reason, why.Message)
-	waits := why.Reason == v1alpha1.ReasonPurging // nobody has to act
+	waits := why.Waits() && st.CompletionTime == nil // nobody has to act
 	set(v1alpha1.ConditionReconciling, waits, why.Reason, "")
 	set(v1alpha1.ConditionStalled, !waits, why.Reason, why.Message)
 	st.Reason = why.Reason
@@ -100,6 +109,8 @@ func phaseOf(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.Phase {
 		return v1alpha1.PhaseFailed
 	case finished.Status == metav1.ConditionTrue:
 		return v1alpha1.Phase(finished.Reason)
+	case isConfiguration(condition(st, v1alpha1.ConditionStalled).Reason):
+		return v1alpha1.PhaseStalled
 	case st.StartTime == nil:
 		return v1alpha1.PhasePending
 	default:
@@ -119,7 +130,7 @@ func conditionSetter(
 		}
 		meta.SetStatusCondition(&st.Conditions, metav1.Condition{
 			Type: kind, Status: status, Reason: reason, ObservedGeneration: generation,
-			Message:            result.CutString(message, maxMessageBytes),
+			Message:            result.Clean(message, maxMessageBytes),
 			LastTransitionTime: metav1.Time{Time: now},
 		})
 	}
@@ -131,34 +142,6 @@ func condition(st v1alpha1.FirmwareUpgradeStatus, kind string) metav1.Condition 
 		return *c
 	}
 	return metav1.Condition{}
-}
-
-// message is what a person reads first: how far, what went wrong most often, what is missing.
-func (v verdict) message(st v1alpha1.FirmwareUpgradeStatus) string {
-	c := st.Devices
-	text := st.Progress + " devices done"
-	if v.finished && v.judged.reported() == 0 {
-		text = "no device that is expected has reported before the deadline"
-	}
-	if c.Failed > 0 {
-		text += fmt.Sprintf(", %d failed, most often: %s", c.Failed, st.TopCause)
-	}
-	if c.InProgress > 0 {
-		text += fmt.Sprintf("; %d in progress", c.InProgress)
-	}
-	switch {
-	case c.Pending > 0 && v.finished:
-		text += fmt.Sprintf("; %d never reported", c.Pending)
-	case c.Pending > 0:
-		text += fmt.Sprintf("; %d not yet reported", c.Pending)
-	}
-	if c.Unexpected > 0 {
-		text += fmt.Sprintf("; %d not expected", c.Unexpected)
-	}
-	if c.Suspect > 0 {
-		text += fmt.Sprintf("; %d succeeded with another version than the target", c.Suspect)
-	}
-	return text
 }
 
 // progressReason is why an upgrade has not finished: nothing was reported yet, or something is awaited.

@@ -13,6 +13,14 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
+const (
+	// defaultSettle is what the CRD defaults spec.settleSeconds to.
+	defaultSettle = time.Minute
+	// retryPatience is how long a device that is tried again may be silent: the platform waits 60 min for the download
+	// and 30 min for the result.
+	retryPatience = 2 * time.Hour
+)
+
 // verdict is whether and how an upgrade ended, or what it waits for.
 type verdict struct {
 	// finished says that the upgrade came to an end.
@@ -25,14 +33,25 @@ type verdict struct {
 	again time.Time
 	// judged are the devices the verdict is about.
 	judged judged
+	// deadline is when the upgrade ends in any case.
+	deadline time.Time
+	// wait is how long nothing may have come before the upgrade is finished, where that is all that it waits for.
+	wait time.Duration
 }
 
 // judged counts the devices that decide how an upgrade ends: those of spec.devices where it lists them, else all.
+// Suspect ones are a part of succeeded, retried ones of failed.
 type judged struct {
-	succeeded, failed, inProgress, pending int64
+	succeeded, failed, inProgress, pending, suspect, retried int64
 }
 
 func (j judged) reported() int64 { return j.succeeded + j.failed + j.inProgress }
+
+// decided is how many devices have succeeded or failed.
+func (j judged) decided() int64 { return j.succeeded + j.failed }
+
+// bad is how many devices count against the failure policy.
+func (j judged) bad() int64 { return j.failed + j.suspect }
 
 // missing says how many devices are still awaited; empty where none is known to be.
 func (j judged) missing() string {
@@ -49,20 +68,22 @@ func (j judged) missing() string {
 func judgedDevices(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus, seen Observation) judged {
 	if len(spec.Devices) > 0 {
 		l := seen.Summary.Listed
-		return judged{l.Succeeded, l.Failed, l.InProgress, st.Devices.Pending}
+		return judged{l.Succeeded, l.Failed, l.InProgress, st.Devices.Pending, l.Suspect, l.Retried}
 	}
 	c := st.Devices
-	return judged{c.Succeeded, c.Failed, c.InProgress, c.Pending}
+	return judged{c.Succeeded, c.Failed, c.InProgress, c.Pending, c.Suspect, seen.Summary.Retried}
 }
 
 // judge decides whether the upgrade has finished, and how. Once finished it stays so until the spec changes; how it
 // ended follows the counts, so that late results still tell. Devices outside spec.devices decide nothing.
 //
 // It has finished when
-//   - the number of devices is known: nothing is pending or in progress, and nothing failed or no result came for
+//   - the number of devices is known: nothing is pending or in progress, and nothing failed or nothing came for
 //     settleSeconds;
-//   - it is unknown: something was reported, nothing is in progress and no result came for quietSeconds;
+//   - it is unknown: something was reported, nothing is in progress and nothing came for quietSeconds;
 //   - the deadline passed.
+//
+// While the platform tries a failed device again, that is a matter of hours.
 func judge(
 	fwu *v1alpha1.FirmwareUpgrade,
 	prev, st v1alpha1.FirmwareUpgradeStatus,
@@ -70,9 +91,9 @@ func judge(
 	specChanged bool,
 ) verdict {
 	v := verdict{judged: judgedDevices(fwu.Spec, st, seen)}
-	complete, again := complete(fwu.Spec, v.judged, seen)
-	deadline := deadline(fwu, st)
-	overdue := !seen.Now.Before(deadline)
+	complete, again := v.complete(fwu.Spec, seen)
+	v.deadline = deadline(fwu, st)
+	overdue := !seen.Now.Before(v.deadline)
 	wasFinished := !specChanged && meta.IsStatusConditionTrue(prev.Conditions, v1alpha1.ConditionFinished)
 	v.finished = complete || overdue || wasFinished
 	v.policy = judgePolicy(fwu.Spec.FailurePolicy, v.judged, v.finished)
@@ -85,27 +106,31 @@ func judge(
 		v.reason = outcome(v.judged, v.policy, wasComplete)
 		return v
 	}
-	v.again = earliest(again, deadline)
+	v.again = earliest(again, v.deadline)
 	return v
 }
 
 // complete says whether nothing more is awaited, and if it is only a matter of time, until when.
-func complete(spec v1alpha1.FirmwareUpgradeSpec, j judged, seen Observation) (bool, time.Time) {
+func (v *verdict) complete(spec v1alpha1.FirmwareUpgradeSpec, seen Observation) (bool, time.Time) {
+	j := v.judged
 	if j.reported() == 0 || j.inProgress > 0 || j.pending > 0 {
 		return false, time.Time{}
 	}
-	var wait time.Duration
+	settle := duration(spec.SettleSeconds, defaultSettle)
 	if _, known := expectedDevices(spec); !known {
-		wait = duration(spec.QuietSeconds, defaultQuiet)
+		v.wait = duration(spec.QuietSeconds, defaultQuiet)
 	} else if j.failed > 0 {
-		wait = duration(spec.SettleSeconds, 0)
+		v.wait = settle
+	}
+	if j.retried > 0 && settle > 0 {
+		v.wait = max(v.wait, retryPatience)
 	}
 	last := seen.Summary.LastReceivedAt
 	if len(spec.Devices) > 0 {
 		last = seen.Summary.Listed.LastReceivedAt
 	}
-	until := time.UnixMicro(last).Add(wait)
-	return wait == 0 || !seen.Now.Before(until), until
+	until := time.UnixMicro(last).Add(v.wait)
+	return v.wait == 0 || !seen.Now.Before(until), until
 }
 
 // deadline is counted from the first result, or while there is none from the creation of the object.
@@ -123,17 +148,17 @@ func outcome(j judged, policy policyState, wasComplete bool) string {
 	switch {
 	case !wasComplete && (j.pending > 0 || j.inProgress > 0 || j.reported() == 0):
 		return v1alpha1.ReasonDeadlineExceeded
-	case j.failed == 0 && policy != policyBroken:
+	case j.bad() == 0 && policy != policyBroken:
 		return v1alpha1.ReasonSucceeded
-	case policy == policyBroken || j.succeeded == 0:
+	case policy == policyBroken || j.succeeded == j.suspect:
 		return v1alpha1.ReasonFailed
 	default:
 		return v1alpha1.ReasonPartiallySucceeded
 	}
 }
 
-// ready says whether a gate may open. It fails closed: without a policy any failure counts; that devices are missing,
-// or that none succeeded, is within no policy.
+// ready says whether a gate may open. It fails closed: without a policy any failed or suspect device counts; that
+// devices are missing, or that none succeeded with the right version, is within no policy.
 func (v verdict) ready() bool {
 	switch v.reason {
 	case v1alpha1.ReasonSucceeded:

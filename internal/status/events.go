@@ -49,7 +49,7 @@ const (
 )
 
 func normal(reason, note string) v1alpha1.OutboxEvent {
-	return v1alpha1.OutboxEvent{Type: corev1.EventTypeNormal, Reason: reason, Note: result.CutString(note, maxNoteBytes)}
+	return v1alpha1.OutboxEvent{Type: corev1.EventTypeNormal, Reason: reason, Note: result.Clean(note, maxNoteBytes)}
 }
 
 func warning(reason, note string) v1alpha1.OutboxEvent {
@@ -66,14 +66,35 @@ func placeholderCreated(fwu *v1alpha1.FirmwareUpgrade) v1alpha1.OutboxEvent {
 func started() v1alpha1.OutboxEvent { return normal(EventStarted, "The first device has reported") }
 
 func degraded(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
-	return warning(EventDegraded, "The failure policy is broken: "+condition(st, v1alpha1.ConditionReady).Message)
+	return warning(EventDegraded, "The failure policy is broken: "+condition(st, v1alpha1.ConditionDegraded).Message)
 }
 
-func versionSuspect(suspect int64) v1alpha1.OutboxEvent {
-	return warning(
-		EventVersionSuspect,
-		devices(suspect)+" succeeded with another version than the target: check what they run",
-	)
+// versionSuspect tells how many devices are suspect, and names the first of them with their versions.
+func versionSuspect(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
+	var ids, examples []string
+	for _, d := range st.Details.SuspectDevices[:min(maxEventSamples, len(st.Details.SuspectDevices))] {
+		ids = append(ids, d.DeviceID)
+		examples = append(examples, suspectDevice(d))
+	}
+	note := devices(st.Devices.Suspect) + " succeeded with another version than the target"
+	if len(examples) > 0 {
+		note += ": " + strings.Join(examples, ", ")
+	}
+	e := warning(EventVersionSuspect, note+"; check what they run")
+	e.Devices = ids
+	return e
+}
+
+// suspectDevice names a device with its versions: "d1 (has 1.5, was to get 1.6)".
+func suspectDevice(d v1alpha1.SuspectDevice) string {
+	var parts []string
+	if d.CurVersion != "" {
+		parts = append(parts, "has "+d.CurVersion)
+	}
+	if d.TargetVersion != "" {
+		parts = append(parts, "was to get "+d.TargetVersion)
+	}
+	return d.DeviceID + " (" + strings.Join(parts, ", ") + ")"
 }
 
 func devicesRecovered(recovered int64) v1alpha1.OutboxEvent {
@@ -97,7 +118,7 @@ func end(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
 func outcomeChanged(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
 	e := end(finished, ready)
 	e.Reason = EventOutcomeChanged
-	e.Note = result.CutString(
+	e.Note = result.Clean(
 		"Ready is now "+map[bool]string{true: "True", false: "False"}[ready]+": "+e.Note,
 		maxNoteBytes,
 	)
@@ -131,7 +152,7 @@ func failures(log FailureLog, task result.Task, from, unannounced int64) []v1alp
 }
 
 func singleFailure(f tally.Failure) v1alpha1.OutboxEvent {
-	note := "Device " + f.DeviceID + " failed: " + f.Cause
+	note := "Device " + f.DeviceID + " failed: " + cmp.Or(f.Text, f.Cause)
 	if f.CurVersion != "" {
 		note += " (version " + f.CurVersion + ")"
 	}
@@ -143,12 +164,23 @@ func singleFailure(f tally.Failure) v1alpha1.OutboxEvent {
 	return e
 }
 
+// digest announces devices that failed for the same cause; one alone as if it were announced alone.
 func digest(g tally.FailureGroup) v1alpha1.OutboxEvent {
-	examples := "for example "
-	if g.Count == int64(len(g.Devices)) {
-		examples = "namely "
+	var e v1alpha1.OutboxEvent
+	switch {
+	case g.Count == 1 && len(g.Devices) == 1 && g.Cause != tally.CauseRecovered:
+		e = warning(EventDeviceFailed, "Device "+g.Devices[0]+" failed: "+cmp.Or(g.Example, g.Cause))
+	default:
+		examples := "for example "
+		if g.Count == int64(len(g.Devices)) {
+			examples = "namely "
+		}
+		note := devices(g.Count) + " failed: " + g.Cause + "; " + examples + strings.Join(g.Devices, ", ")
+		if g.Example != "" {
+			note += "; the first one reported: " + g.Example
+		}
+		e = warning(EventDevicesFailed, note)
 	}
-	e := warning(EventDevicesFailed, devices(g.Count)+" failed: "+g.Cause+"; "+examples+strings.Join(g.Devices, ", "))
 	e.Failures, e.Devices, e.Cause = g.Count, g.Devices, g.Cause
 	return e
 }

@@ -15,21 +15,26 @@ import (
 const (
 	maxStatusBytes = 16 << 10
 	maxOutboxBytes = 16 << 10
+	// maxSamples is how many devices a sample has at most.
+	maxSamples = 20
 	// minCauseBytes is how much of the text of a cause is left at least.
 	minCauseBytes = 64
 )
 
-// fit leaves samples out until the status is small enough: first half of the failed devices, then the missing ones,
-// then all failed devices, then the samples of the causes, then most of their texts. Counts always stay.
+// fit leaves samples out until the status is small enough: first half of each sample of devices, then all but one, then
+// the unexpected devices, the suspect ones, those in progress, the missing and the failed ones, then the samples of the
+// causes, then most of their texts. Counts always stay.
 func fit(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 	d := &st.Details
 	leaveOut := []func(){
-		func() { d.FailedDevices = d.FailedDevices[:len(d.FailedDevices)/2] },
-		func() { d.MissingDevices = nil },
+		func() { shorten(d, maxSamples/2) },
+		func() { shorten(d, 1) },
+		func() { d.UnexpectedDevices, d.SuspectDevices = nil, nil },
+		func() { d.InProgressDevices, d.MissingDevices = nil, nil },
 		func() { d.FailedDevices = nil },
 		func() {
 			for i := range d.Causes {
-				d.Causes[i].Devices = nil
+				d.Causes[i].Devices, d.Causes[i].Example = nil, ""
 			}
 		},
 		func() {
@@ -45,6 +50,15 @@ func fit(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
 		f()
 	}
 	return st
+}
+
+// shorten leaves so many devices in each sample.
+func shorten(d *v1alpha1.Details, n int) {
+	d.FailedDevices = d.FailedDevices[:min(n, len(d.FailedDevices))]
+	d.MissingDevices = d.MissingDevices[:min(n, len(d.MissingDevices))]
+	d.InProgressDevices = d.InProgressDevices[:min(n, len(d.InProgressDevices))]
+	d.SuspectDevices = d.SuspectDevices[:min(n, len(d.SuspectDevices))]
+	d.UnexpectedDevices = d.UnexpectedDevices[:min(n, len(d.UnexpectedDevices))]
 }
 
 // fitOutbox leaves out the devices that Events name as examples, and cuts their texts, until the outbox is small

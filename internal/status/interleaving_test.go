@@ -95,7 +95,7 @@ func (w *eventWorld) leader(t *rapid.T) *memory {
 }
 
 func (w *eventWorld) receive(t *rapid.T) {
-	batch := rapid.SliceOfN(rapid.Custom(drawResult), 1, 4).Draw(t, "results")
+	batch := rapid.SliceOfN(rapid.Custom(drawVersioned), 1, 4).Draw(t, "results")
 	w.received = append(w.received, batch...)
 	for _, l := range w.leaders {
 		l.results.Add(batch)

@@ -4,6 +4,7 @@
 package status
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -20,34 +21,53 @@ type policyState int
 const (
 	// policyNone means that there is no failure policy.
 	policyNone policyState = iota
-	// policyKept means that no more devices failed than the policy allows, or that it is too early to judge.
+	// policyKept means that no more devices are bad than the policy allows, or that it is too early to judge.
 	policyKept
-	// policyBroken means that more devices failed than the policy allows.
+	// policyBroken means that more devices are bad than the policy allows.
 	policyBroken
 )
 
-// judgePolicy compares the failures with the policy, in integers. A percentage is of the devices that succeeded or
-// failed, not of all: a catastrophe in a large fleet shows at once. It is not judged before minReported devices, unless
-// the upgrade has finished.
+// judgePolicy compares the bad devices, those that failed and those that are suspect, with the policy, in integers. A
+// percentage is of the devices that succeeded or failed, not of all: a catastrophe in a large fleet shows at once. It
+// is not judged before minReported devices, unless the upgrade has finished.
 func judgePolicy(p *v1alpha1.FailurePolicy, j judged, finished bool) policyState {
-	if p == nil {
+	switch {
+	case p == nil:
 		return policyNone
-	}
-	limit, percent := maxFailed(p.MaxFailed)
-	reported := j.succeeded + j.failed
-	if !percent {
-		if j.failed > limit {
-			return policyBroken
-		}
+	case tooEarly(p, j, finished) || j.bad() <= allowed(p, j):
 		return policyKept
-	}
-	if p.MinReported != nil && reported < *p.MinReported && !finished {
-		return policyKept
-	}
-	if j.failed*100 > limit*reported {
+	default:
 		return policyBroken
 	}
-	return policyKept
+}
+
+// tooEarly says whether a percentage is not judged yet.
+func tooEarly(p *v1alpha1.FailurePolicy, j judged, finished bool) bool {
+	_, percent := maxFailed(p.MaxFailed)
+	return percent && p.MinReported != nil && j.decided() < *p.MinReported && !finished
+}
+
+// allowed is how many devices may be bad: so many, or a percentage of those that succeeded or failed.
+func allowed(p *v1alpha1.FailurePolicy, j judged) int64 {
+	limit, percent := maxFailed(p.MaxFailed)
+	if percent {
+		return limit * j.decided() / 100
+	}
+	return limit
+}
+
+// allowance says what a policy allows: "the policy allows 5% (1)".
+func allowance(p *v1alpha1.FailurePolicy, j judged, finished bool) string {
+	switch {
+	case p == nil:
+		return "without a failurePolicy none may"
+	case tooEarly(p, j, finished):
+		return fmt.Sprintf("the policy allows %s, judged from %d devices on", p.MaxFailed.String(), *p.MinReported)
+	}
+	if _, percent := maxFailed(p.MaxFailed); percent {
+		return fmt.Sprintf("the policy allows %s (%d)", p.MaxFailed.String(), allowed(p, j))
+	}
+	return "the policy allows " + p.MaxFailed.String()
 }
 
 // policyWasBroken says whether a policy broke before, in the present generation of the spec: then it stays broken, also

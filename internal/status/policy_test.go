@@ -40,6 +40,10 @@ func TestJudgePolicy(t *testing.T) {
 			}
 		})
 	}
+	p := wrappers.MakeFirmwareUpgrade("n", "ns").MaxFailed("5%", 0).Obj().Spec.FailurePolicy
+	if got := judgePolicy(p, judged{succeeded: 97, failed: 3, suspect: 3}, false); got != policyBroken {
+		t.Errorf("3 failed and 3 suspect of 100: want %v, got %v", policyBroken, got)
+	}
 	if got := judgePolicy(nil, judged{failed: 9}, true); got != policyNone {
 		t.Errorf("no policy: want %v, got %v", policyNone, got)
 	}

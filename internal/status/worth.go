@@ -70,6 +70,9 @@ func withoutTimes(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeSta
 	for i := range out.Details.FailedDevices {
 		out.Details.FailedDevices[i].ReceiveTime = metav1.Time{}
 	}
+	for i := range out.Details.InProgressDevices {
+		out.Details.InProgressDevices[i].ReceiveTime = metav1.Time{}
+	}
 	for i := range out.Conditions {
 		out.Conditions[i].LastTransitionTime = metav1.Time{}
 	}

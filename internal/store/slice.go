@@ -4,6 +4,7 @@
 package store
 
 import (
+	"encoding/base64"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -73,7 +74,7 @@ func newStoredSlice(s *storage.ResultSlice) (stored *storedSlice, results []resu
 	for i := range s.Rejected {
 		r := &s.Rejected[i]
 		stored.rejected = append(stored.rejected, rejection{r.ReceiveTime.UnixMicro(), strings.Clone(r.Reason)})
-		stored.bytes += len(r.Reason) + len(r.Body)
+		stored.bytes += len(r.Reason) + len(r.Body) + base64.StdEncoding.EncodedLen(len(r.RawBody))
 	}
 	seen := map[result.Task]int{}
 	for i := range results {

@@ -22,7 +22,7 @@ const (
 	CauseRecovered = "Recovered"
 	// reportedSuffix tells a reported text from a cause that has a meaning of its own here.
 	reportedSuffix = " (reported)"
-	// maxCauseBytes is how long a cause may be; the bound of status.details.causes.
+	// maxCauseBytes is how long a cause may be, and the text of a failure; the bound of status.details.causes.
 	maxCauseBytes = 256
 )
 
@@ -32,16 +32,18 @@ const (
 	placeholderID     = "<id>"
 )
 
-// Cause is the group that a failure text belongs to: the text without control and formatting characters, its white
-// space collapsed, and the ids, addresses, versions and numbers in it replaced by <id> and <n>, so that one cause is
-// one group. It is valid UTF-8 of 1 to 256 bytes. Cause(Cause(s)) is Cause(s).
+// Cause is the group that a failure text belongs to: the text without characters that can't be seen, its white space
+// collapsed, and what differs from device to device replaced by <id> and <n>, so that one cause is one group: ids,
+// serial numbers, addresses, ports, versions, times, durations, sizes, offsets, percentages and the queries of URLs.
+// What tells causes apart stays: codes, such as HTTP 404, error -5, 0x11 and IOTDA.014016. It is valid UTF-8 of 1 to
+// 256 bytes. Cause(Cause(s)) is Cause(s).
 func Cause(statusDesc string) string {
 	cause := collapse(result.CutString(statusDesc, storage.MaxStatusDescBytes))
-	// What stands alone after a replacement or a cut may have become replaceable itself. Every round leaves fewer digits
-	// and colons, or a shorter text, or ends the loop.
+	// What stands alone after a replacement or a cut may have become replaceable itself. Every round leaves fewer
+	// digits, colons and queries, or a shorter text, or ends the loop.
 	for before := ""; cause != before; {
 		before = cause
-		cause = strings.TrimRight(result.CutRunes(replaceVariables(cause), maxCauseBytes), " ")
+		cause = cut(replaceVariables(cause))
 	}
 	switch cause {
 	case "":
@@ -53,7 +55,11 @@ func Cause(statusDesc string) string {
 	}
 }
 
-// collapse trims s, makes every run of white space one space, and drops control and formatting characters.
+// cut leaves what a cause may be long.
+func cut(s string) string { return strings.TrimRight(result.CutRunes(s, maxCauseBytes), " ") }
+
+// collapse trims s, makes every run of white space one space, drops characters that can't be seen, and makes
+// full-width digits the usual ones.
 func collapse(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
@@ -62,11 +68,14 @@ func collapse(s string) string {
 		switch {
 		case unicode.IsSpace(r):
 			space = b.Len() > 0
-		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
+		case result.IsHidden(r):
 		default:
 			if space {
 				b.WriteByte(' ')
 				space = false
+			}
+			if '０' <= r && r <= '９' {
+				r += '0' - '０'
 			}
 			b.WriteRune(r)
 		}
@@ -74,31 +83,60 @@ func collapse(s string) string {
 	return b.String()
 }
 
-// replaceVariables replaces the words of s that are ids or numbers. A word is a run of ASCII letters, digits and the
+// replaceVariables replaces the words of s that tell devices apart. A word is a run of ASCII letters, digits and the
 // characters that join them.
 func replaceVariables(s string) string {
-	if !strings.ContainsAny(s, "0123456789:") {
+	if !strings.ContainsAny(s, "0123456789:?") {
 		return s
 	}
 	var b strings.Builder
 	b.Grow(len(s) + 16)
-	for len(s) > 0 {
-		end := 0
+	for at := 0; at < len(s); {
+		end := at
 		for end < len(s) && isWordByte(s[end]) {
 			end++
 		}
-		if end == 0 {
-			b.WriteByte(s[0])
-			s = s[1:]
+		if end > at {
+			writeWord(&b, place{s, at, end})
+			at = end
 			continue
 		}
-		word := s[:end]
-		s = s[end:]
-		core := strings.TrimLeft(word, joiners)
-		b.WriteString(word[:len(word)-len(core)])
-		trimmed := strings.TrimRight(core, joiners)
-		b.WriteString(replaceWord(trimmed))
-		b.WriteString(core[len(trimmed):])
+		if query := queryBytes(s[at:]); query > 0 {
+			b.WriteString("?" + placeholderID)
+			at += query
+			continue
+		}
+		b.WriteByte(s[at])
+		at++
 	}
 	return b.String()
+}
+
+// writeWord writes what stands in a cause for a word, and the joiners around it as they are.
+func writeWord(b *strings.Builder, word place) {
+	core := word
+	for core.start < core.end && isJoiner(core.text[core.start]) {
+		core.start++
+	}
+	for core.start < core.end && isJoiner(core.text[core.end-1]) {
+		core.end--
+	}
+	b.WriteString(word.text[word.start:core.start])
+	b.WriteString(replaceWord(core))
+	b.WriteString(word.text[core.end:word.end])
+}
+
+// queryBytes is how long the query of a URL is that s begins with, its question mark included; 0 where there is none.
+func queryBytes(s string) int {
+	if s[0] != '?' {
+		return 0
+	}
+	end := strings.IndexAny(s, " \"'<>()[]{}")
+	if end < 0 {
+		end = len(s)
+	}
+	if !strings.Contains(s[:end], "=") {
+		return 0
+	}
+	return end
 }

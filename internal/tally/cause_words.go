@@ -15,55 +15,97 @@ const (
 	minIDPart = 8
 	// minIDWord is how many letters and digits a whole word of short parts needs to be an id.
 	minIDWord = 16
+	// minMixedID is how many characters a part needs to be an id in which letters and digits alternate.
+	minMixedID = 6
+	// minPathDigits is how many digits a part of a path needs to be an id.
+	minPathDigits = 3
 	// maxUnit is how many letters after a number are taken for its unit.
 	maxUnit = 3
 )
 
 // replaceWord returns what stands in a cause for a word that neither begins nor ends with a joiner.
-func replaceWord(word string) string {
+func replaceWord(p place) string {
+	word := p.word()
 	switch {
 	case isColonHex(word):
 		return placeholderID
 	case !strings.ContainsFunc(word, isDigitRune):
 		return word
 	case isNumber(word):
-		return placeholderNumber
+		return replaceNumber(p)
+	case isCodeName(word) && !p.leads().identifies(), isAnnouncedCode(word) && p.leads() == leadCode:
+		return word
 	case isIDWord(word):
 		return placeholderID
 	}
 	var b strings.Builder
-	for len(word) > 0 {
-		end := strings.IndexAny(word, joiners)
-		if end < 0 {
-			end = len(word)
+	part := p
+	for part.start < p.end {
+		part.end = p.end
+		if end := strings.IndexAny(part.word(), joiners); end >= 0 {
+			part.end = part.start + end
 		}
-		b.WriteString(replacePart(word[:end]))
-		word = word[end:]
-		if len(word) > 0 {
-			b.WriteByte(word[0])
-			word = word[1:]
+		b.WriteString(replacePart(part))
+		if part.end < p.end {
+			b.WriteByte(p.text[part.end])
 		}
+		part.start = part.end + 1
 	}
 	return b.String()
 }
 
+// replaceNumber returns what stands in a cause for a number, a version, an address, a date or a time.
+func replaceNumber(p place) string {
+	if p.isCode() {
+		return p.word()
+	}
+	return placeholderNumber
+}
+
 // replacePart returns what stands in a cause for a part of a word, without joiners.
-func replacePart(part string) string {
-	counts := count(part)
-	if counts.digits == 0 {
+func replacePart(p place) string {
+	part := p.word()
+	switch {
+	case count(part).digits == 0:
 		return part
-	}
-	if isNumber(part) || isHexNumber(part) {
-		return placeholderNumber
-	}
-	if isDigit(part[0]) {
-		unit := strings.TrimLeft(part, "0123456789")
-		if len(unit) <= maxUnit && !strings.ContainsFunc(unit, isDigitRune) {
-			return placeholderNumber + unit
+	case isNumber(part):
+		return replaceNumber(p)
+	case isHexNumber(part):
+		if p.isHexCode() {
+			return part
 		}
-		return placeholderID
+		return placeholderNumber
+	case isAnnouncedCode(part) && p.leads() == leadCode:
+		return part
+	case isDigit(part[0]):
+		return replaceAmount(part)
 	}
-	if len(part) >= minIDPart && (counts.digits >= 2 || counts.hex == len(part)) {
+	return replaceName(part, p.leads())
+}
+
+// replaceAmount returns what stands in a cause for a part that begins with a digit: a number with a unit, or an id.
+func replaceAmount(part string) string {
+	unit := strings.TrimLeft(part, "0123456789")
+	if len(unit) <= maxUnit && !strings.ContainsFunc(unit, isDigitRune) {
+		return placeholderNumber + unit
+	}
+	return placeholderID
+}
+
+// replaceName returns what stands in a cause for a part that begins with a letter and has a digit.
+func replaceName(part string, lead lead) string {
+	counts := count(part)
+	name := strings.TrimRight(part, "0123456789")
+	isNumbered := counts.digits == len(part)-len(name)
+	switch {
+	case lead == leadDevice, lead == leadPath && counts.digits >= minPathDigits:
+		return placeholderID
+	case isNumbered && isDeviceWord(name):
+		return name + placeholderNumber
+	case isNumbered && counts.digits <= maxCodeDigits && isCodeWord(name), isCodeName(part):
+		return part
+	case len(part) >= minIDPart && (counts.digits >= 2 || counts.hex == len(part)),
+		len(part) >= minMixedID && alternates(part):
 		return placeholderID
 	}
 	return part
@@ -129,6 +171,17 @@ func readsLikeWord(part string) bool {
 	}
 	tail := part[1:]
 	return tail == strings.ToLower(tail) || part == strings.ToUpper(part)
+}
+
+// alternates says whether letters and digits take turns at least three times, as they do in ids and hardly in names.
+func alternates(part string) bool {
+	turns := 0
+	for i := 1; i < len(part); i++ {
+		if isDigit(part[i]) != isDigit(part[i-1]) {
+			turns++
+		}
+	}
+	return turns >= 3
 }
 
 // characters counts the kinds of characters in a string; a digit is also hex.

@@ -18,6 +18,9 @@ type Failure struct {
 	// SubOperationID, Cause (see the function Cause) and CurVersion are those of its newest failure that is known.
 	// They are empty where the device had succeeded before anything but the time of its failure was known.
 	SubOperationID, Cause, CurVersion string
+	// Text is what the device reported as the cause, as a person may see it, at most 256 bytes; empty where it reported
+	// nothing, or Cause is empty.
+	Text string
 	// FailedAt is when its first failure arrived, in microseconds since 1970-01-01 UTC.
 	FailedAt int64
 	// ReceivedAt is when its newest failure that is known arrived, in microseconds since 1970-01-01 UTC.
@@ -30,9 +33,11 @@ type Failure struct {
 type FailureGroup struct {
 	// Cause is the cause, or CauseRecovered.
 	Cause string
+	// Example is what the first of Devices reported; empty where that is the cause itself, or nothing.
+	Example string
 	// Count is how many devices are in the group.
 	Count int64
-	// Devices are samples, the first in the order of the log.
+	// Devices are samples, the first ones in the order of the log.
 	Devices []string
 }
 
@@ -55,6 +60,7 @@ func (t *Tally) FailuresFrom(task result.Task, from int64, limit int) []Failure 
 			DeviceID:       f.deviceID,
 			SubOperationID: f.subOperationID,
 			Cause:          f.cause,
+			Text:           f.text,
 			CurVersion:     f.curVersion,
 			FailedAt:       f.failedAt,
 			ReceivedAt:     cmp.Or(f.receivedAt, f.failedAt),
@@ -92,7 +98,7 @@ func (t *Tally) digest(task result.Task, from int64, samples int) map[string]*Fa
 		cause := cmp.Or(f.cause, CauseRecovered)
 		group, known := groups[cause]
 		if !known {
-			group = &FailureGroup{Cause: cause}
+			group = &FailureGroup{Cause: cause, Example: exampleOf(cause, f)}
 			groups[cause] = group
 		}
 		group.Count++

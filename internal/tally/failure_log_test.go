@@ -4,6 +4,7 @@
 package tally_test
 
 import (
+	"fmt"
 	"math"
 	"testing"
 
@@ -35,6 +36,7 @@ func checkFailureLog(
 		wanted.Recovered = device.best.State == storage.StateSucceeded
 		if device.best.State == storage.StateFailed {
 			wanted.SubOperationID, wanted.CurVersion = device.best.SubOperationID, device.best.CurVersion
+			wanted.Text = result.Clean(device.best.StatusDesc, 256)
 			wanted.Cause, wanted.ReceivedAt = tally.Cause(device.best.StatusDesc), device.best.ReceivedAt
 		}
 		if diff := cmp.Diff(wanted, got); diff != "" {
@@ -53,6 +55,9 @@ func checkDigest(t *rapid.T, log []tally.Failure, got []tally.FailureGroup) {
 			cause = tally.CauseRecovered
 		}
 		group := want[cause]
+		if group.Count == 0 && failure.Text != cause {
+			group.Example = failure.Text
+		}
 		group.Cause = cause
 		group.Count++
 		if len(group.Devices) < 2 {
@@ -127,6 +132,41 @@ func TestFailuresFromBounds(t *testing.T) {
 	}
 }
 
+// TestFailuresCarryTheirTexts holds that beside the cause, which is for all devices, stands what a device reported, as
+// a person may see it: in the log, and as an example in each group, that of the newest device in a summary and that of
+// the first in a digest.
+func TestFailuresCarryTheirTexts(t *testing.T) {
+	tallied := tally.New()
+	for device, desc := range []string{"Lost 17 bytes", "Lost \x1b18 bytes\n", "Lost 19 bytes"} {
+		r := resulttest.Failed(fmt.Sprintf("d%d", device), int64(device+1))
+		r.StatusDesc = desc
+		add(tallied, r)
+	}
+	add(tallied, resulttest.Failed("d9", 9))
+	texts := []string{}
+	for _, failure := range tallied.FailuresFrom(tasks[0], 0, 9) {
+		texts = append(texts, failure.Text)
+	}
+	wantTexts := []string{"Lost 17 bytes", "Lost \ufffd18 bytes", "Lost 19 bytes", "Invalid URI"}
+	if diff := cmp.Diff(wantTexts, texts); diff != "" {
+		t.Errorf("Unexpected texts (-want,+got):\n%s", diff)
+	}
+	wantCauses := []tally.CauseCount{
+		{Cause: "Lost <n> bytes", Example: "Lost 19 bytes", Count: 3, Devices: []string{"d2", "d1", "d0"}},
+		{Cause: "Invalid URI", Count: 1, Devices: []string{"d9"}},
+	}
+	if diff := cmp.Diff(wantCauses, tallied.Summary(tasks[0], tally.Query{}).Causes); diff != "" {
+		t.Errorf("Unexpected causes (-want,+got):\n%s", diff)
+	}
+	wantGroups := []tally.FailureGroup{
+		{Cause: "Lost <n> bytes", Example: "Lost 17 bytes", Count: 3, Devices: []string{"d0"}},
+		{Cause: "Invalid URI", Count: 1, Devices: []string{"d9"}},
+	}
+	if diff := cmp.Diff(wantGroups, tallied.DigestFailures(tasks[0], 0, 1)); diff != "" {
+		t.Errorf("Unexpected groups (-want,+got):\n%s", diff)
+	}
+}
+
 // TestRecoveredBeforeSeenFailed holds that a failure of which compaction left only the time is in the log, and that its
 // details follow when an older slice has them.
 func TestRecoveredBeforeSeenFailed(t *testing.T) {
@@ -143,7 +183,7 @@ func TestRecoveredBeforeSeenFailed(t *testing.T) {
 		t.Errorf("Unexpected groups (-want,+got):\n%s", diff)
 	}
 	add(tallied, resulttest.Failed("d", 4))
-	want[0].Cause, want[0].ReceivedAt = "Invalid URI", 4
+	want[0].Cause, want[0].Text, want[0].ReceivedAt = "Invalid URI", "Invalid URI", 4
 	if diff := cmp.Diff(want, tallied.FailuresFrom(tasks[0], 0, 9)); diff != "" {
 		t.Errorf("Unexpected failures with the details (-want,+got):\n%s", diff)
 	}

@@ -19,6 +19,7 @@ type failure struct {
 	deviceID       string
 	subOperationID string
 	cause          string // empty while nothing but the time of the failure is known
+	text           string // what the device reported, as a person may see it
 	curVersion     string
 	failedAt       int64 // of the earliest failure
 	receivedAt     int64 // of the failure that the other fields are from; 0 while there is none
@@ -60,7 +61,7 @@ func (f *failures) detail(ref failureRef, r *result.Result) {
 	}
 	failure.receivedAt = r.ReceivedAt
 	failure.subOperationID = strings.Clone(r.SubOperationID)
-	failure.cause = f.sharedCause(Cause(r.StatusDesc))
+	failure.cause, failure.text = f.describe(r.StatusDesc)
 	failure.curVersion = f.sharedVersion(r.CurVersion)
 }
 
@@ -110,11 +111,28 @@ func (f *failures) sortAfter(other *failures) {
 	})
 }
 
-func (f *failures) sharedCause(cause string) string {
+// describe returns the cause of a failure and its text. They share memory where they are the same, as most are, and the
+// causes of devices do.
+func (f *failures) describe(statusDesc string) (cause, text string) {
+	cause = Cause(statusDesc)
 	if group, known := f.groups[cause]; known {
-		return group.cause
+		cause = group.cause
+	} else {
+		cause = strings.Clone(cause) // it may be the beginning of a longer text
 	}
-	return strings.Clone(cause) // it may be the beginning of a longer text
+	if text = result.Clean(statusDesc, maxCauseBytes); text == cause {
+		return cause, cause
+	}
+	return cause, strings.Clone(text)
+}
+
+// exampleOf returns the text of a failure as the example of a cause; empty where it is the cause itself, or the cause
+// stands for several.
+func exampleOf(cause string, f *failure) string {
+	if f.text == cause || cause == CauseOther {
+		return ""
+	}
+	return f.text
 }
 
 func (f *failures) sharedVersion(version string) string {

@@ -5,6 +5,7 @@ package tally_test
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -113,7 +114,44 @@ func (m model) summary(task result.Task, q tally.Query) tally.Summary {
 		})
 	}
 	s.Listed, s.Missing = m.listed(task, q)
+	m.addSamples(&s, task, q)
 	return s
+}
+
+// addSamples names devices of every kind, the listed ones first.
+func (m model) addSamples(s *tally.Summary, task result.Task, q tally.Query) {
+	devices := m.devices(task)
+	ids := slices.Sorted(maps.Keys(devices))
+	listedFirst := func(a, b string) int {
+		in := func(id string) int { return map[bool]int{true: 0, false: 1}[slices.Contains(q.Devices, id)] }
+		return in(a) - in(b)
+	}
+	for _, id := range ids {
+		switch best := devices[id].best; {
+		case best.State == storage.StateSucceeded && isSuspect(best, q.TargetVersion):
+			s.SuspectDevices = append(s.SuspectDevices, tally.SuspectDevice{
+				DeviceID: id, TargetVersion: best.TargetVersion, CurVersion: best.CurVersion,
+			})
+		case best.State != storage.StateSucceeded && best.State != storage.StateFailed:
+			d := tally.InProgressDevice{DeviceID: id, State: best.State, ReceivedAt: best.ReceivedAt}
+			if best.State == "Unheard" {
+				d.State = tally.StateUnknown
+			}
+			s.InProgressDevices = append(s.InProgressDevices, d)
+		}
+		if len(q.Devices) > 0 && !slices.Contains(q.Devices, id) {
+			s.Unexpected = append(s.Unexpected, id)
+		}
+	}
+	slices.SortStableFunc(s.SuspectDevices, func(a, b tally.SuspectDevice) int {
+		return listedFirst(a.DeviceID, b.DeviceID)
+	})
+	slices.SortStableFunc(s.InProgressDevices, func(a, b tally.InProgressDevice) int {
+		return cmp.Or(listedFirst(a.DeviceID, b.DeviceID), cmp.Compare(a.ReceivedAt, b.ReceivedAt))
+	})
+	s.SuspectDevices = s.SuspectDevices[:min(20, len(s.SuspectDevices))]
+	s.InProgressDevices = s.InProgressDevices[:min(20, len(s.InProgressDevices))]
+	s.Unexpected = s.Unexpected[:min(20, len(s.Unexpected))]
 }
 
 func (m model) listed(task result.Task, q tally.Query) (listed tally.Listed, missing []string) {
@@ -151,22 +189,30 @@ func isSuspect(r result.Result, wanted string) bool {
 	return r.CurVersion != "" && r.CurVersion != wanted || r.TargetVersion != "" && r.TargetVersion != wanted
 }
 
+// exampleOf is the text of a failure, unless it is the cause itself.
+func exampleOf(cause string, r result.Result) string {
+	if text := result.Clean(r.StatusDesc, 256); text != cause && cause != tally.CauseOther {
+		return text
+	}
+	return ""
+}
+
 // modelCauses groups failures, which are sorted with the newest first.
 func modelCauses(failed []result.Result) []tally.CauseCount {
 	var causes []tally.CauseCount
-	add := func(cause, device string) {
+	add := func(cause string, r result.Result) {
 		i := slices.IndexFunc(causes, func(r tally.CauseCount) bool { return r.Cause == cause })
 		if i < 0 {
 			i = len(causes)
-			causes = append(causes, tally.CauseCount{Cause: cause})
+			causes = append(causes, tally.CauseCount{Cause: cause, Example: exampleOf(cause, r)})
 		}
 		causes[i].Count++
 		if len(causes[i].Devices) < 3 {
-			causes[i].Devices = append(causes[i].Devices, device)
+			causes[i].Devices = append(causes[i].Devices, r.DeviceID)
 		}
 	}
 	for _, r := range failed {
-		add(tally.Cause(r.StatusDesc), r.DeviceID)
+		add(tally.Cause(r.StatusDesc), r)
 	}
 	slices.SortFunc(causes, func(a, b tally.CauseCount) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Cause, b.Cause))
@@ -179,7 +225,7 @@ func modelCauses(failed []result.Result) []tally.CauseCount {
 	for _, r := range failed {
 		cause := tally.Cause(r.StatusDesc)
 		if !slices.ContainsFunc(top, func(t tally.CauseCount) bool { return t.Cause == cause }) {
-			add(tally.CauseOther, r.DeviceID)
+			add(tally.CauseOther, r)
 		}
 	}
 	return append(top, causes...)

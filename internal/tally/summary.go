@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
 )
 
@@ -17,19 +18,26 @@ const (
 	maxCauseDevices   = 3
 	maxFailedDevices  = 20
 	maxMissingDevices = 20
+	maxSampleDevices  = 20 // of those in progress, suspect and unexpected
+	// maxScannedDevices is how many devices of a kind are looked at for a sample. Where there are more, it is a sample of
+	// these.
+	maxScannedDevices = 2048
 )
 
 // Query is what a FirmwareUpgrade wants to know of its task.
 type Query struct {
 	// TargetVersion is the version wanted, for Summary.Suspect; empty takes the one that each result names.
 	TargetVersion string
-	// Devices are the ids of the devices expected, for Summary.Listed and Missing, each once.
+	// Devices are the ids of the devices expected, for Summary.Listed, Missing and Unexpected, each once; at most 1,000.
 	Devices []string
 }
 
-// CauseCount is how many devices failed for a cause, with at most 3 of them as samples.
+// CauseCount is how many devices failed for a cause, with at most 3 of them as samples. Example is what the newest of
+// them reported, as a person may see it, at most 256 bytes; empty where that is the cause itself, or nothing, and for
+// CauseOther.
 type CauseCount struct {
 	Cause   string
+	Example string
 	Count   int64
 	Devices []string
 }
@@ -41,12 +49,26 @@ type FailedDevice struct {
 	ReceivedAt                                  int64
 }
 
+// InProgressDevice is a device that has reported steps and no result. ReceivedAt is when its state was reported last,
+// in microseconds since 1970-01-01 UTC.
+type InProgressDevice struct {
+	DeviceID   string
+	State      storage.State
+	ReceivedAt int64
+}
+
+// SuspectDevice is a device that succeeded and has, or was to get, another version than the one wanted.
+type SuspectDevice struct {
+	DeviceID, TargetVersion, CurVersion string
+}
+
 // Listed counts devices that a Query lists and that have reported. Suspect is how many of Succeeded have, or were to
-// get, another version than the one wanted. FirstReceivedAt and LastReceivedAt are when the first and the last of the
-// results arrived that count, in microseconds since 1970-01-01 UTC; 0 where there is none.
+// get, another version than the one wanted. Retried is how many of Failed are tried again. FirstReceivedAt is when the
+// first of the results arrived that count, LastReceivedAt when the last notification did, in microseconds since
+// 1970-01-01 UTC; 0 where there is none.
 type Listed struct {
-	Succeeded, Failed, InProgress, Suspect int64
-	FirstReceivedAt, LastReceivedAt        int64
+	Succeeded, Failed, InProgress, Suspect, Retried int64
+	FirstReceivedAt, LastReceivedAt                 int64
 }
 
 // Reported is how many listed devices have reported anything.
@@ -60,6 +82,8 @@ type Summary struct {
 	Recovered int64
 	// Suspect is how many of Succeeded have, or were to get, another version than the one wanted.
 	Suspect int64
+	// Retried is how many of Failed reported a step more than 30 s after the failure: the platform tries again.
+	Retried int64
 	// Failures is how many devices ever failed: Failed + Recovered, and the length of the failure log.
 	Failures int64
 	// FirstReceivedAt and LastReceivedAt are when the first and the last notification arrived, in microseconds since
@@ -74,6 +98,13 @@ type Summary struct {
 	Listed Listed
 	// Missing are those of Query.Devices that have not reported, the first 20, in their order.
 	Missing []string
+	// InProgressDevices are 20 of InProgress, those of Query.Devices first, then the one of which nothing came for the
+	// longest time. Where more than 2,048 are in progress, some of these.
+	InProgressDevices []InProgressDevice
+	// SuspectDevices are 20 of Suspect, those of Query.Devices first, then the lesser id.
+	SuspectDevices []SuspectDevice
+	// Unexpected are 20 devices that have reported and are not in Query.Devices, where it has any, the lesser id first.
+	Unexpected []string
 }
 
 // Reported is how many devices have reported anything: Succeeded + Failed + InProgress.
@@ -91,7 +122,12 @@ func (t *Tally) Summary(task result.Task, q Query) Summary {
 		return Summary{Missing: q.Devices[:min(len(q.Devices), maxMissingDevices)]}
 	}
 	summary := tally.summary(q.TargetVersion)
-	summary.Listed, summary.Missing = tally.lookUp(t.keys, q)
+	s := newSamples(tally, t.keys, q)
+	summary.Listed, summary.Missing = s.lookUp()
+	s.scan(summary)
+	summary.InProgressDevices = s.inProgress.list
+	summary.SuspectDevices = s.suspect.list
+	summary.Unexpected = s.unexpected.list
 	return summary
 }
 
@@ -105,40 +141,13 @@ func (t *taskTally) summary(targetVersion string) Summary {
 		InProgress:      int64(len(t.devices)) - failed - succeeded,
 		Recovered:       failures - failed,
 		Suspect:         t.successes.suspect(targetVersion),
+		Retried:         t.retried,
 		Failures:        failures,
 		FirstReceivedAt: t.received.First,
 		LastReceivedAt:  t.received.Last,
 		Causes:          t.failures.causes(),
-		FailedDevices:   t.failures.newest(),
+		FailedDevices:   t.failures.newest(maxFailedDevices),
 	}
-}
-
-// lookUp counts the listed devices that have reported and names the first that have not.
-func (t *taskTally) lookUp(keys keyring, q Query) (listed Listed, missing []string) {
-	var received result.Span
-	for _, device := range q.Devices {
-		record, known := t.devices[keys.key(device)]
-		if !known {
-			if len(missing) < maxMissingDevices {
-				missing = append(missing, device)
-			}
-			continue
-		}
-		received.Include(record.receivedAt)
-		switch record.rank {
-		case result.RankSucceeded:
-			listed.Succeeded++
-			if t.successes.isSuspect(record.versions, q.TargetVersion) {
-				listed.Suspect++
-			}
-		case result.RankFailed:
-			listed.Failed++
-		default:
-			listed.InProgress++
-		}
-	}
-	listed.FirstReceivedAt, listed.LastReceivedAt = received.First, received.Last
-	return listed, missing
 }
 
 // causes returns the most frequent groups, then one with all others.
@@ -169,9 +178,9 @@ func (f *failures) causes() []CauseCount {
 	return causes
 }
 
-// newest returns the devices that failed most recently.
-func (f *failures) newest() []FailedDevice {
-	newest := best[*failure]{limit: maxFailedDevices, compare: compareNewest}
+// newest returns the devices that failed most recently, so many at most.
+func (f *failures) newest(limit int) []FailedDevice {
+	newest := best[*failure]{limit: limit, compare: compareNewest}
 	for _, group := range f.groups {
 		group.scan(newest.offer)
 	}
@@ -198,5 +207,5 @@ func causeCount(cause string, count int, newest []*failure) CauseCount {
 	for i, failure := range newest {
 		devices[i] = failure.deviceID
 	}
-	return CauseCount{Cause: cause, Count: int64(count), Devices: devices}
+	return CauseCount{Cause: cause, Example: exampleOf(cause, newest[0]), Count: int64(count), Devices: devices}
 }

@@ -3,7 +3,14 @@
 
 package tally
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+// maxNames is how many devices of a pair of versions are remembered by name, the first ones: as many as a spec can list
+// and a sample has, so that a pair with more devices always has a sample of those that are not listed.
+const maxNames = 1000 + maxSampleDevices
 
 // versionsRef refers to a pair of versions in versionCounts.
 type versionsRef uint32
@@ -22,22 +29,35 @@ type versionCounts struct {
 type versionCount struct {
 	versions
 	count int64
+	names []string // ids of at most maxNames of the devices
+}
+
+// has says whether a device is counted with these versions.
+func (v *versionCounts) has(ref versionsRef, target, current string) bool {
+	return v.pairs[ref].versions == versions{target, current}
 }
 
 // add counts a device.
-func (v *versionCounts) add(target, current string) versionsRef {
+func (v *versionCounts) add(device, target, current string) versionsRef {
 	ref, known := v.refs[versions{target, current}]
 	if !known {
 		ref = v.open(versions{strings.Clone(target), strings.Clone(current)})
 	}
-	v.pairs[ref].count++
+	pair := &v.pairs[ref]
+	pair.count++
+	if len(pair.names) < maxNames {
+		pair.names = append(pair.names, strings.Clone(device))
+	}
 	return ref
 }
 
 // remove takes a device out of the counts, and forgets the pair with its last device.
-func (v *versionCounts) remove(ref versionsRef) {
+func (v *versionCounts) remove(ref versionsRef, device string) {
 	pair := &v.pairs[ref]
 	pair.count--
+	if at := slices.Index(pair.names, device); at >= 0 {
+		pair.names = slices.Delete(pair.names, at, at+1)
+	}
 	if pair.count == 0 {
 		delete(v.refs, pair.versions)
 		*pair = versionCount{}

@@ -28,8 +28,8 @@ func TestDefaults(t *testing.T) {
 	if err := k8s.Create(t.Context(), fwu); err != nil {
 		t.Fatal(err)
 	}
-	want := upgradeNamed("defaults").Deadline(48*time.Hour).Settle(0).Quiet(24*time.Hour).Retain(30*24*time.Hour).
-		DeletionPolicy(v1alpha1.DeletionPolicyRetain).MaxFailed("5%", 0).Obj().Spec
+	want := upgradeNamed("defaults").Deadline(48*time.Hour).Settle(time.Minute).Quiet(24*time.Hour).
+		Retain(30*24*time.Hour).DeletionPolicy(v1alpha1.DeletionPolicyRetain).MaxFailed("5%", 0).Obj().Spec
 	if diff := cmp.Diff(want, fwu.Spec); diff != "" {
 		t.Errorf("spec (-want +got):\n%s", diff)
 	}
@@ -115,7 +115,8 @@ func TestSpecIsChanged(t *testing.T) {
 		patch string
 		want  string // part of the message; empty: accepted
 	}{
-		"another operationId":         {with, `{"spec":{"operationId":"other"}}`, "operationId is immutable"},
+		"another operationId":         {with, `{"spec":{"operationId":"other"}}`, "operationId is immutable: for another task create a FirmwareUpgrade with another name, such as one with the version in it"},
+		"another one, replaced":       {with, `{"spec":{"operationId":"other"}}`, "kustomize.toolkit.fluxcd.io/force: enabled"},
 		"no operationId":              {with, `{"spec":{"operationId":null}}`, "spec.operationId"},
 		"spec taken away":             {with, `{"spec":null}`, "spec"},
 		"another appId":               {with, `{"spec":{"appId":"y"}}`, "appId is immutable"},

@@ -41,7 +41,7 @@ func TestCallback(t *testing.T) {
 		"the documented example": {"POST", callbackPath + "/" + secret, good, 200, "recorded"},
 		"a repetition":           {"POST", callbackPath + "/" + secret, good, 200, "recorded"},
 		"another type":           {"POST", callbackPath + "/" + secret, `{"notifyType":"deviceAdded"}`, 200, "ignored"},
-		"below the secret":       {"POST", callbackPath + "/" + secret + "/x", good, 200, "ignored"},
+		"below the secret":       {"POST", callbackPath + "/" + secret + "/x", good, 200, "recorded"},
 		"no JSON":                {"POST", callbackPath + "/" + secret, "e2e: no JSON", 200, "rejected"},
 		"no operationId": {
 			"POST",

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +39,14 @@ func TestFullStoreRefusesAndReopens(t *testing.T) {
 		}
 		return ""
 	})
+	// What the policy refuses is not tried again: the senders don't wait 10 s for it, one beside the other.
+	start := time.Now()
+	if code := one(); code != http.StatusServiceUnavailable {
+		t.Errorf("want 503 from a full store, got %d", code)
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("the answer took %s", took)
+	}
 	get(t, fwu.Namespace, fwu.Name, fwu)
 	if fwu.Status.Devices.Succeeded != 100 {
 		t.Errorf("the counts moved: %+v", fwu.Status.Devices)

@@ -129,6 +129,7 @@ func declare(t *testing.T, namespace, name string, plan *platform.Plan, expected
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.FirmwareUpgradeSpec{
 			OperationID: plan.OperationID(0), AppID: plan.Options().AppID, ExpectedDevices: &expected,
+			SettleSeconds: new(int64(0)), // what failed is not tried again
 		},
 	}
 	if err := k8s.Create(t.Context(), fwu); err != nil {

@@ -102,6 +102,7 @@ func declare(ctx context.Context, turn *turn) error {
 					AppID: task.AppID, OperationID: task.OperationID, ExpectedDevices: &expected,
 					TargetVersion: turn.plan.Options().TargetVersion,
 					FailurePolicy: &v1alpha1.FailurePolicy{MaxFailed: intstr.FromInt32(int32(maxFailed(expected)))},
+					SettleSeconds: new(int64(0)), // an end is to come as soon as it can
 				},
 			}
 			// A side that starts again finds it.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
@@ -15,91 +16,123 @@ import (
 
 // message is everything the operator reads of a push, in one pass. encoding/json matches keys without regard to case
 // and skips those it doesn't know.
-//
-// The identifying fields are plain strings: another type makes a notification of ours unusable, as two spellings of a
-// number could make one device two. The descriptive ones take what comes, as they must not cost a result.
 type message struct {
-	NotifyType     string `json:"notifyType"`
-	DeviceID       string `json:"deviceId"`
-	AppID          string `json:"appId"`
-	OperationID    string `json:"operationId"`
-	SubOperationID string `json:"subOperationId"`
-	Status         loose  `json:"status"`
-	Step           loose  `json:"step"`
-	CurVersion     loose  `json:"curVersion"`
-	TargetVersion  loose  `json:"targetVersion"`
-	SourceVersion  loose  `json:"sourceVersion"`
-	StatusDesc     loose  `json:"statusDesc"`
-	StepDesc       loose  `json:"stepDesc"`
-	UpgradeTime    loose  `json:"upgradeTime"`
+	NotifyType     value `json:"notifyType"`
+	DeviceID       value `json:"deviceId"`
+	AppID          value `json:"appId"`
+	OperationID    value `json:"operationId"`
+	SubOperationID value `json:"subOperationId"`
+	Status         value `json:"status"`
+	Step           value `json:"step"`
+	CurVersion     value `json:"curVersion"`
+	TargetVersion  value `json:"targetVersion"`
+	SourceVersion  value `json:"sourceVersion"`
+	StatusDesc     value `json:"statusDesc"`
+	StepDesc       value `json:"stepDesc"`
+	UpgradeTime    value `json:"upgradeTime"`
 	// CommandID and Resource tell the callbacks without a notifyType apart.
-	CommandID loose `json:"commandId"`
-	Resource  loose `json:"resource"`
+	CommandID value `json:"commandId"`
+	Resource  value `json:"resource"`
 }
 
-// Decode reads one push. The error is an *Unusable for every body that is the operator's or nobody's; bodies that are
-// another receiver's decode to KindOther, whatever else is in them.
+// Decode reads one push, as far as it can be read without a doubt. The error is an *Unusable for every body that is the
+// operator's or nobody's; bodies that are another receiver's decode to KindOther, whatever else is in them.
 //
-// Of a key that stands several times, in whatever case, the last value that is not null counts, as encoding/json has
-// it. The decoded value alone is looked at, stored and compared with the credentials, so the repetition can't smuggle
-// anything past them.
+// What identifies a notification (type, ids, status or step) has to be there, once: of a key that stands several times,
+// in whatever case, all values must be the same. What describes it costs nothing: what can't be read is replaced or
+// left out, of several values the last one counts. The decoded values alone are looked at, stored and compared with the
+// credentials, so that nothing can be smuggled past them.
 func Decode(body []byte) (Notification, error) {
-	var m message
-	err := json.Unmarshal(body, &m)
-	wrongType, isWrongType := errors.AsType[*json.UnmarshalTypeError](err)
-	if err != nil && !isWrongType {
-		return Notification{}, unusable("the body is not JSON: %s", err)
-	}
-	if isWrongType && wrongType.Field == "" {
-		return Notification{}, unusable("the body is a JSON %s, not an object", quote(wrongType.Value))
+	m, err := parse(plainText(body))
+	if err != nil {
+		return Notification{}, err
 	}
 	kind, name := classify(&m)
 	switch {
+	case m.NotifyType.differs:
+		return Notification{}, unusable("notifyType stands there several times, with different values")
 	case kind == KindOther && name != "":
 		return Notification{Kind: KindOther, Type: name}, nil
-	case isWrongType:
-		return Notification{}, unusable("%s is a JSON %s, not a string", quote(wrongType.Field), quote(wrongType.Value))
+	case kind == KindOther && m.NotifyType.odd != "":
+		return Notification{}, unusable("notifyType is a JSON %s, not a string", m.NotifyType.odd)
 	case kind == KindOther:
 		return Notification{}, unusable("notifyType is missing")
 	}
 	return m.notification(kind)
 }
 
-// classify says whose a message is. The name is empty when that can't be said.
+// parse reads the JSON of a body, made good where that leaves no doubt.
+func parse(text []byte) (message, error) {
+	var m message
+	err := json.Unmarshal(text, &m)
+	for _, pairs := range [...]bool{false, true} {
+		if _, isSyntax := errors.AsType[*json.SyntaxError](err); !isSyntax || pairs && utf8.Valid(text) {
+			break
+		}
+		if fixed := repaired(text, pairs); fixed != nil {
+			m = message{}
+			if json.Unmarshal(fixed, &m) == nil {
+				return m, nil
+			}
+		}
+	}
+	if wrongType, isWrongType := errors.AsType[*json.UnmarshalTypeError](err); isWrongType {
+		return message{}, unusable("the body is a JSON %s, not an object", quote(wrongType.Value))
+	}
+	if err != nil {
+		problem := unusable("the body is not JSON: %s", err)
+		problem.NotJSON = true
+		return message{}, problem
+	}
+	return m, nil
+}
+
+// classify says whose a message is. The name is empty when that can't be said. Without a notifyType a message is
+// another receiver's only if it has nothing of the operator's.
 func classify(m *message) (Kind, string) {
+	name := quote(m.NotifyType.text)
 	switch {
-	case strings.EqualFold(m.NotifyType, typeResult):
+	case m.NotifyType.odd != "":
+		return KindOther, ""
+	case strings.EqualFold(name, typeResult):
 		return KindResult, typeResult
-	case strings.EqualFold(m.NotifyType, typeStateChange):
+	case strings.EqualFold(name, typeStateChange):
 		return KindStateChange, typeStateChange
-	case m.NotifyType != "":
-		return KindOther, quote(m.NotifyType)
-	case m.CommandID != "":
+	case name != "":
+		return KindOther, name
+	case m.OperationID.text != "":
+		return KindOther, ""
+	case m.CommandID.text != "":
 		return KindOther, "command status"
-	case m.Resource != "":
-		return KindOther, "resource " + quote(string(m.Resource))
+	case m.Resource.text != "":
+		return KindOther, "resource " + quote(m.Resource.text)
 	}
 	return KindOther, ""
 }
 
-// notification checks what identifies a notification of ours and cuts what describes it.
+// notification checks what identifies a notification of ours and cleans what describes it.
 func (m *message) notification(kind Kind) (Notification, error) {
+	n := Notification{Kind: kind}
 	ids := [...]struct {
-		key, value string
-		required   bool
+		key      string
+		value    *value
+		to       *string
+		optional bool
 	}{
-		{"operationId", m.OperationID, true},
-		{"deviceId", m.DeviceID, true},
-		{"subOperationId", m.SubOperationID, false},
-		{"appId", m.AppID, false},
+		{"operationId", &m.OperationID, &n.OperationID, false},
+		{"deviceId", &m.DeviceID, &n.DeviceID, false},
+		{"subOperationId", &m.SubOperationID, &n.SubOperationID, true},
+		{"appId", &m.AppID, &n.AppID, true},
 	}
-	for _, id := range ids {
-		if id.value == "" && !id.required {
+	for _, i := range ids {
+		if i.optional && *i.value == (value{}) {
 			continue
 		}
-		if problem := checkID(id.value); problem != "" {
-			return Notification{}, unusable("%s %s", id.key, problem)
+		id, problem := i.value.id()
+		if problem != "" {
+			return Notification{}, unusable("%s %s", i.key, problem)
 		}
+		*i.to = id
 	}
 	state, err := m.state(kind)
 	if err != nil {
@@ -109,60 +142,65 @@ func (m *message) notification(kind Kind) (Notification, error) {
 	if kind == KindStateChange {
 		desc = m.StepDesc
 	}
-	return Notification{
-		Kind:           kind,
-		AppID:          m.AppID,
-		OperationID:    m.OperationID,
-		SubOperationID: m.SubOperationID,
-		DeviceID:       m.DeviceID,
-		ResultFields: storage.ResultFields{
-			State:         state,
-			TargetVersion: cut(m.TargetVersion, storage.MaxVersionBytes),
-			SourceVersion: cut(m.SourceVersion, storage.MaxVersionBytes),
-			CurVersion:    cut(m.CurVersion, storage.MaxVersionBytes),
-			StatusDesc:    cut(desc, storage.MaxStatusDescBytes),
-			UpgradeTime:   cut(m.UpgradeTime, storage.MaxUpgradeTimeBytes),
-		},
-	}, nil
+	n.ResultFields = storage.ResultFields{
+		State:         state,
+		TargetVersion: result.Clean(m.TargetVersion.text, storage.MaxVersionBytes),
+		SourceVersion: result.Clean(m.SourceVersion.text, storage.MaxVersionBytes),
+		CurVersion:    result.Clean(m.CurVersion.text, storage.MaxVersionBytes),
+		StatusDesc:    result.Clean(desc.text, storage.MaxStatusDescBytes),
+		UpgradeTime:   result.Clean(m.UpgradeTime.text, storage.MaxUpgradeTimeBytes),
+	}
+	return n, nil
 }
 
 // state maps status or step to how far the device got.
 func (m *message) state(kind Kind) (storage.State, error) {
+	key, said, states := "status", &m.Status, statusState
 	if kind == KindStateChange {
-		switch strings.TrimSpace(string(m.Step)) {
-		case "0":
-			return storage.StateIdle, nil
-		case "1":
-			return storage.StateDownloading, nil
-		case "2":
-			return storage.StateDownloaded, nil
-		case "3":
-			return storage.StateUpdating, nil
-		case "":
-			return "", unusable("step is missing")
-		}
-		return "", unusable("step is %q, not 0, 1, 2 or 3", quote(string(m.Step)))
+		key, said, states = "step", &m.Step, stepState
 	}
-	status := strings.TrimSpace(string(m.Status))
 	switch {
-	case strings.EqualFold(status, "SUCCESS"):
-		return storage.StateSucceeded, nil
-	case strings.EqualFold(status, "FAIL"):
-		return storage.StateFailed, nil
-	case status == "":
-		return "", unusable("status is missing")
+	case said.differs:
+		return "", unusable("%s stands there several times, with different values", key)
+	case said.text == "":
+		return "", unusable("%s is missing", key)
 	}
-	return "", unusable("status is %q, not SUCCESS or FAIL", quote(status))
+	state, allowed := states(said.text)
+	if state == "" {
+		return "", unusable("%s is %q, not %s", key, quote(said.text), allowed)
+	}
+	return state, nil
 }
 
-// cut copies what it cuts, as the rest of a large value would stay in memory with it.
-func cut(value loose, maxBytes int) string {
-	if len(value) <= maxBytes {
-		return string(value)
+func statusState(status string) (state storage.State, allowed string) {
+	switch {
+	case strings.EqualFold(status, "SUCCESS"):
+		state = storage.StateSucceeded
+	case strings.EqualFold(status, "FAIL"):
+		state = storage.StateFailed
 	}
-	return strings.Clone(result.CutString(string(value), maxBytes))
+	return state, "SUCCESS or FAIL"
+}
+
+func stepState(step string) (state storage.State, allowed string) {
+	// Some encoders write every number with a fraction.
+	whole, fraction, _ := strings.Cut(step, ".")
+	if strings.Trim(fraction, "0") != "" {
+		whole = ""
+	}
+	switch whole {
+	case "0":
+		state = storage.StateIdle
+	case "1":
+		state = storage.StateDownloading
+	case "2":
+		state = storage.StateDownloaded
+	case "3":
+		state = storage.StateUpdating
+	}
+	return state, "0, 1, 2 or 3"
 }
 
 func unusable(format string, args ...any) *Unusable {
-	return &Unusable{Reason: result.CutString(fmt.Sprintf(format, args...), storage.MaxRejectedReasonBytes)}
+	return &Unusable{Reason: result.Clean(fmt.Sprintf(format, args...), storage.MaxRejectedReasonBytes)}
 }

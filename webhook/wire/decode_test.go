@@ -5,10 +5,12 @@ package wire
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,9 +120,12 @@ func TestDecode(t *testing.T) {
 			with(`The device upgrade is successful`, "a\xff\xfeb"),
 			success(func(n *Notification) { n.StatusDesc = "a\ufffd\ufffdb" }),
 		},
-		"the last of a key counts": {with(`"deviceId":`, `"DeviceID":"x","deviceId":`), success(nil)},
-		"null after a value":       {with(`"status":"SUCCESS"`, `"status":"SUCCESS","status":null`), success(nil)},
-		"id with any characters":   {with(`op-1`, `ü/.. :{}`), success(func(n *Notification) { n.OperationID = "ü/.. :{}" })},
+		"a key that stands twice with one value": {with(`"deviceId":`,
+			`"DeviceID":" c7a9f0b2-2a4e-4c65-9b3a-0f9d3c1f6f11","deviceId":`), success(nil)},
+		"of two descriptions the last counts": {with(`"statusDesc":`, `"StatusDesc":"x","statusDesc":`), success(nil)},
+		"an empty value after another":        {with(`"status":"SUCCESS"`, `"status":"SUCCESS","Status":""`), success(nil)},
+		"null after a value":                  {with(`"status":"SUCCESS"`, `"status":"SUCCESS","status":null`), success(nil)},
+		"id with any characters":              {with(`op-1`, `ü/.. :{}`), success(func(n *Notification) { n.OperationID = "ü/.. :{}" })},
 		"longest id": {
 			with(`op-1`, strings.Repeat("o", 256)),
 			success(func(n *Notification) { n.OperationID = strings.Repeat("o", 256) }),
@@ -161,7 +166,7 @@ func TestDecode(t *testing.T) {
 		"the newer platform":       {sampleTask, other("resource batchtask.status")},
 		"a type that is not for eyes": {
 			`{"notifyType":"\u001b[31m` + strings.Repeat("x", 100) + `"}`,
-			other("?[31m" + strings.Repeat("x", 59)),
+			other("\ufffd[31m" + strings.Repeat("x", 57)),
 		},
 	}
 	for name, tc := range cases {
@@ -180,17 +185,19 @@ func TestDecode(t *testing.T) {
 func TestDecodeUnusable(t *testing.T) {
 	long := strings.Repeat("x", 257)
 	cases := map[string]struct{ body, want string }{
-		"nothing":          {"", "the body is not JSON"},
-		"white space":      {" \n", "the body is not JSON"},
-		"text":             {"hello", "the body is not JSON"},
-		"cut off":          {sampleSuccess[:len(sampleSuccess)-1], "the body is not JSON"},
-		"trailing data":    {sampleSuccess + "{}", "the body is not JSON"},
-		"a form":           {"notifyType=fwUpgradeResultNotify", "the body is not JSON"},
-		"an array":         {"[" + sampleSuccess + "]", "the body is a JSON array, not an object"},
-		"a string":         {`"x"`, "the body is a JSON string, not an object"},
-		"a number":         {"1", "the body is a JSON number, not an object"},
-		"null":             {"null", "notifyType is missing"},
-		"nothing in it":    {"{}", "notifyType is missing"},
+		"nothing":       {"", "the body is not JSON"},
+		"white space":   {" \n", "the body is not JSON"},
+		"text":          {"hello", "the body is not JSON"},
+		"cut off":       {sampleSuccess[:len(sampleSuccess)-1], "the body is not JSON"},
+		"trailing data": {sampleSuccess + "{}", "the body is not JSON"},
+		"a form":        {"notifyType=fwUpgradeResultNotify", "the body is not JSON"},
+		"an array":      {"[" + sampleSuccess + "]", "the body is a JSON array, not an object"},
+		"a string":      {`"x"`, "the body is a JSON string, not an object"},
+		"a number":      {"1", "the body is a JSON number, not an object"},
+		"null":          {"null", "notifyType is missing"},
+		"nothing in it": {"{}", "notifyType is missing"},
+		"another receiver's key beside ours": {`{"commandId":"c","deviceId":"d","operationId":"o","status":"FAIL"}`,
+			"notifyType is missing"},
 		"no type":          {with(`"notifyType":"fwUpgradeResultNotify",`, ""), "notifyType is missing"},
 		"type is a number": {with(`"fwUpgradeResultNotify"`, "5"), "notifyType is a JSON number, not a string"},
 		"depth":            {`{"a":` + strings.Repeat("[", 20000), "the body is not JSON"},
@@ -205,7 +212,7 @@ func TestDecodeUnusable(t *testing.T) {
 		"operation is an object": {with(`"op-1"`, "{}"), "operationId is a JSON object, not a string"},
 		"long operation":         {with(`op-1`, long), "operationId is longer than 256 bytes: \"" + long[:64] + "\"…"},
 		"no device":              {with(`"deviceId":"c7a9f0b2-2a4e-4c65-9b3a-0f9d3c1f6f11",`, ""), "deviceId is missing"},
-		"device with a newline":  {with(`c7a9`, `c\n7a9`), "deviceId holds control characters: \"c?7a9f0b2-"},
+		"device with a newline":  {with(`c7a9`, `c\n7a9`), "deviceId holds control characters: \"c 7a9f0b2-"},
 		"device with a C1":       {with(`c7a9`, `c\u009b7a9`), "deviceId holds control characters"},
 		"device with a NUL":      {with(`c7a9`, `\u0000`), "deviceId holds control characters"},
 		"device is not UTF-8":    {with(`c7a9`, "\xff"), "deviceId holds bytes that are not UTF-8"},
@@ -221,6 +228,8 @@ func TestDecodeUnusable(t *testing.T) {
 		"unknown step":           {strings.Replace(sampleState, `"1"`, `"4"`, 1), `step is "4", not 0, 1, 2 or 3`},
 		"negative step":          {strings.Replace(sampleState, `"1"`, `-1`, 1), `step is "-1", not 0, 1, 2 or 3`},
 		"step in words":          {strings.Replace(sampleState, `"1"`, `"downloading"`, 1), `step is "downloading"`},
+		"step is a fraction":     {strings.Replace(sampleState, `"1"`, `1.5`, 1), `step is "1.5", not 0, 1, 2 or 3`},
+		"step is nothing":        {strings.Replace(sampleState, `"1"`, `"."`, 1), `step is ".", not 0, 1, 2 or 3`},
 		"step is true":           {strings.Replace(sampleState, `"1"`, `true`, 1), "step is missing"},
 	}
 	for name, tc := range cases {
@@ -238,6 +247,144 @@ func TestDecodeUnusable(t *testing.T) {
 			}
 			if diff := cmp.Diff(Notification{}, got); diff != "" {
 				t.Errorf("a notification came with the error:\n%s", diff)
+			}
+		})
+	}
+}
+
+// utf16Of encodes a text in UTF-16 with a byte order mark.
+func utf16Of(order binary.AppendByteOrder, text string) string {
+	encoded := order.AppendUint16(nil, 0xfeff)
+	for _, unit := range utf16.Encode([]rune(text)) {
+		encoded = order.AppendUint16(encoded, unit)
+	}
+	return string(encoded)
+}
+
+// TestDecodeReadsWhatLeavesNoDoubt: what surrounds a notification or describes it never costs the result, however it is
+// encoded; what can't be read of a description is replaced, and versions are the same with and without padding.
+func TestDecodeReadsWhatLeavesNoDoubt(t *testing.T) {
+	const desc = "The device upgrade is successful"
+	described := func(as string) Notification { return success(func(n *Notification) { n.StatusDesc = as }) }
+	current := func(as string) Notification { return success(func(n *Notification) { n.CurVersion = as }) }
+	cur := func(json string) string { return with(`"curVersion":"1.6"`, `"curVersion":`+json) }
+	bigEndian := utf16Of(binary.BigEndian, sampleSuccess)
+	cases := map[string]struct {
+		body string
+		want Notification
+	}{
+		"byte order mark":              {"\ufeff" + sampleSuccess, success(nil)},
+		"byte order mark after blanks": {"\r\n\ufeff " + sampleSuccess + "\ufeff", success(nil)},
+		"UTF-16, little end":           {utf16Of(binary.LittleEndian, sampleSuccess+"\r\n"), success(nil)},
+		"UTF-16, big end":              {bigEndian, success(nil)},
+		"UTF-16 without a mark":        {bigEndian[2:], success(nil)},
+		"UTF-16 with a NUL at its end": {bigEndian + "\x00", success(nil)},
+		"UTF-16 beyond ASCII":          {utf16Of(binary.LittleEndian, with(desc, "升级 \U0001F600")), described("升级 \U0001F600")},
+		"NULs after it":                {sampleSuccess + "\x00\x00\x00", success(nil)},
+		"line feeds after it":          {sampleSuccess + "\n\n\r\n", success(nil)},
+		"controls around it":           {"\x02" + sampleSuccess + "\x03\x04\x1a", success(nil)},
+		"controls between tokens":      {with(`,"appId"`, "\v\f,\x00\x1e\"appId\""), success(nil)},
+
+		"raw line feed in a text":      {with(desc, "a\nb"), described("a b")},
+		"raw line ends in a text":      {with(desc, "a\r\nb"), described("a  b")},
+		"raw TAB in a text":            {with(desc, "a\tb"), described("a b")},
+		"raw NUL in a text":            {with(desc, "a\x00b"), described("a\ufffdb")},
+		"raw escape sequence":          {with(desc, "\x1b[2Jb"), described("\ufffd[2Jb")},
+		"escapes beside a line feed":   {with(desc, "\\u0041\n\\\"\\\\"), described(`A "\`)},
+		"line feed in an unknown key":  {with(`{`, "{\"no\nte\":\"a\nb\","), success(nil)},
+		"escaped controls in a text":   {with(desc, `a\nb\u001b\u202ec`), described("a b\ufffd\ufffdc")},
+		"a backslash of no escape":     {with(desc, `C:\qemu\u12`), described("C:\ufffdqemu\ufffdu12")},
+		"a backslash before the end":   {with(desc, `C:\`) + "x", Notification{}},
+		"Latin-1":                      {with(desc, "\xc9chec \xe0 50\xb0"), described("\ufffdchec \ufffd 50\ufffd")},
+		"Latin-1 before an escape":     {with(desc, "caf\xe9\\n\n"), described("caf\ufffd")},
+		"GBK":                          {with(desc, "\xc9\xfd\xbc\xb6"), described("\ufffd\ufffd\ufffd\ufffd")},
+		"Big5 that ends in 5C":         {with(desc, "\xa6\xa8\xa5\\"), described("\ufffd\ufffd\ufffd\ufffd")},
+		"Big5 with 5C in the middle":   {with(desc, "\xa5\\\xaf\xe0"), described("\ufffd\ufffd\ufffd\ufffd")},
+		"half a character at the end":  {with(desc, "a\xe5\x8d"), described("a\ufffd\ufffd")},
+		"hidden characters in a text":  {with(desc, "a\u202eb\u200bc\ue000"), described("a\ufffdb\ufffdc\ufffd")},
+		"text is an object":            {with(`"`+desc+`"`, `{"code":1}`), described("")},
+		"text is a number":             {with(`"`+desc+`"`, `404`), described("404")},
+		"step is a fraction of nought": {strings.Replace(sampleState, `"1"`, `1.0`, 1), state(storage.StateDownloading)},
+
+		"line feed after a version":      {cur(`"1.6\n"`), success(nil)},
+		"raw line feed after a version":  {cur("\"1.6\n\""), success(nil)},
+		"blanks around a version":        {cur(`"\t 1.6 \r\n"`), success(nil)},
+		"wide blanks around a version":   {cur("\"\u3000\u00a01.6\u2003\""), success(nil)},
+		"NUL after a version":            {cur(`"1.6\u0000\u0000"`), success(nil)},
+		"blanks within a version":        {cur(`"1.6  b"`), current("1.6  b")},
+		"an escape sequence in one":      {cur(`"1.6\n\u001b[2J"`), current("1.6 \ufffd[2J")},
+		"a version that is turned round": {cur(`"\u202e6.1"`), current("\ufffd6.1")},
+		"no width in a version":          {cur(`"1.6\u200b"`), current("1.6\ufffd")},
+		"bytes in a version":             {cur("\"1.6\xff\""), current("1.6\ufffd")},
+		"only blanks as a version":       {cur(`" "`), current("")},
+		"the other versions": {
+			with(`"targetVersion":"1.6","sourceVersion":"1.3"`, `"targetVersion":" 1.6\n","sourceVersion":"1.3\t"`),
+			success(nil),
+		},
+		"blanks around ids": {with(`"operationId":"op-1","subOperationId":"sub-1"`,
+			"\"operationId\":\" op-1\n\",\"subOperationId\":\"\\tsub-1\u3000\""), success(nil)},
+		"blanks around all else": {with(`"SUCCESS"`, `" SUCCESS\r\n"`), success(nil)},
+		"blanks around the type": {with(`fwUpgradeResultNotify`, `fwUpgradeResultNotify\n`), success(nil)},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := Decode([]byte(tc.body))
+			if (err == nil) == (tc.want == Notification{}) {
+				t.Fatalf("got %v", err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("notification (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestDecodeGuessesNoID: an id that can't be told apart from another one, by a person or by the bytes that came, is
+// never guessed, nor is one of two, nor which of two results a device has.
+func TestDecodeGuessesNoID(t *testing.T) {
+	const device, operation = "c7a9f0b2-2a4e-4c65-9b3a-0f9d3c1f6f11", "op-1"
+	const twice = "stands there several times, with different values"
+	cases := map[string]struct{ body, want string }{
+		"turned around":            {with(device, `\u202e12`), "deviceId holds characters that can't be seen"},
+		"raw U+202E":               {with(device, "\u202e12"), "deviceId holds characters that can't be seen: \"\ufffd12\""},
+		"no width":                 {with(device, "a\u200bb"), "deviceId holds characters that can't be seen"},
+		"byte order mark":          {with(device, "\ufeffab"), "deviceId holds characters that can't be seen"},
+		"isolate":                  {with(operation, "a\u2066b"), "operationId holds characters that can't be seen"},
+		"soft hyphen":              {with("Xq2_", "a\u00adb"), "appId holds characters that can't be seen"},
+		"line separator":           {with("sub-1", "a\u2028b"), "subOperationId holds characters that can't be seen"},
+		"private":                  {with(device, "a\ue000b"), "deviceId holds characters that can't be seen"},
+		"not assigned":             {with(device, "a\u0378b"), "deviceId holds characters that can't be seen"},
+		"raw line feed":            {with(device, "a\nb"), "deviceId holds control characters: \"a b\""},
+		"raw TAB":                  {with(operation, "a\tb"), "operationId holds control characters"},
+		"raw NUL":                  {with(device, "a\x00"), "deviceId holds control characters"},
+		"DEL":                      {with(device, "a\x7fb"), "deviceId holds control characters"},
+		"a backslash of no escape": {with(device, `a\qb`), "deviceId holds control characters"},
+		"Latin-1":                  {with(device, "caf\xe9"), "deviceId holds bytes that are not UTF-8"},
+		"GBK":                      {with(operation, "\xc9\xfd"), "operationId holds bytes that are not UTF-8"},
+		"Big5 that ends in 5C":     {with(device, "\xa5\\"), "deviceId holds bytes that are not UTF-8"},
+		"half a surrogate":         {with(device, `a\udc00`), "deviceId holds bytes that are not UTF-8"},
+		"half a surrogate in UTF-16": {strings.Replace(utf16Of(binary.BigEndian, with(device, "a?")), "\x00?", "\xd8\x00", 1),
+			"deviceId holds bytes that are not UTF-8"},
+		"only blanks":                 {with(device, " \u3000"), "deviceId is missing"},
+		"two devices":                 {with(`"deviceId":`, `"DeviceID":"x","deviceId":`), "deviceId " + twice},
+		"two operations":              {with(`"operationId":`, `"operationId":"x","operationId":`), "operationId " + twice},
+		"two applications":            {with(`"appId":`, `"appId":"x","appId":`), "appId " + twice},
+		"two results":                 {with(`"status":`, `"Status":"FAIL","status":`), "status " + twice},
+		"two steps":                   {strings.Replace(sampleState, `"1"`, `"1","step":3`, 1), "step " + twice},
+		"two types":                   {with(`"notifyType":`, `"notifytype":"deviceAdded","notifyType":`), "notifyType " + twice},
+		"two types, the other first":  {with(`{`, `{"notifyType":"fwUpgradeStateChangeNotify",`), "notifyType " + twice},
+		"a device as number and text": {with(`"deviceId":`, `"deviceId":7,"deviceId":`), "deviceId is a JSON number"},
+		"a second notification":       {sampleSuccess + "\n" + sampleFail, "the body is not JSON"},
+		"a quotation mark in a text":  {with("The device", `The "device"`), "the body is not JSON"},
+		"a text that does not end":    {with(`successful"`, "successful\n"), "the body is not JSON"},
+		"UTF-16, broken off":          {utf16Of(binary.LittleEndian, sampleSuccess)[:401], "the body is not JSON"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := Decode([]byte(tc.body))
+			reason, ok := errors.AsType[*Unusable](err)
+			if !ok || !strings.Contains(reason.Reason, tc.want) {
+				t.Errorf("want a reason with %q, got %v and %+v", tc.want, err, got)
 			}
 		})
 	}
@@ -296,6 +443,8 @@ func FuzzDecode(f *testing.F) {
 	for _, sample := range []string{
 		sampleSuccess, sampleFail, sampleState, sampleSoftware, sampleCommand, sampleTask,
 		with(`"status"`, `"Status"`), with(`"120"`, `1e9`), with("1.3", "\xff\\ud800"), with("op-1", "\xff"),
+		with("The", "a\n\x00\\q\x1b"), with("successful", "\xa6\xa8\xa5\\"), "\ufeff" + sampleState + "\x00",
+		utf16Of(binary.LittleEndian, sampleFail), with(`"status"`, `"status":"FAIL","Status"`),
 		`{"notifyType":"fwUpgradeResultNotify"}`, "[]", "null", "", "{", strings.Repeat("[", 200),
 	} {
 		f.Add([]byte(sample))
@@ -344,7 +493,7 @@ func checkBounds(t *testing.T, n Notification) {
 		"upgradeTime": {n.UpgradeTime, storage.MaxUpgradeTimeBytes},
 	}
 	for field, b := range bounds {
-		if len(b.value) > b.most || !utf8.ValidString(b.value) {
+		if len(b.value) > b.most || !utf8.ValidString(b.value) || strings.ContainsFunc(b.value, result.IsHidden) {
 			t.Errorf("%s is out of bounds: %q", field, b.value)
 		}
 	}

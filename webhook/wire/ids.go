@@ -16,6 +16,18 @@ import (
 // maxQuoteBytes is how much of a value an error quotes.
 const maxQuoteBytes = 64
 
+// id returns the id of something, or what is wrong with it. Blanks around it are no part of it: no id of the platform
+// has any, nor can one in a spec. Beyond that nothing is guessed, as two devices could become one.
+func (v *value) id() (id, problem string) {
+	switch {
+	case v.odd != "":
+		return "", fmt.Sprintf("is a JSON %s, not a string", v.odd)
+	case v.differs:
+		return "", "stands there several times, with different values"
+	}
+	return v.text, checkID(v.text)
+}
+
 // checkID says what is wrong with the id of something, or nothing. Ids are opaque but must be told apart exactly, also
 // by people and terminals.
 func checkID(id string) string {
@@ -29,21 +41,11 @@ func checkID(id string) string {
 		return fmt.Sprintf("holds bytes that are not UTF-8: %q", quote(id))
 	case strings.ContainsFunc(id, unicode.IsControl):
 		return fmt.Sprintf("holds control characters: %q", quote(id))
+	case strings.ContainsFunc(id, result.IsHidden):
+		return fmt.Sprintf("holds characters that can't be seen: %q", quote(id))
 	}
 	return ""
 }
 
-// quote returns the beginning of a value, at most maxQuoteBytes, for people: what can't be printed is replaced.
-func quote(value string) string {
-	// Cut before the replacement as well, so that a long value isn't copied whole.
-	if len(value) > maxQuoteBytes {
-		value = value[:maxQuoteBytes]
-	}
-	printable := strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, value)
-	return result.CutString(printable, maxQuoteBytes)
-}
+// quote returns the beginning of a value, at most maxQuoteBytes, for people.
+func quote(value string) string { return result.Clean(value, maxQuoteBytes) }

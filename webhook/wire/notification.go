@@ -28,7 +28,8 @@ const (
 	typeStateChange = "fwUpgradeStateChangeNotify"
 )
 
-// Notification is a decoded push. All strings are valid UTF-8 and within the bounds of storage/v1alpha1.
+// Notification is a decoded push. All strings are within the bounds of storage/v1alpha1, and every character of them
+// can be seen (see result.Clean).
 type Notification struct {
 	// Kind says which of the fields below are set.
 	Kind Kind
@@ -65,6 +66,8 @@ type Unusable struct {
 	// Reason says which field is wrong and how. It quotes at most 64 bytes of a value, is printable, and has at most
 	// storage.MaxRejectedReasonBytes bytes.
 	Reason string
+	// NotJSON says that the body is no JSON at all: it may be encoded in another way.
+	NotJSON bool
 }
 
 // Error returns the reason.

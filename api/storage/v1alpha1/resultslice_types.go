@@ -21,6 +21,8 @@ const (
 	MaxUpgradeTimeBytes = 64
 	// MaxRejectedBodyBytes is what the body of a rejected notification is cut to.
 	MaxRejectedBodyBytes = 4096
+	// MaxEncodingBytes is what the Content-Encoding of a rejected notification is cut to.
+	MaxEncodingBytes = 64
 	// MaxRejectedReasonBytes is what the reason of a rejection is cut to.
 	MaxRejectedReasonBytes = 256
 )
@@ -125,10 +127,24 @@ type RejectedNotification struct {
 	// reason says why it could not be used.
 	// +kubebuilder:validation:MaxLength=256
 	Reason string `json:"reason"`
-	// body is its beginning, at most 4 KiB; bytes that are not UTF-8 are replaced.
+	// body is what came, where that is UTF-8: byte for byte, at most 4 KiB. Either body or rawBody is set, unless the
+	// body was empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Body string `json:"body,omitempty"`
+	// rawBody is what came, where that is not UTF-8, for example because it is compressed: byte for byte, at most
+	// 4 KiB, in base64.
+	// +optional
+	// +kubebuilder:validation:MaxLength=5464
+	RawBody []byte `json:"rawBody,omitempty"`
+	// contentEncoding is the Content-Encoding that came with it, if any.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	ContentEncoding string `json:"contentEncoding,omitempty"`
+	// bodyBytes is how many bytes the body had, where it had more than are kept: only its beginning is. Of a body
+	// larger than 4 MiB it is how many were read.
+	// +optional
+	BodyBytes int64 `json:"bodyBytes,omitempty"`
 }
 
 // Release says that the FirmwareUpgrade of a task was deleted.

@@ -29,7 +29,7 @@ const (
 )
 
 const (
-	maxConcurrency = 4096
+	maxConcurrency = 2048 // a source has half of the receiver's connections
 	maxRate        = 1_000_000
 )
 

@@ -1,0 +1,175 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+)
+
+// lineBytes is the memory in which a connection gathers a line of a request's head. Longer lines are passed on in
+// parts.
+const lineBytes = 1 << 10
+
+// connection is what the HTTP server reads from and writes to. It sees what the server tells nobody: what it answers
+// before there is a request to handle. And it reads the heads of requests line by line, since some lines have to be
+// changed before the server sees them.
+//
+// Its fields belong to the goroutine that serves the connection, but for those of the listener.
+type connection struct {
+	net.Conn // the sender's bytes, decrypted where the callback is served over TLS
+	raw      net.Conn
+	listener *listener
+	// source is whose share the connection is of.
+	source netip.Prefix
+	// closed and idle are the listener's.
+	closed, idle bool
+
+	in *bufio.Reader
+	// line is what was read of a line and not passed on yet.
+	line    []byte
+	framing framing
+	// answering is whether what is written is known: the handler's answer, or one of the server that was counted.
+	answering bool
+	// spoken is whether there ever was an answer, or what went wrong was counted.
+	spoken bool
+}
+
+func newConnection(raw, plain net.Conn, l *listener) *connection {
+	return &connection{
+		Conn: plain, raw: raw, listener: l, source: sourceOf(raw.RemoteAddr()),
+		in: bufio.NewReaderSize(plain, lineBytes),
+	}
+}
+
+// Read implements io.Reader.
+func (c *connection) Read(p []byte) (int, error) {
+	if len(c.line) == 0 && c.framing.left == 0 {
+		if err := c.readLine(); err != nil {
+			return 0, err
+		}
+	}
+	if len(c.line) > 0 {
+		n := copy(p, c.line)
+		c.line = c.line[n:]
+		return n, nil
+	}
+	p = p[:min(int64(len(p)), c.framing.left)]
+	from := c.Conn.Read
+	if c.in.Buffered() > 0 {
+		from = c.in.Read
+	}
+	n, err := from(p)
+	c.framing.left -= int64(n)
+	return n, err
+}
+
+// readLine reads the next line of the head or of what frames a body, or a part of it. It fails only if it read nothing.
+func (c *connection) readLine() error {
+	line, err := c.in.ReadSlice('\n')
+	if len(line) == 0 {
+		return err
+	}
+	if !c.framing.begun {
+		c.listener.busy(c)
+	}
+	whole := false
+	if mayHoldCoding(line) {
+		// Whether the line goes on in the next one, as lines of old did, decides. What is peeked may overwrite it.
+		line = bytes.Clone(line)
+		next, _ := c.in.Peek(1)
+		whole = len(next) == 1 && next[0] != ' ' && next[0] != '\t'
+	}
+	c.framing.see(line, whole)
+	c.line = line
+	return nil
+}
+
+// Write implements io.Writer. What is written before the handler has the request is the server's own answer.
+func (c *connection) Write(p []byte) (int, error) {
+	if !c.answering {
+		c.answer()
+		c.listener.metrics.answeredByServer(p)
+	}
+	return c.Conn.Write(p)
+}
+
+// Close implements io.Closer.
+func (c *connection) Close() error {
+	defer c.listener.release(c)
+	return c.Conn.Close()
+}
+
+// answer notes that the present request gets an answer.
+func (c *connection) answer() { c.answering, c.spoken = true, true }
+
+// CloseWrite tells the sender that nothing more is sent. The server uses it so that an answer is not lost.
+func (c *connection) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// changed is told the state of the connection by the server.
+func (c *connection) changed(state http.ConnState) {
+	switch state {
+	case http.StateIdle:
+		c.answering = false
+		if !c.framing.begun { // as it is where the sender did not wait for the answer
+			c.listener.rest(c)
+		}
+	case http.StateClosed:
+		if !c.spoken {
+			c.listener.metrics.silentConnections.Inc()
+		}
+	}
+}
+
+// self is the connection, whatever it is embedded in.
+func (c *connection) self() *connection { return c }
+
+// connectionKey is the key under which a request's context has its connection.
+type connectionKey struct{}
+
+// withConnection is the context of a connection's requests.
+func withConnection(ctx context.Context, c net.Conn) context.Context {
+	if own, ok := c.(interface{ self() *connection }); ok {
+		return context.WithValue(ctx, connectionKey{}, own.self())
+	}
+	return ctx
+}
+
+// stateChanged tells a connection its state.
+func stateChanged(c net.Conn, state http.ConnState) {
+	if own, ok := c.(interface{ self() *connection }); ok {
+		own.self().changed(state)
+	}
+}
+
+// sourceOf is the address of a sender; of IPv6 the network, since one sender has a whole one.
+func sourceOf(address net.Addr) netip.Prefix {
+	const networkBits = 64
+	parsed, err := netip.ParseAddrPort(address.String())
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip := parsed.Addr().Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = networkBits
+	}
+	prefix, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return prefix
+}
+
+var _ io.ReadWriteCloser = (*connection)(nil)

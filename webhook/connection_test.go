@@ -1,0 +1,263 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// headers makes a push with the given header lines beside Host.
+func headers(lines, body string) string {
+	return "POST " + DefaultCallbackPath + "/" + testSecret + " HTTP/1.1\r\nHost: h\r\n" + lines + "\r\n" + body
+}
+
+// A push whose Transfer-Encoding names "identity", which is no coding, is stored as any other one, however the line is
+// written and in whatever parts it arrives. Nothing else is taken out of a head.
+func TestTransferEncodingIdentity(t *testing.T) {
+	body := push("d")
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	chunked := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	cases := map[string]struct {
+		request string
+		want    string
+	}{
+		"before the length":     {headers("Transfer-Encoding: identity\r\n"+length, body), "200 OK"},
+		"after the length":      {headers(length+"Transfer-Encoding: identity\r\n", body), "200 OK"},
+		"other case":            {headers(length+"transfer-encoding:IDENTITY\r\n", body), "200 OK"},
+		"blanks":                {headers(length+"Transfer-Encoding: \t identity \t\r\n", body), "200 OK"},
+		"line feeds alone":      {strings.ReplaceAll(headers(length+"Transfer-Encoding: identity\r\n", body), "\r\n", "\n"), "200 OK"},
+		"before chunked":        {headers("Transfer-Encoding: identity, chunked\r\n", chunked), "200 OK"},
+		"a line beside chunked": {headers("Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n", chunked), "200 OK"},
+		"after a long line": {
+			headers("X-Long: "+strings.Repeat("x", 3*lineBytes)+"\r\nTransfer-Encoding: identity\r\n"+length, body), "200 OK",
+		},
+		"chunked":               {headers("Transfer-Encoding: chunked\r\n", chunked), "200 OK"},
+		"within a long line":    {headers("X: "+strings.Repeat("x", lineBytes-3)+"Transfer-Encoding: identity\r\n"+length, body), "200 OK"},
+		"gzip":                  {headers("Transfer-Encoding: gzip\r\n"+length, body), "501 Not Implemented"},
+		"gzip, identity":        {headers("Transfer-Encoding: gzip, identity\r\n"+length, body), "501 Not Implemented"},
+		"chunked twice":         {headers("Transfer-Encoding: chunked, chunked\r\n", chunked), "501 Not Implemented"},
+		"continued":             {headers("Transfer-Encoding: identity\r\n , chunked\r\n", chunked), "501 Not Implemented"},
+		"a blank in the name":   {headers("Transfer-Encoding : identity\r\n"+length, body), "400 Bad Request"},
+		"within a longer name":  {headers("X-Transfer-Encoding: identity\r\n"+length, body), "200 OK"},
+		"no body and no length": {headers("Transfer-Encoding: identity\r\n", ""), "200 OK"},
+	}
+	r := startReceiver(t, nil)
+	for name, tc := range cases {
+		for _, size := range []int{len(tc.request), 1} {
+			t.Run(fmt.Sprintf("%s by %d", name, size), func(t *testing.T) {
+				c := r.connect("127.0.0.1")
+				for part := range parts(tc.request, size) {
+					if _, err := io.WriteString(c, part); err != nil {
+						break // it is refused already
+					}
+				}
+				_ = c.SetReadDeadline(time.Now().Add(patience))
+				line, err := bufio.NewReader(c).ReadString('\n')
+				if want := "HTTP/1.1 " + tc.want; !strings.HasPrefix(line, want) {
+					t.Errorf("want %q, got %q, %v", want, line, err)
+				}
+			})
+		}
+	}
+}
+
+// parts cuts a text into parts of a size.
+func parts(text string, size int) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for len(text) > 0 {
+			n := min(size, len(text))
+			if !yield(text[:n]) {
+				return
+			}
+			text = text[n:]
+		}
+	}
+}
+
+// Each push over a connection is read as the first one is, whether or not the sender waits for the answers before, in
+// whatever parts the bytes arrive, and whatever the bodies look like.
+func TestPushesOverAKeptConnection(t *testing.T) {
+	r := startReceiver(t, nil)
+	var requests []string
+	for i := range 40 {
+		// Bodies longer and shorter than what is read at a time, without a line feed, and like a head.
+		body := push(fmt.Sprintf("%d", i))
+		switch i % 4 {
+		case 1:
+			body = "\r\n\r\nTransfer-Encoding: identity\r\n\r\n" + body
+		case 2:
+			body += strings.Repeat(" ", lineBytes*3/2)
+		}
+		length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
+		switch i % 5 {
+		case 0, 1:
+			requests = append(requests, headers("Transfer-Encoding: identity\r\n"+length, body))
+		case 2:
+			requests = append(requests, headers(length, body)+"\r\n") // one line end too many, as old senders do
+		case 3:
+			half := len(body) / 2
+			requests = append(requests, headers("Transfer-Encoding: chunked\r\n", fmt.Sprintf(
+				"%x;name=value\r\n%s\r\n%X\r\n%s\r\n0\r\nX-Trailer: identity\r\n\r\n",
+				half, body[:half], len(body)-half, body[half:])))
+		case 4:
+			requests = append(requests, headers("Transfer-Encoding: identity, chunked\r\n",
+				fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)))
+		}
+	}
+	all := strings.Join(requests, "")
+	for name, by := range map[string][]string{
+		"one after the other": requests,
+		"at once":             {all},
+		"by 7":                slices.Collect(parts(all, 7)),
+		"by 700":              slices.Collect(parts(all, 700)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := r.connect("127.0.0.1")
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			reader := bufio.NewReader(c)
+			sent := make(chan error, 1)
+			answered := make(chan struct{}, len(requests))
+			go func() {
+				for _, part := range by {
+					if _, err := io.WriteString(c, part); err != nil {
+						sent <- err
+						return
+					}
+					if len(by) == len(requests) {
+						<-answered
+					}
+				}
+				sent <- nil
+			}()
+			for i := range requests {
+				answer, err := http.ReadResponse(reader, nil)
+				if err != nil {
+					t.Fatalf("push %d: %v", i, err)
+				}
+				content, _ := io.ReadAll(answer.Body)
+				_ = answer.Body.Close()
+				if answer.StatusCode != http.StatusOK {
+					t.Errorf("push %d: %d %s", i, answer.StatusCode, content)
+				}
+				answered <- struct{}{}
+			}
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A body is passed on as it is, also where it looks like headers.
+func TestBodyIsNotChanged(t *testing.T) {
+	r := startReceiver(t, nil)
+	body := "x\r\n\r\nTransfer-Encoding: identity\r\n\r\n"
+	if got := r.send("POST", DefaultCallbackPath+"/"+testSecret, body); got.status != 200 {
+		t.Fatalf("got %d %s", got.status, got.body)
+	}
+	stored := storedIn(t, r.namespace)
+	if len(stored.rejected) != 1 || stored.rejected[0].Body != body {
+		t.Errorf("stored %+v", stored.rejected)
+	}
+}
+
+// After a request that gives the length of its body in two ways the connection is closed; after one that gives it once,
+// be it beside "identity", it is kept.
+func TestTwoLengthsEndTheConnection(t *testing.T) {
+	r := startReceiver(t, nil)
+	body := push("d")
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	for name, tc := range map[string]struct {
+		request string
+		closed  bool
+	}{
+		"both": {
+			headers(length+"Transfer-Encoding: chunked\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)), true,
+		},
+		"length":          {headers(length, body), false},
+		"beside identity": {headers(length+"Transfer-Encoding: identity\r\n", body), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := r.connect("127.0.0.1")
+			if _, err := io.WriteString(c, tc.request); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, answer.Body)
+			_ = answer.Body.Close()
+			if answer.StatusCode != http.StatusOK || answer.Close != tc.closed {
+				t.Errorf("got %d, closed: %v", answer.StatusCode, answer.Close)
+			}
+		})
+	}
+}
+
+// What the HTTP server answers by itself, before there is a push to handle, is counted by its status; what the handler
+// answers is not.
+func TestServersOwnAnswersAreCounted(t *testing.T) {
+	cases := map[string]struct {
+		request string
+		// status is what is answered and counted.
+		status string
+	}{
+		"no HTTP":            {"nonsense\r\n\r\n", "400"},
+		"no host":            {"GET / HTTP/1.1\r\n\r\n", "400"},
+		"unknown coding":     {headers("Transfer-Encoding: gzip\r\n", ""), "501"},
+		"large headers":      {headers("X: "+strings.Repeat("x", 2*maxHeaderBytes)+"\r\n", ""), "431"},
+		"odd expectation":    {headers("Expect: nothing\r\nContent-Length: 0\r\n", ""), "417"},
+		"another protocol":   {"GET / HTTP/3.0\r\nHost: h\r\n\r\n", "505"},
+		"a stranger's path":  {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", ""},
+		"a probe":            {"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", ""},
+		"an awaited body":    {headers("Expect: 100-continue\r\nContent-Length: 1\r\n", "x"), ""},
+		"a refused password": {"POST " + DefaultCallbackPath + "/x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := startReceiver(t, nil)
+			got := dial(t, r.Addr(), tc.request)
+			if tc.status == "" {
+				if n := r.metric("fwupgrade_webhook_server_answers_total"); n != 0 {
+					t.Errorf("%s is counted %v times", got, n)
+				}
+				return
+			}
+			if !strings.HasPrefix(got, "HTTP/1.1 "+tc.status+" ") {
+				t.Errorf("answered %q", got)
+			}
+			eventually(t, "it is counted", func() bool {
+				return r.metric("fwupgrade_webhook_server_answers_total", tc.status) == 1
+			})
+			if n := r.metric("fwupgrade_webhook_server_answers_total"); n != 1 {
+				t.Errorf("counted %v times in all", n)
+			}
+			if n := r.metric("fwupgrade_webhook_notifications_total"); n != 0 {
+				t.Errorf("counted %v times as a push", n)
+			}
+		})
+	}
+}
+
+// A mistake that comes after a push over the same connection is counted, too.
+func TestServersOwnAnswerAfterAPush(t *testing.T) {
+	r := startReceiver(t, nil)
+	c := r.connect("127.0.0.1")
+	if got := pushOver(t, c, "d"); got != "200 OK" {
+		t.Fatal(got)
+	}
+	if _, err := io.WriteString(c, headers("Transfer-Encoding: gzip\r\n", "")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it is counted", func() bool { return r.metric("fwupgrade_webhook_server_answers_total", "501") == 1 })
+}

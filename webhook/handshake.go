@@ -1,0 +1,139 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+)
+
+// secureConnection is a connection over TLS. It does the handshake itself, where the server would log a failure with
+// the sender's address and count nothing.
+type secureConnection struct {
+	*connection
+	tls       *tls.Conn
+	handshake sync.Once
+	failed    bool
+}
+
+func newSecureConnection(raw net.Conn, l *listener) *secureConnection {
+	secured := tls.Server(raw, l.tls)
+	return &secureConnection{connection: newConnection(raw, secured, l), tls: secured}
+}
+
+// ConnectionState is the state of TLS after the handshake. The server asks for it before it reads.
+func (c *secureConnection) ConnectionState() tls.ConnectionState {
+	c.shakeHands()
+	return c.tls.ConnectionState()
+}
+
+// Read implements io.Reader.
+func (c *secureConnection) Read(p []byte) (int, error) {
+	c.shakeHands()
+	if c.failed {
+		return 0, io.EOF // the server then answers nothing
+	}
+	return c.connection.Read(p)
+}
+
+// shakeHands does the handshake, counts a failure and ends the connection.
+func (c *secureConnection) shakeHands() {
+	c.handshake.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+		defer cancel()
+		err := c.tls.HandshakeContext(ctx)
+		if err == nil {
+			return
+		}
+		c.failed, c.spoken = true, true
+		kind := handshakeProblem(err)
+		c.listener.metrics.handshakeErrors.WithLabelValues(kind).Inc()
+		if kind != handshakeBrokenOff { // as each probe does that only looks whether the port is open
+			c.listener.lines.info("handshake "+kind, "A TLS handshake failed", "kind", kind, "problem", withoutAddresses(err))
+		}
+		if kind == handshakePlainHTTP {
+			_, _ = io.WriteString(c.raw, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"+
+				"This port is served over HTTPS.\n")
+		}
+		_ = c.raw.Close()
+	})
+}
+
+// Why a handshake failed.
+const (
+	// handshakePlainHTTP is a request without TLS.
+	handshakePlainHTTP = "plain_http"
+	// handshakeNotTLS is anything else that is no TLS.
+	handshakeNotTLS = "not_tls"
+	// handshakeUnsupported is a version, a cipher or a protocol that is not served.
+	handshakeUnsupported = "unsupported"
+	// handshakeRefused is a sender that refused what it was offered: in most cases it doesn't trust the certificate.
+	handshakeRefused = "refused_by_sender"
+	// handshakeTimeout is a sender that took too long.
+	handshakeTimedOut = "timeout"
+	// handshakeBrokenOff is a sender that closed the connection.
+	handshakeBrokenOff = "broken_off"
+	handshakeOther     = "other"
+)
+
+// handshakeProblems are all that handshakeProblem returns.
+func handshakeProblems() []string {
+	return []string{
+		handshakePlainHTTP, handshakeNotTLS, handshakeUnsupported, handshakeRefused, handshakeTimedOut, handshakeBrokenOff,
+		handshakeOther,
+	}
+}
+
+// handshakeProblem names the error of a handshake in a word.
+func handshakeProblem(err error) string {
+	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		if beginsLikeHTTP(string(record.RecordHeader[:])) {
+			return handshakePlainHTTP
+		}
+		return handshakeNotTLS
+	}
+	if operation, ok := errors.AsType[*net.OpError](err); ok {
+		switch {
+		case operation.Op == "remote error":
+			return handshakeRefused
+		case operation.Timeout():
+			return handshakeTimedOut
+		case operation.Op == "read", operation.Op == "write":
+			return handshakeBrokenOff
+		}
+	}
+	switch text := err.Error(); {
+	case errors.Is(err, context.DeadlineExceeded):
+		return handshakeTimedOut
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return handshakeBrokenOff
+	case strings.Contains(text, "unsupported"), strings.Contains(text, "no cipher suite"):
+		return handshakeUnsupported
+	}
+	return handshakeOther
+}
+
+// beginsLikeHTTP says whether the five bytes that should begin TLS begin a request.
+func beginsLikeHTTP(header string) bool {
+	for _, method := range []string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO"} {
+		if header == method {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutAddresses is the beginning of the text of an error of the network, without the sender's address.
+func withoutAddresses(err error) string {
+	if operation, ok := errors.AsType[*net.OpError](err); ok && operation.Err != nil {
+		err = operation.Err
+	}
+	text := err.Error() // some quote what the sender asked for
+	return text[:min(len(text), maxProblemBytes)]
+}

@@ -1,0 +1,82 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/webhook/wire"
+)
+
+// contentEncoding returns how a sender says that its body is encoded, in lower case; empty if not at all.
+func contentEncoding(header http.Header) string {
+	said := strings.Join(header.Values("Content-Encoding"), ", ")
+	encoding := strings.ToLower(result.Clean(said, storage.MaxEncodingBytes))
+	if encoding == "identity" {
+		return ""
+	}
+	return encoding
+}
+
+// inflater decodes bodies that are compressed. It decompresses one at a time, which takes a fraction of a millisecond,
+// so that its memory is fixed however many arrive. The zero value is ready.
+type inflater struct {
+	mu   sync.Mutex
+	gzip gzip.Reader
+	text bytes.Buffer
+}
+
+// decode decodes a body. What it holds goes before what the sender says of it: proxies compress, decompress and drop
+// headers. The error says why it can't be used, for people.
+func (f *inflater) decode(body []byte, encoding string) (wire.Notification, error) {
+	// No JSON begins so.
+	if bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
+		return f.inflate(func() (io.Reader, error) { return &f.gzip, f.gzip.Reset(bytes.NewReader(body)) })
+	}
+	n, err := wire.Decode(body)
+	if unusable, ok := errors.AsType[*wire.Unusable](err); encoding == "" || !ok || !unusable.NotJSON {
+		return n, err
+	}
+	switch encoding {
+	case "deflate":
+		// The standard means zlib's format; many send it without its frame.
+		n, err = f.inflate(func() (io.Reader, error) { return zlib.NewReader(bytes.NewReader(body)) })
+		if errors.Is(err, zlib.ErrHeader) {
+			n, err = f.inflate(func() (io.Reader, error) { return flate.NewReader(bytes.NewReader(body)), nil })
+		}
+		return n, err
+	case "gzip", "x-gzip":
+		return n, errors.New("the body is said to be gzip, and is not")
+	}
+	return n, fmt.Errorf("the body is encoded as %q; only gzip, deflate and identity are read", encoding)
+}
+
+// inflate decodes what a decompressor reads, which open makes ready.
+func (f *inflater) inflate(open func() (io.Reader, error)) (wire.Notification, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	reader, err := open()
+	if err == nil {
+		f.text.Reset()
+		_, err = f.text.ReadFrom(io.LimitReader(reader, maxBodyBytes+1))
+	}
+	switch {
+	case err != nil:
+		return wire.Notification{}, fmt.Errorf("the body can't be decompressed: %w", err)
+	case f.text.Len() > maxBodyBytes:
+		return wire.Notification{}, fmt.Errorf("the decompressed body is larger than %d bytes", maxBodyBytes)
+	}
+	return wire.Decode(f.text.Bytes())
+}

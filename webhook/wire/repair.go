@@ -1,0 +1,133 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// byteOrderMark may stand before a text and says nothing about it, in UTF-8.
+const byteOrderMark = '\ufeff'
+
+// plainText returns the text of a body: what is UTF-16 as UTF-8, and without the blanks, control characters and byte
+// order marks around it. It may share the memory of the body and does not change it.
+func plainText(body []byte) []byte {
+	if order := utf16Order(body); order != nil {
+		units := make([]uint16, len(body)/2)
+		for i := range units {
+			units[i] = order.Uint16(body[2*i:])
+		}
+		text := make([]byte, 0, len(body))
+		for _, r := range utf16.Decode(units) {
+			text = utf8.AppendRune(text, r)
+		}
+		if len(body)%2 != 0 {
+			text = append(text, body[len(body)-1]) // half a character: a zero is padding, anything else no JSON
+		}
+		body = text
+	}
+	return bytes.TrimFunc(body, func(r rune) bool { return r <= ' ' || r == byteOrderMark })
+}
+
+// utf16Order returns the byte order of a body in UTF-16, which begins with a mark or with the brace of an object; nil
+// for every other body.
+func utf16Order(body []byte) binary.ByteOrder {
+	if len(body) < 2 {
+		return nil
+	}
+	switch [2]byte(body) {
+	case [2]byte{0xff, 0xfe}, [2]byte{'{', 0}:
+		return binary.LittleEndian
+	case [2]byte{0xfe, 0xff}, [2]byte{0, '{'}:
+		return binary.BigEndian
+	}
+	return nil
+}
+
+// standIn takes the place of what has none in a JSON text. It is a control character, so that an id can't hold it and a
+// text shows that something stood there.
+const standIn = '\x7f'
+
+// repaired returns a JSON text in which the mistakes that leave no doubt are made good: a control character within a
+// string is escaped, one between two tokens becomes a blank, and a backslash that escapes nothing is replaced. With
+// pairs, strings are read as an older encoding of Chinese or Japanese, in which a byte above ASCII and the next one are
+// one character: the second may look like a backslash. The text returned is at most twice as long; nil if there is
+// nothing to repair.
+func repaired(text []byte, pairs bool) []byte {
+	fixed := make([]byte, 0, len(text)+len(text)/16)
+	inString, mended := false, false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '"':
+			inString = !inString
+			fixed = append(fixed, c)
+		case !inString:
+			mended = mended || c < ' '
+			fixed = append(fixed, max(c, ' '))
+		case c < ' ':
+			mended = true
+			fixed = appendControl(fixed, c)
+		case pairs && isPair(text[i:]):
+			mended = true
+			i++
+			fixed = append(fixed, c, standIn)
+		case c == '\\' && isEscape(text[i:]):
+			i++
+			fixed = append(fixed, c, text[i])
+		case c == '\\':
+			mended = true
+			fixed = append(fixed, standIn)
+		default:
+			fixed = append(fixed, c)
+		}
+	}
+	if !mended {
+		return nil
+	}
+	return fixed
+}
+
+// isPair says whether a text begins with a character of two bytes in GBK, Big5 or Shift JIS. Its second byte is never a
+// quotation mark.
+func isPair(text []byte) bool { return len(text) > 1 && text[0] > 0x80 && text[1] >= '0' }
+
+// appendControl appends a control character as it may stand in a JSON string.
+func appendControl(fixed []byte, c byte) []byte {
+	switch c {
+	case '\n':
+		return append(fixed, `\n`...)
+	case '\r':
+		return append(fixed, `\r`...)
+	case '\t':
+		return append(fixed, `\t`...)
+	}
+	return append(fixed, standIn)
+}
+
+// isEscape says whether a text that begins with a backslash begins with an escape sequence of JSON.
+func isEscape(text []byte) bool {
+	if len(text) < 2 {
+		return false
+	}
+	if text[1] != 'u' {
+		return bytes.IndexByte([]byte(`"\/bfnrt`), text[1]) >= 0
+	}
+	if len(text) < 6 {
+		return false
+	}
+	for _, c := range text[2:6] {
+		if !isHexDigit(c) {
+			return false
+		}
+	}
+	return true
+}
+
+func isHexDigit(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}

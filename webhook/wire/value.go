@@ -1,0 +1,79 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+)
+
+// value is what a message says of one thing. It takes whatever comes: what is odd about it costs the notification only
+// where that thing is needed.
+type value struct {
+	// text is the string without blanks around it, or the number as it was written; empty for everything else. null and
+	// empty strings say nothing: they don't replace what was said before.
+	text string
+	// odd names the JSON type of what came where it was no string: "number", "array", "object" or "bool".
+	odd string
+	// differs says that the key stands several times, with different values. The last one is the text.
+	differs bool
+}
+
+// UnmarshalJSON takes any JSON value. It fails for strings that are none.
+func (v *value) UnmarshalJSON(data []byte) error {
+	switch c := data[0]; {
+	case c == '"':
+		s, err := unquote(data)
+		if err != nil {
+			return err
+		}
+		v.set(s)
+	case c == '{':
+		v.odd = "object"
+	case c == '[':
+		v.odd = "array"
+	case c == 't', c == 'f':
+		v.odd = "bool"
+	case c != 'n':
+		v.odd = "number"
+		v.set(string(bytes.TrimSpace(data)))
+	}
+	return nil
+}
+
+func (v *value) set(s string) {
+	if s == "" {
+		return
+	}
+	v.differs = v.differs || v.text != "" && v.text != s
+	v.text = s
+}
+
+// unquote returns a JSON string without the blanks around it.
+func unquote(data []byte) (string, error) {
+	// Most strings need no unescaping; encoding/json has checked the rest of their syntax. Bytes that are not ASCII
+	// take the long way, on which those that are not UTF-8 are replaced.
+	if plain := data[1 : len(data)-1]; isPlain(plain) {
+		return string(bytes.TrimSpace(plain)), nil
+	}
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
+		return "", err
+	}
+	trimmed := strings.TrimSpace(s)
+	if len(trimmed) < len(s) {
+		trimmed = strings.Clone(trimmed) // the blanks would stay in memory with it
+	}
+	return trimmed, nil
+}
+
+func isPlain(s []byte) bool {
+	for _, c := range s {
+		if c == '\\' || c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
