@@ -55,11 +55,8 @@ func stalledCondition(f *v1alpha1.FirmwareUpgrade) *metav1.Condition {
 func deviceStates(byOperation map[string][]v1alpha1.FirmwareUpgrade, rules claim.Rules) map[string]int64 {
 	var sum v1alpha1.DeviceCounts
 	for _, same := range byOperation {
-		for i := range same {
-			if !claim.Resolve(&same[i], same, rules).Holds() {
-				continue
-			}
-			devices := same[i].Status.Devices
+		for _, holder := range claim.Holders(same, rules) {
+			devices := holder.Status.Devices
 			sum.Succeeded += devices.Succeeded
 			sum.Failed += devices.Failed
 			sum.InProgress += devices.InProgress

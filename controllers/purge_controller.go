@@ -114,11 +114,12 @@ func (r *purgeReconciler) purge(ctx context.Context, fwu *v1alpha1.FirmwareUpgra
 	return done, nil
 }
 
-// announceBlocked says once that somebody has to act before the object can go.
+// announceBlocked says that somebody has to act before the object can go: again when the API server has dropped the
+// Event that said so.
 func (r *purgeReconciler) announceBlocked(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, why error) error {
 	e := ownevent.New(reference(fwu), fmt.Sprintf("%s.purge-blocked", fwu.UID), r.clock.Now(), r.instance)
 	e.Action, e.Type, e.Reason = "Purge", corev1.EventTypeWarning, eventPurgeBlocked
-	e.Note = result.CutString("The object stays until its results are removed: run the version that wrote them, or set "+
+	e.Note = result.Clean("The object stays until its results are removed: run the version that wrote them, or set "+
 		"deletionPolicy to Retain to let it go without. "+why.Error(), ownevent.MaxNoteBytes)
 	if err := r.client.Create(ctx, e); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create event %s: %w", e.Name, err)

@@ -57,7 +57,7 @@ func Resolve(fwu *v1alpha1.FirmwareUpgrade, sameOperation []v1alpha1.FirmwareUpg
 	if !rules.permitted(fwu) {
 		return Claim{Reason: v1alpha1.ReasonNotPermitted, Message: notPermittedMessage(fwu, rules)}
 	}
-	for _, holder := range holders(sameOperation, rules) {
+	for _, holder := range Holders(sameOperation, rules) {
 		if holder.UID == fwu.UID {
 			return Claim{}
 		}
@@ -83,9 +83,9 @@ func Resolve(fwu *v1alpha1.FirmwareUpgrade, sameOperation []v1alpha1.FirmwareUpg
 	return Claim{}
 }
 
-// holders returns those of the FirmwareUpgrades, all with one operationId, that have what they claim, in the order of
+// Holders returns those of the FirmwareUpgrades, all with one operationId, that have what they claim, in the order of
 // precedence.
-func holders(sameOperation []v1alpha1.FirmwareUpgrade, rules Rules) []*v1alpha1.FirmwareUpgrade {
+func Holders(sameOperation []v1alpha1.FirmwareUpgrade, rules Rules) []*v1alpha1.FirmwareUpgrade {
 	byPrecedence := make([]*v1alpha1.FirmwareUpgrade, 0, len(sameOperation))
 	for i := range sameOperation {
 		if f := &sameOperation[i]; (f.DeletionTimestamp.IsZero() || purging(f)) && rules.permitted(f) {
@@ -145,7 +145,7 @@ const noApplication = "none named"
 
 // HolderOf returns the FirmwareUpgrade that has the task, nil if none has. All must have the task's operationId.
 func HolderOf(task result.Task, sameOperation []v1alpha1.FirmwareUpgrade, rules Rules) *v1alpha1.FirmwareUpgrade {
-	for _, h := range holders(sameOperation, rules) {
+	for _, h := range Holders(sameOperation, rules) {
 		if rules.covers(h, task.AppID) {
 			return h
 		}

@@ -119,7 +119,7 @@ func (b *outbox) announceConditions(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1
 		}
 	}
 	if next.Devices.Suspect > 0 && !record.Suspect && counted {
-		record.Suspect = b.add(versionSuspect(next))
+		record.Suspect = b.add(versionSuspect(fwu.Spec, next))
 	}
 	b.announceEnd(next, counted)
 	switch problem := condition(next, v1alpha1.ConditionStalled); {

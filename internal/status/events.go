@@ -70,19 +70,16 @@ func degraded(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
 }
 
 // versionSuspect tells how many devices are suspect, and names the first of them with their versions.
-func versionSuspect(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
-	var ids, examples []string
+func versionSuspect(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
+	var examples []string
 	for _, d := range st.Details.SuspectDevices[:min(maxEventSamples, len(st.Details.SuspectDevices))] {
-		ids = append(ids, d.DeviceID)
 		examples = append(examples, suspectDevice(d))
 	}
-	note := devices(st.Devices.Suspect) + " succeeded with another version than the target"
+	note := devices(st.Devices.Suspect) + " succeeded with another version than " + cmp.Or(spec.TargetVersion, "the target")
 	if len(examples) > 0 {
 		note += ": " + strings.Join(examples, ", ")
 	}
-	e := warning(EventVersionSuspect, note+"; check what they run")
-	e.Devices = ids
-	return e
+	return warning(EventVersionSuspect, note+"; check what they run")
 }
 
 // suspectDevice names a device with its versions: "d1 (has 1.5, was to get 1.6)".

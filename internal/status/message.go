@@ -25,14 +25,17 @@ const (
 func (v verdict) message(
 	spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus, seen Observation,
 ) string {
-	nothing := v.judged.reported() == 0
+	nothing, deadline := v.judged.reported() == 0, v.deadline
+	if ended := st.CompletionTime; ended != nil && ended.Time.Before(deadline) {
+		deadline = ended.Time // a first result that came after the end would move it
+	}
 	overdue := v.finished && v.reason == v1alpha1.ReasonDeadlineExceeded
 	var parts []string
 	switch {
 	case overdue && nothing:
-		parts = append(parts, "the deadline passed at "+utc(v.deadline), v.nothing(st, seen))
+		parts = append(parts, "the deadline passed at "+utc(deadline), v.nothing(st, seen))
 	case overdue:
-		parts = append(parts, "the deadline passed at "+utc(v.deadline)+": "+v.judged.missing())
+		parts = append(parts, "the deadline passed at "+utc(deadline)+": "+v.judged.missing())
 	case nothing:
 		parts = append(parts, v.nothing(st, seen))
 	}
@@ -47,7 +50,7 @@ func (v verdict) message(
 	parts = append(parts, v.waits(spec))
 	parts = append(parts, v.unexpected(spec, st.Devices))
 	if overdue {
-		parts = append(parts, names(st.Details))
+		parts = append(parts, v.names(st.Details))
 	}
 	return join(parts)
 }
@@ -170,10 +173,10 @@ func (v verdict) unexpected(spec v1alpha1.FirmwareUpgradeSpec, c v1alpha1.Device
 	return text
 }
 
-// names names devices that were awaited.
-func names(d v1alpha1.Details) string {
+// names names devices that were awaited: of those in progress, which begin with them.
+func (v verdict) names(d v1alpha1.Details) string {
 	var inProgress []string
-	for _, p := range d.InProgressDevices {
+	for _, p := range d.InProgressDevices[:min(int64(len(d.InProgressDevices)), v.judged.inProgress)] {
 		inProgress = append(inProgress, p.DeviceID)
 	}
 	return join([]string{some("missing", d.MissingDevices), some("in progress", inProgress)})

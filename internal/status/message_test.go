@@ -238,7 +238,7 @@ func TestDetailsNameDevices(t *testing.T) {
 	if diff := cmp.Diff(want, l.fwu.Status.Details); diff != "" {
 		t.Errorf("details (-want +got):\n%s", diff)
 	}
-	event := "Warning VersionSuspect: 1 device succeeded with another version than the target: " +
+	event := "Warning VersionSuspect: 1 device succeeded with another version than 2: " +
 		"d000001 (has 1, was to get 2); check what they run"
 	if diff := cmp.Diff([]string{"Normal Started: The first device has reported", event}, notes(l.told)); diff != "" {
 		t.Errorf("Events (-want +got):\n%s", diff)
@@ -280,6 +280,42 @@ func TestMessagesAreClean(t *testing.T) {
 	fwu.Status, _ = Compute(fwu, fwu.Status, seen)
 	if got := condition(fwu.Status, v1alpha1.ConditionReady).Message; strings.ContainsAny(got, "\u202e\n") {
 		t.Errorf("Ready says %q", got)
+	}
+}
+
+// An upgrade that ended without a result does not speak of a deadline to come when a first one is late.
+func TestDeadlineThatPassedStays(t *testing.T) {
+	l := newLeader(made().Expected(2).Deadline(time.Hour).Obj())
+	ended := created.Add(time.Hour)
+	l.reconcile(ended)
+	step := success(1, ended.Add(time.Minute))
+	step.State = storage.StateDownloading
+	l.receive(step)
+	l.reconcile(ended.Add(2 * time.Minute))
+	want := "the deadline passed at " + ended.UTC().Format(time.RFC3339)
+	if got := condition(l.fwu.Status, v1alpha1.ConditionReady).Message; !strings.HasPrefix(got, want) {
+		t.Errorf("want it to begin with %q, got %q", want, got)
+	}
+}
+
+// A device that repeats a step is worth no write, though the order of those in progress follows from the times.
+func TestRepeatedStepsAreWorthNoWrite(t *testing.T) {
+	l := newLeader(made().Expected(3).Obj())
+	for d := range 2 {
+		step := success(d, first.Add(time.Duration(d)*time.Second))
+		step.State = storage.StateDownloading
+		l.receive(step)
+	}
+	for range 2 { // the second one takes what was delivered out of the outbox
+		l.reconcile(first.Add(time.Minute))
+	}
+	before := l.fwu.Status
+	again := success(0, first.Add(2*time.Minute))
+	again.State = storage.StateDownloading
+	l.receive(again)
+	next, _ := Compute(l.fwu, before, l.observe(first.Add(3*time.Minute)))
+	if got := Compare(before, next); got != Nothing {
+		t.Errorf("want nothing to write, got %d", got)
 	}
 }
 

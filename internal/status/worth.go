@@ -4,6 +4,9 @@
 package status
 
 import (
+	"slices"
+	"strings"
+
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -73,6 +76,9 @@ func withoutTimes(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeSta
 	for i := range out.Details.InProgressDevices {
 		out.Details.InProgressDevices[i].ReceiveTime = metav1.Time{}
 	}
+	slices.SortFunc(out.Details.InProgressDevices, func(a, b v1alpha1.InProgressDevice) int { // they are sorted by time
+		return strings.Compare(a.DeviceID, b.DeviceID)
+	})
 	for i := range out.Conditions {
 		out.Conditions[i].LastTransitionTime = metav1.Time{}
 	}

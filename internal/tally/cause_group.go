@@ -17,7 +17,10 @@ const groupDegree = 8
 // causeGroup holds the failed devices of one cause, the newest first. A group of one device, of which there may be
 // many, has no tree yet.
 type causeGroup struct {
-	cause  string
+	cause string
+	// latestText is the text of a device that was described before, for others that have the same.
+	latestText string
+
 	single *failure
 	tree   *btree.BTreeG[*failure]
 }

@@ -111,8 +111,8 @@ func (f *failures) sortAfter(other *failures) {
 	})
 }
 
-// describe returns the cause of a failure and its text. They share memory where they are the same, as most are, and the
-// causes of devices do.
+// describe returns the cause of a failure and its text. They share memory where they are the same, and so do devices
+// with one cause, and one text after the other.
 func (f *failures) describe(statusDesc string) (cause, text string) {
 	cause = Cause(statusDesc)
 	if group, known := f.groups[cause]; known {
@@ -120,8 +120,15 @@ func (f *failures) describe(statusDesc string) (cause, text string) {
 	} else {
 		cause = strings.Clone(cause) // it may be the beginning of a longer text
 	}
-	if text = result.Clean(statusDesc, maxCauseBytes); text == cause {
+	text = result.Clean(statusDesc, maxCauseBytes)
+	switch group, known := f.groups[cause]; {
+	case text == cause:
 		return cause, cause
+	case known && group.latestText == text:
+		return cause, group.latestText
+	case known:
+		group.latestText = strings.Clone(text)
+		return cause, group.latestText
 	}
 	return cause, strings.Clone(text)
 }

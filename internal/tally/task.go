@@ -12,8 +12,9 @@ import (
 )
 
 // retryDelay is how long after a failure a step has to come to mean that the device is tried again. What comes earlier
-// may be a push of before that was repeated: the platform repeats one after 15 s without an answer.
-const retryDelay = 30 // seconds
+// may have overtaken the failure on its way. A step of before that the platform repeats later is taken for a retry: that
+// keeps the end open for a while, where the other mistake would end an upgrade whose device downloads.
+const retryDelay = 2 // seconds
 
 // taskTally is the tally of one task. It is not safe for concurrent use.
 type taskTally struct {

@@ -101,12 +101,13 @@ func conditions(now time.Time) []metav1.Condition {
 func specOf(i, devices int) map[string]any {
 	spec := map[string]any{
 		"appId": deviceID(7), "operationId": fmt.Sprintf("operation-%06d", i), "targetVersion": "1.6",
-		"failurePolicy": map[string]any{"maxFailed": "5%", "minReported": int64(20)},
 	}
 	if devices == 0 {
 		spec["expectedDevices"] = int64(expectedTotal)
+		spec["failurePolicy"] = map[string]any{"maxFailed": "5%", "minReported": int64(20)}
 		return spec
 	}
+	spec["failurePolicy"] = map[string]any{"maxFailed": "5%", "minReported": int64(min(20, devices))}
 	var ids []any
 	for n := range devices {
 		ids = append(ids, deviceID(n))
