@@ -10,8 +10,8 @@ import (
 
 // authenticator decides whether a push is authentic, and for whom. Any one configured method that succeeds is enough:
 // a secret as the path's next segment, or, on the bare path, a verified client certificate or nothing at all where
-// anonymous pushes are allowed. A segment that is presented has to be a secret even then: a mistyped URL shall be seen.
-// What follows the secret after a slash says nothing.
+// anonymous pushes are allowed. The bare path may have a slash after it. A segment that is presented has to be a secret
+// even then: a mistyped URL shall be seen. What follows the secret after a slash says nothing.
 type authenticator struct {
 	// path is the callback path.
 	path string
@@ -43,7 +43,7 @@ func (a *authenticator) authenticate(r *http.Request) (scope, access) {
 	switch {
 	case !ok:
 		return scope{}, accessOtherPath
-	case rest == "":
+	case rest == "" || rest == "/":
 		if a.anonymous || a.certified(r) {
 			return scope{}, accessGranted
 		}

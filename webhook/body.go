@@ -15,19 +15,23 @@ import (
 // Memory of bodies. What the receiver takes at most, against the 460 MiB of GOMEMLIMIT and the 512 MiB of the container
 // in config/webhook/deployment.yaml:
 //
-//	connections  4,096 x 20 KiB (goroutine, buffers, TLS)                              80 MiB
-//	small bodies 4,096 x 4 KiB                                                         16 MiB
+//	connections  4,096 x 20 KiB (goroutine, buffers, TLS), estimated                   80 MiB
+//	small bodies 4,096 x 4.75 KiB                                                      19 MiB
 //	larger ones  maxLargeBodies                                                       128 MiB
 //	queue        10,000 x 8 KiB (texts of a result, the beginning of its body)         80 MiB
 //	decompression, one at a time: window, tables, the text                            0.3 MiB
 //	all else (idle process, slices being written)                                      40 MiB
 //
-// That is 344 MiB; the rest is for garbage.
+// That is 347 MiB; the rest is for garbage. What a connection takes is estimated: most of it is
+// the standard library's.
 const (
 	// smallBodyBytes is up to how large a body has room in any case: four times the platform's largest notification,
 	// so that senders of larger ones, who are few or hostile, cost the platform nothing. It is also what is kept of a
 	// body that can't be used.
 	smallBodyBytes = storage.MaxRejectedBodyBytes
+	// discardedBytes is how much is read at a time of what is thrown away. Together with a small body it is as large
+	// as one of the allocator's sizes.
+	discardedBytes = 768
 	// bodyGrowth is by how much the memory of a body grows whose sender did not announce its size.
 	bodyGrowth = 4
 	// maxLargeBodies is how many bytes of larger bodies may be under way over all connections: 2,048 bodies of 64 KiB.
@@ -40,7 +44,7 @@ var errNoRoom = errors.New("too many large bodies are under way")
 
 // bodyMemory lends memory to bodies. The zero value is ready.
 type bodyMemory struct {
-	// small are buffers of smallBodyBytes for the next push.
+	// small are buffers for the next push: smallBodyBytes for its body, discardedBytes for what is thrown away.
 	small sync.Pool
 	// large is how many bytes are lent to larger bodies.
 	large atomic.Int64
@@ -96,9 +100,9 @@ func (m *bodyMemory) read(from io.Reader, announced int64) (*body, error) {
 func (m *bodyMemory) borrow() *body {
 	buffer, ok := m.small.Get().(*[]byte)
 	if !ok {
-		buffer = new(make([]byte, smallBodyBytes))
+		buffer = new(make([]byte, smallBodyBytes+discardedBytes))
 	}
-	return &body{bytes: (*buffer)[:0], memory: m, buffer: buffer}
+	return &body{bytes: (*buffer)[:0:smallBodyBytes], memory: m, buffer: buffer}
 }
 
 // grow gives the body more memory, unless too much is lent. What it had until now counts until the body is released, as
@@ -115,11 +119,9 @@ func (b *body) grow(size int64) bool {
 // discard reads on where there is no more memory: a sender reads the answer only after it has sent the rest. Beyond
 // maxDiscardBytes the connection is closed.
 func (b *body) discard(from io.Reader) error {
-	n, err := io.CopyN(io.Discard, from, maxDiscardBytes)
+	nowhere := struct{ io.Writer }{io.Discard} // io.Discard itself would bring larger buffers of its own
+	n, err := io.CopyBuffer(nowhere, io.LimitReader(from, maxDiscardBytes), (*b.buffer)[smallBodyBytes:])
 	b.size += n
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
 	return err
 }
 

@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -120,6 +119,8 @@ func (c *connection) CloseWrite() error {
 // changed is told the state of the connection by the server.
 func (c *connection) changed(state http.ConnState) {
 	switch state {
+	case http.StateActive:
+		c.listener.busy(c)
 	case http.StateIdle:
 		c.answering = false
 		if !c.framing.begun { // as it is where the sender did not wait for the answer
@@ -171,5 +172,3 @@ func sourceOf(address net.Addr) netip.Prefix {
 	}
 	return prefix
 }
-
-var _ io.ReadWriteCloser = (*connection)(nil)

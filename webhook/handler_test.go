@@ -62,6 +62,9 @@ func TestAnswers(t *testing.T) {
 			contents{results: []result.Result{wantResult("d")}}},
 		"result, anonymous": {anonymous, "POST", path, push("d"), 200, recorded, "recorded",
 			contents{results: []result.Result{wantResult("d")}}},
+		"result, anonymous, with a slash at the end": {anonymous, "POST", path + "/", push("d"), 200, recorded, "recorded",
+			contents{results: []result.Result{wantResult("d")}}},
+		"no secret, a slash at the end": {nil, "POST", path + "/", push("d"), 401, unauthorized, "unauthorized", contents{}},
 		"result, own path": {
 			func(o *Options) { o.CallbackPath = "/here" },
 			"POST",
@@ -121,7 +124,11 @@ func TestAnswers(t *testing.T) {
 			contents{rejected: []storage.RejectedNotification{
 				{Reason: "deviceId holds bytes that are not UTF-8: \"d\ufffd\"", RawBody: []byte(push("d\xe9"))}}}},
 		"type that is not for eyes": {nil, "POST", secretPath, `{"notifyType":"a\u202eb\n"}`, 200,
-			ignored + "not a firmware upgrade notification: a\ufffdb\"", "ignored", contents{}},
+			rejected("notifyType holds characters that can't be seen: \\\"a\ufffdb\\\""), "rejected",
+			contents{rejected: []storage.RejectedNotification{{
+				Reason: "notifyType holds characters that can't be seen: \"a\ufffdb\"",
+				Body:   `{"notifyType":"a\u202eb\n"}`,
+			}}}},
 		"no operation": {
 			nil,
 			"POST",

@@ -75,7 +75,7 @@ const (
 	handshakeUnsupported = "unsupported"
 	// handshakeRefused is a sender that refused what it was offered: in most cases it doesn't trust the certificate.
 	handshakeRefused = "refused_by_sender"
-	// handshakeTimeout is a sender that took too long.
+	// handshakeTimedOut is a sender that took too long.
 	handshakeTimedOut = "timeout"
 	// handshakeBrokenOff is a sender that closed the connection.
 	handshakeBrokenOff = "broken_off"

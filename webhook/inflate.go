@@ -20,9 +20,10 @@ import (
 	"fwupgrade.io/operator/webhook/wire"
 )
 
-// contentEncoding returns how a sender says that its body is encoded, in lower case; empty if not at all.
+// contentEncoding returns how a sender says that its body is encoded, in lower case and without blanks; empty if not at
+// all. Several codings are joined by commas.
 func contentEncoding(header http.Header) string {
-	said := strings.Join(header.Values("Content-Encoding"), ", ")
+	said := strings.Join(strings.Fields(strings.Join(header.Values("Content-Encoding"), ",")), "")
 	encoding := strings.ToLower(result.Clean(said, storage.MaxEncodingBytes))
 	if encoding == "identity" {
 		return ""

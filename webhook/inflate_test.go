@@ -99,6 +99,7 @@ func TestContentEncoding(t *testing.T) {
 		"no gzip":           {"hello", []string{"gzip"}, "the body is said to be gzip, and is not"},
 		"no deflate":        {"hello", []string{"deflate"}, "the body can't be decompressed: "},
 		"another encoding":  {"\x8b\x02\x80abc\x03", []string{"br"}, `the body is encoded as "br"; only gzip, deflate`},
+		"several encodings": {"\x8b\x02\x80abc\x03", []string{"br , zstd", "gzip"}, `the body is encoded as "br,zstd,gzip"`},
 		"a hostile header":  {"\xff", []string{"b\u202er" + strings.Repeat("x", 99)}, "the body is encoded as \"b\ufffdrxxx"},
 		"unusable as it is": {"{}", []string{"br"}, "notifyType is missing"},
 	}

@@ -20,9 +20,10 @@ const (
 	// handshakeTimeout is how long a sender may take for the TLS handshake: two round trips of 0.3 s, and a packet that is
 	// lost twice in a row, after 0.6 s and 1.2 s more.
 	handshakeTimeout = 3 * time.Second
-	// readHeaderTimeout is how long it may take for the headers, once they have begun or the connection is open. They
-	// fit into one packet, so that this bears its loss, too. Whoever stays silent holds a connection for no longer.
-	readHeaderTimeout = 2 * time.Second
+	// readHeaderTimeout is how long it may take for the headers, once they have begun or the connection is open: senders
+	// with a pool open connections some time before they need them. Whoever stays silent holds a connection for no
+	// longer, over TLS for handshakeTimeout more, and less where the connection is needed for somebody else.
+	readHeaderTimeout = 5 * time.Second
 	// readTimeout is how long it may take for the whole push. The platform gives up after 15 s.
 	readTimeout = 10 * time.Second
 	// writeTimeout ends what nobody reads: a push is answered at most StoreDeadline after it arrived.

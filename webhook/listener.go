@@ -12,9 +12,10 @@ import (
 )
 
 // listener accepts connections within two limits: of all, and of each source, so that one sender who is silent or slow
-// can't take all of them. A connection beyond a limit takes the place of the one that has been idle the longest. If
-// none is idle, one beyond the share of its source is closed, and one beyond the limit of all waits, and what comes
-// after it waits in the kernel's backlog.
+// can't take all of them. A connection beyond a limit takes the place of the one that has been idle the longest, be it
+// that it waits for its next request or that it has not sent a byte yet. If none is idle, one beyond the share of its
+// source is closed, and one beyond the limit of all waits until another one ends or becomes idle, and what comes after
+// it waits in the kernel's backlog.
 type listener struct {
 	net.Listener
 	// tls is how the callback is served; nil for plain HTTP.
@@ -25,12 +26,12 @@ type listener struct {
 	lines        *occasional
 
 	mu sync.Mutex
-	// freed is told when a connection was closed, or the listener.
+	// freed is told when a connection was closed or became idle, or the listener was closed.
 	freed    *sync.Cond
 	closed   bool
 	total    int
 	bySource map[netip.Prefix]int
-	// idle are the connections that wait for their next request, the one that has waited the longest first.
+	// idle are the connections that wait for a request, the one that has waited the longest first.
 	idle []*connection
 }
 
@@ -81,12 +82,15 @@ func (l *listener) admit(c *connection) bool {
 			"connections", l.share)
 		return false
 	}
-	if l.total >= l.limit && !l.closeIdle(func(*connection) bool { return true }) {
+	whosever := func(*connection) bool { return true }
+	if l.total >= l.limit && !l.closeIdle(whosever) {
 		l.metrics.connectionLimits.WithLabelValues(limitWaited).Inc()
 		l.lines.info("full", "Let connections wait, as all are taken", "connections", l.limit)
 	}
 	for l.total >= l.limit && !l.closed {
-		l.freed.Wait()
+		if !l.closeIdle(whosever) {
+			l.freed.Wait()
+		}
 	}
 	if l.closed {
 		return false
@@ -94,6 +98,8 @@ func (l *listener) admit(c *connection) bool {
 	l.bySource[c.source]++
 	l.total++
 	l.metrics.connections.Set(float64(l.total))
+	c.idle = true
+	l.idle = append(l.idle, c)
 	return true
 }
 
@@ -138,6 +144,7 @@ func (l *listener) rest(c *connection) {
 	if !c.closed && !c.idle {
 		c.idle = true
 		l.idle = append(l.idle, c)
+		l.freed.Broadcast()
 	}
 }
 

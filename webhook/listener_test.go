@@ -59,11 +59,17 @@ func pushOver(t *testing.T, c net.Conn, device string) string {
 	return answer.Status
 }
 
-// A source that holds its share of silent connections gets no more of them, and keeps nobody else out.
+// A source that holds its share of unfinished requests gets no more of them, and keeps nobody else out.
 func TestSourceHasAShareOfTheConnections(t *testing.T) {
 	r := startReceiver(t, func(o *Options) { o.ConnectionsPerSource = 3 })
 	for range 3 {
-		r.connect("127.0.0.1")
+		c := r.connect("127.0.0.1")
+		if _, err := io.WriteString(c, headers("Expect: 100-continue\r\nContent-Length: 1\r\n", "")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil { // the beginning of "Continue"
+			t.Fatal(err)
+		}
 	}
 	eventually(t, "they are counted", func() bool { return r.metric("fwupgrade_webhook_connections") == 3 })
 	if !isClosed(r.connect("127.0.0.1"), time.Second) {
@@ -77,6 +83,22 @@ func TestSourceHasAShareOfTheConnections(t *testing.T) {
 	}
 	if n := strings.Count(r.logs.text(), "its source has as many"); n != 1 {
 		t.Errorf("logged %d times", n)
+	}
+}
+
+// A connection over which nothing came yet makes room for a new one.
+func TestNewConnectionReplacesASilentOne(t *testing.T) {
+	r := startReceiver(t, func(o *Options) { o.ConnectionsPerSource = 2 })
+	first := r.connect("127.0.0.1")
+	eventually(t, "it is counted", func() bool { return r.metric("fwupgrade_webhook_connections") == 1 })
+	second, third := r.connect("127.0.0.1"), r.connect("127.0.0.1")
+	if !isClosed(first, readHeaderTimeout/2) {
+		t.Error("the silent connection stays open")
+	}
+	for _, c := range []net.Conn{second, third} {
+		if got := pushOver(t, c, "d"); got != "200 OK" {
+			t.Errorf("a later one: %s", got)
+		}
 	}
 }
 
@@ -104,8 +126,8 @@ func TestNewConnectionReplacesTheLongestIdle(t *testing.T) {
 	}
 }
 
-// The connections of all senders together are bounded: one more waits until another one ends. It is counted, and logged
-// once a minute.
+// The connections of all senders together are bounded: one more waits until another one ends, or becomes idle and makes
+// room. It is counted, and logged once a minute.
 func TestConnectionsOfAllAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logs := &logBook{}
@@ -134,9 +156,14 @@ func TestConnectionsOfAllAreBounded(t *testing.T) {
 			incoming <- &pipe{source: byte(len(open))}
 			synctest.Wait()
 		}
+		serve := func() { // so that it is busy
+			c, _ := (<-accepted).(*connection)
+			c.changed(http.StateActive)
+			open = append(open, c)
+		}
 		for range 2 {
 			arrive()
-			open = append(open, <-accepted)
+			serve()
 		}
 		for oldest := range 3 {
 			arrive()
@@ -148,7 +175,7 @@ func TestConnectionsOfAllAreBounded(t *testing.T) {
 			for range 2 { // closing twice counts once
 				_ = open[oldest].Close()
 			}
-			open = append(open, <-accepted)
+			serve()
 		}
 		if n := strings.Count(logs.text(), "all are taken"); n != 1 {
 			t.Errorf("logged %d times:\n%s", n, logs.text())
@@ -156,6 +183,16 @@ func TestConnectionsOfAllAreBounded(t *testing.T) {
 		r := &testReceiver{t: t, registry: registry}
 		if n := r.metric("fwupgrade_webhook_connection_limits_total", limitWaited); n != 3 {
 			t.Errorf("counted %v times", n)
+		}
+		arrive()
+		last, _ := open[len(open)-1].(*connection)
+		last.changed(http.StateIdle)
+		serve() // in its place
+		if n := r.metric("fwupgrade_webhook_connection_limits_total", limitReplaced); n != 1 {
+			t.Errorf("replaced %v", n)
+		}
+		if n := r.metric("fwupgrade_webhook_connections"); n != 2 {
+			t.Errorf("%v connections", n)
 		}
 		arrive()
 		_ = l.Close()
@@ -224,7 +261,7 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// One who sends nothing, or no end of the headers, holds a connection for two seconds and is counted.
+// One who sends nothing, or no end of the headers, holds a connection for readHeaderTimeout and is counted.
 func TestSilentConnectionsEndSoon(t *testing.T) {
 	r := startReceiver(t, nil)
 	start := time.Now()

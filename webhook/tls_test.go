@@ -149,6 +149,8 @@ func TestHTTPS(t *testing.T) {
 		refused string
 	}{
 		"certificate":                       {good, bare, 200, ""},
+		"certificate, a slash at the end":   {good, bare + "/", 200, ""},
+		"a stranger's, a slash at the end":  {stranger, bare + "/", 401, certificateUnknown},
 		"certificate and secret":            {good, withSecret, 200, ""},
 		"certificate and wrong secret":      {good, bare + "/wrong", 401, ""},
 		"nothing":                           {nil, bare, 401, ""},

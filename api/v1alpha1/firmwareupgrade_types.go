@@ -54,20 +54,20 @@ type FirmwareUpgrade struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.placeholder) || !self.placeholder || !(has(self.targetVersion) || has(self.expectedDevices) || has(self.devices) || has(self.failurePolicy) || has(self.deletionPolicy) && self.deletionPolicy == 'Purge')",message="a placeholder is the operator's: set placeholder to false to declare the task yourself"
 // +kubebuilder:validation:XValidation:rule="!has(self.failurePolicy) || !has(self.failurePolicy.minReported) || self.failurePolicy.minReported <= (has(self.expectedDevices) ? self.expectedDevices : has(self.devices) ? self.devices.size() : 10000000)",message="failurePolicy.minReported is above the number of devices, so that the percentage would never be judged before the end: lower it to expectedDevices, or to the number of devices, or below"
 // +kubebuilder:validation:XValidation:rule="!has(self.failurePolicy) || (type(self.failurePolicy.maxFailed) == int ? self.failurePolicy.maxFailed <= (has(self.expectedDevices) ? self.expectedDevices : has(self.devices) ? self.devices.size() : 10000000) : !self.failurePolicy.maxFailed.matches('^[0-9]{1,7}$') || int(self.failurePolicy.maxFailed) <= (has(self.expectedDevices) ? self.expectedDevices : has(self.devices) ? self.devices.size() : 10000000))",message="failurePolicy.maxFailed is above the number of devices, so that nothing could break the policy: lower it to expectedDevices, or to the number of devices, or below"
-// +kubebuilder:validation:XValidation:rule="!has(self.settleSeconds) || !has(self.deadlineSeconds) || self.settleSeconds == 60 || self.settleSeconds <= self.deadlineSeconds",message="settleSeconds is above deadlineSeconds, so that the deadline would pass first: lower settleSeconds, or raise deadlineSeconds"
+// +kubebuilder:validation:XValidation:rule="!has(self.settleSeconds) || !has(self.deadlineSeconds) || self.settleSeconds <= self.deadlineSeconds",message="settleSeconds is above deadlineSeconds, so that the deadline would pass first: lower settleSeconds, or raise deadlineSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.settleSeconds) || self.settleSeconds in [0, 60] || has(self.expectedDevices) || has(self.devices)",message="settleSeconds has no effect without expectedDevices or devices: set one of them, or remove settleSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.quietSeconds) || !has(self.deadlineSeconds) || self.quietSeconds == 86400 || self.quietSeconds <= self.deadlineSeconds",message="quietSeconds is above deadlineSeconds, so that the deadline would pass first: lower quietSeconds, or raise deadlineSeconds"
 // +kubebuilder:validation:XValidation:rule="!has(self.quietSeconds) || self.quietSeconds == 86400 || !(has(self.expectedDevices) || has(self.devices))",message="quietSeconds has no effect where expectedDevices or devices is set: remove it, or the other one"
 type FirmwareUpgradeSpec struct {
 	// operationId is the platform's id of the upgrade task, as its task API returned it and as every notification
-	// carries it. Opaque, 1 to 256 bytes without control or invisible characters, and without blanks at the ends.
-	// Immutable.
+	// carries it. Opaque, 1 to 256 bytes without control or invisible characters, without U+FFFD, and without blanks at
+	// the ends. Immutable.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="operationId is longer than 256 bytes: no notification can carry it"
 	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="operationId has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
-	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$')`,message="operationId holds a control character or an invisible one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="operationId holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="operationId is immutable: for another task create a FirmwareUpgrade with another name, such as one with the version in it (meters-1.7). To keep the name, have the object replaced (Flux: annotation kustomize.toolkit.fluxcd.io/force: enabled; Argo CD: annotation argocd.argoproj.io/sync-options: Replace=true,Force=true)"
 	OperationID string `json:"operationId"`
 
@@ -79,7 +79,7 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="appId is longer than 256 bytes: no notification can carry it"
 	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="appId has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
-	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$')`,message="appId holds a control character or an invisible one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="appId holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="appId is immutable: for another application create a FirmwareUpgrade with another name"
 	AppID string `json:"appId,omitempty"`
 
@@ -91,7 +91,7 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="targetVersion is longer than 256 bytes: no notification can carry it"
 	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="targetVersion has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
-	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$')`,message="targetVersion holds a control character or an invisible one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="targetVersion holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
 	TargetVersion string `json:"targetVersion,omitempty"`
 
 	// expectedDevices is how many devices the task has: when so many have succeeded or failed and none is in progress, the
@@ -113,7 +113,7 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	// +kubebuilder:validation:items:XValidation:rule="bytes(self).size() <= 256",message="a device id is longer than 256 bytes: no notification can carry it"
 	// +kubebuilder:validation:items:XValidation:rule="self.trim() == self",message="a device id has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
-	// +kubebuilder:validation:items:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$')`,message="a device id holds a control character or an invisible one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:items:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="a device id holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
 	Devices []string `json:"devices,omitempty"`
 
 	// failurePolicy says how many failures are acceptable. Without it any failure makes the upgrade end not Ready.

@@ -244,7 +244,8 @@ func (o *options) validate() error {
 	return errors.Join(problems...)
 }
 
-// samePorts says which flags ask for the same address. Port 0 is another port each time.
+// samePorts says which flags ask for the same address. Port 0 is another port each time, and an
+// empty address is no address.
 func (o *options) samePorts() []error {
 	ports := []struct{ flag, address string }{
 		{"--metrics-bind-address", o.metricsBindAddress},
@@ -256,8 +257,11 @@ func (o *options) samePorts() []error {
 	}
 	var problems []error
 	for i, port := range ports {
+		if port.address == "" || port.address == addressOff || strings.HasSuffix(port.address, ":0") {
+			continue
+		}
 		for _, other := range ports[:i] {
-			if port.address == other.address && port.address != addressOff && !strings.HasSuffix(port.address, ":0") {
+			if port.address == other.address {
 				problems = append(problems, fmt.Errorf("%s and %s are both %s: give each its own port",
 					other.flag, port.flag, port.address))
 			}

@@ -39,6 +39,7 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 		"one port twice":              {[]string{"--allow-anonymous", "--metrics-bind-address=:8081"}, "--metrics-bind-address"},
 		"the profiles' port twice":    {[]string{"--allow-anonymous", "--pprof-bind-address=:8081"}, "--pprof-bind-address are both :8081"},
 		"the callback's port twice":   {[]string{"--allow-anonymous", "--callback-bind-address=:8080"}, "--callback-bind-address"},
+		"empty addresses":             {[]string{"--allow-anonymous", "--metrics-bind-address=", "--health-probe-bind-address=", "--kubeconfig=/nowhere"}, "--kubeconfig"},
 		"no API server":               {[]string{"--allow-anonymous", "--kubeconfig=/nowhere"}, "--kubeconfig"},
 	}
 	for name, c := range cases {

@@ -13,7 +13,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -21,6 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // maxFileBytes bounds the file: a ConfigMap can't be larger either.
@@ -169,7 +169,7 @@ func checkAppID(appID string) error {
 		return fmt.Errorf("is longer than %d bytes: no notification can carry it", storage.MaxIDBytes)
 	case strings.TrimSpace(appID) != appID:
 		return errors.New("has a blank or a line feed at an end: write it in quotes on one line, not as a block (|)")
-	case !utf8.ValidString(appID) || strings.ContainsFunc(appID, func(r rune) bool { return !unicode.IsGraphic(r) }):
+	case strings.ContainsFunc(appID, func(r rune) bool { return r == utf8.RuneError || result.IsHidden(r) }):
 		return errors.New("holds a control character or an invisible one: no notification can carry it")
 	}
 	return nil

@@ -35,13 +35,16 @@ func Clean(s string, maxBytes int) string {
 }
 
 // IsHidden says whether a character can't be seen, or changes how others are seen: it is a control or format character
-// (such as U+202E, which turns the text after it around), a line or paragraph separator, half a surrogate, private, or
-// not assigned. In an id such a character would make two devices look like one.
+// (such as U+202E, which turns the text after it around), a filler, a variation selector, a line or paragraph
+// separator, half a surrogate, private, or not assigned. In an id such a character would make two devices look like
+// one. Characters that can be seen but look like others, such as the Cyrillic a, are not hidden.
 func IsHidden(r rune) bool {
 	if r < utf8.RuneSelf {
 		return r < ' ' || r == '\x7f'
 	}
-	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Cs, unicode.Co, unicode.Cn)
+	const emptyBraille = '\u2800' // a sign without any dot
+	return r == emptyBraille || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Cs, unicode.Co,
+		unicode.Cn, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
 // isPadding says whether a character at the end of a text is no part of it.

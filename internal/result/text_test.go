@@ -62,6 +62,8 @@ func TestClean(t *testing.T) {
 		"no width":                   {"1\u200b.\u200d6\ufeff", 20, "1\ufffd.\ufffd6\ufffd"},
 		"tags":                       {"a\U000e0041b", 20, "a\ufffdb"},
 		"soft hyphen":                {"a\u00adb", 20, "a\ufffdb"},
+		"fillers":                    {"a\u3164b\u115f\u1160\uffa0\u034fc\u2800", 30, "a\ufffdb\ufffd\ufffd\ufffd\ufffdc\ufffd"},
+		"variation selectors":        {"a\ufe00b\ufe0fc\U000e0100d\u180b", 30, "a\ufffdb\ufffdc\ufffdd\ufffd"},
 		"private and not assigned":   {"a\ue000b\u0378c\U0010ffffd", 20, "a\ufffdb\ufffdc\ufffdd"},
 		"bytes that are not UTF-8":   {"a\xff\xfeb", 20, "a\ufffd\ufffdb"},
 		"half a surrogate":           {"a\xed\xa0\x80", 20, "a\ufffd\ufffd\ufffd"},

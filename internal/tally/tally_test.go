@@ -209,6 +209,10 @@ func TestSuspect(t *testing.T) {
 		"says no version and aims elsewhere": {"1.5", "", "1.6", 1},
 		"says nothing":                       {"", "", "1.6", 0},
 		"nobody says what is wanted":         {"", "1.5", "", 0},
+		"a part can't be read":               {"1.6\ufffd", "1.6\ufffd", "", 1},
+		"its version can't be read":          {"1.6", "\ufffd", "1.6", 1},
+		"its target can't be read":           {"1.6\ufffd", "1.6", "1.6", 1},
+		"a target that can't be read, alone": {"1.6\ufffd", "", "", 0},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ package tally
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxNames is how many devices of a pair of versions are remembered by name, the first ones: as many as a spec can list
@@ -103,6 +104,8 @@ func (v *versionCounts) isSuspect(ref versionsRef, wanted string) bool {
 	return differ(pair.current, expected) || differ(pair.target, wanted)
 }
 
+// differ says whether two versions are known and not the same. A text of which a part could not be read is not the same
+// as any other, even one that reads alike.
 func differ(a, b string) bool {
-	return a != "" && b != "" && a != b
+	return a != "" && b != "" && (a != b || strings.ContainsRune(a, utf8.RuneError))
 }

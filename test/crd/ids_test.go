@@ -5,12 +5,20 @@ package crd
 
 import (
 	"encoding/json"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode"
+	"unicode/utf8"
 
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/test/wrappers"
 	"fwupgrade.io/operator/webhook/wire"
 )
@@ -19,7 +27,7 @@ import (
 const (
 	tooLong  = "256 bytes"
 	atAnEnd  = "has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
-	noText   = "holds a control character or an invisible one"
+	noText   = "holds a control character or an invisible one, or U+FFFD in place of one"
 	accepted = ""
 )
 
@@ -69,6 +77,18 @@ func texts() map[string]struct{ text, want string } {
 		"a private character":          {"o\ue000p", noText},
 		"a character that is none":     {"o\uffffp", noText},
 		"a tag":                        {"o\U000e0041p", noText},
+		"a replaced character":         {"o\ufffdp", noText},
+		"a combining grapheme joiner":  {"o\u034fp", noText},
+		"a Hangul filler":              {"o\u3164p", noText},
+		"a leading Hangul filler":      {"o\u115fp", noText},
+		"a filler of a vowel":          {"o\u1160p", noText},
+		"a narrow filler":              {"o\uffa0p", noText},
+		"a vowel that is not written":  {"o\u17b4p", noText},
+		"a variation selector":         {"o\ufe0fp", noText},
+		"a Mongolian selector":         {"o\u180bp", noText},
+		"the last Mongolian selector":  {"o\u180fp", noText},
+		"a variation of an ideograph":  {"升\U000e0100", noText},
+		"Braille without a dot":        {"o\u2800p", noText},
 	}
 }
 
@@ -125,6 +145,46 @@ func TestTheCRDAndTheWebhookAgreeOnIDs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the API server takes for a character that can be seen, the webhook takes for one, too: whatever character it is.
+func TestTheCRDAndTheWebhookAgreeOnCharacters(t *testing.T) {
+	seen, hidden := characterClasses(t)
+	for r := rune(0); r <= unicode.MaxRune; r++ {
+		text := string(r)
+		crd := seen.MatchString(text) && !hidden.MatchString(text)
+		if webhook := r != utf8.RuneError && !result.IsHidden(r); crd != webhook && utf8.ValidRune(r) {
+			t.Errorf("%U: the CRD takes it: %t, the webhook: %t", r, crd, webhook)
+		}
+	}
+}
+
+// characterClasses are the regular expressions of the rule that says of what characters an id is: each character has to
+// match seen and must not match hidden.
+func characterClasses(t *testing.T) (seen, hidden *regexp.Regexp) {
+	t.Helper()
+	text, err := os.ReadFile("../../config/crd/bases/fwupgrade.io_firmwareupgrades.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := yaml.Unmarshal(text, crd); err != nil {
+		t.Fatal(err)
+	}
+	spec := crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]
+	for _, rule := range spec.Properties["operationId"].XValidations {
+		patterns := regexp.MustCompile(`matches\(r?'([^']+)'\)`).FindAllStringSubmatch(rule.Rule, -1)
+		if len(patterns) != 2 {
+			continue
+		}
+		class, err := strconv.Unquote(`"` + patterns[1][1] + `"`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return regexp.MustCompile(patterns[0][1]), regexp.MustCompile(class)
+	}
+	t.Fatal("no rule of two classes")
+	return nil, nil
 }
 
 // The rules for the longest list of the longest ids cost the API server no more than it allows.

@@ -39,8 +39,8 @@ type message struct {
 // operator's or nobody's; bodies that are another receiver's decode to KindOther, whatever else is in them.
 //
 // What identifies a notification (type, ids, status or step) has to be there, once: of a key that stands several times,
-// in whatever case, all values must be the same. What describes it costs nothing: what can't be read is replaced or
-// left out, of several values the last one counts. The decoded values alone are looked at, stored and compared with the
+// in whatever case, all values must mean the same. What describes it costs nothing: what can't be read is replaced or
+// left out, of several values the last one counts, and a version is marked as one that could not be read. The decoded values alone are looked at, stored and compared with the
 // credentials, so that nothing can be smuggled past them.
 func Decode(body []byte) (Notification, error) {
 	m, err := parse(plainText(body))
@@ -49,8 +49,11 @@ func Decode(body []byte) (Notification, error) {
 	}
 	kind, name := classify(&m)
 	switch {
-	case m.NotifyType.differs:
+	case m.NotifyType.contradicts:
 		return Notification{}, unusable("notifyType stands there several times, with different values")
+	case kind == KindOther && unclear(m.NotifyType.text) != "":
+		// It may be one of the operator's, so that it must not be ignored.
+		return Notification{}, unusable("notifyType %s", unclear(m.NotifyType.text))
 	case kind == KindOther && name != "":
 		return Notification{Kind: KindOther, Type: name}, nil
 	case kind == KindOther && m.NotifyType.odd != "":
@@ -144,9 +147,9 @@ func (m *message) notification(kind Kind) (Notification, error) {
 	}
 	n.ResultFields = storage.ResultFields{
 		State:         state,
-		TargetVersion: result.Clean(m.TargetVersion.text, storage.MaxVersionBytes),
-		SourceVersion: result.Clean(m.SourceVersion.text, storage.MaxVersionBytes),
-		CurVersion:    result.Clean(m.CurVersion.text, storage.MaxVersionBytes),
+		TargetVersion: m.TargetVersion.version(),
+		SourceVersion: m.SourceVersion.version(),
+		CurVersion:    m.CurVersion.version(),
 		StatusDesc:    result.Clean(desc.text, storage.MaxStatusDescBytes),
 		UpgradeTime:   result.Clean(m.UpgradeTime.text, storage.MaxUpgradeTimeBytes),
 	}
@@ -155,50 +158,49 @@ func (m *message) notification(kind Kind) (Notification, error) {
 
 // state maps status or step to how far the device got.
 func (m *message) state(kind Kind) (storage.State, error) {
-	key, said, states := "status", &m.Status, statusState
+	key, said, states, allowed := "status", &m.Status, statusState, "SUCCESS or FAIL"
 	if kind == KindStateChange {
-		key, said, states = "step", &m.Step, stepState
+		key, said, states, allowed = "step", &m.Step, stepState, "0, 1, 2 or 3"
 	}
 	switch {
-	case said.differs:
+	case said.contradicts:
 		return "", unusable("%s stands there several times, with different values", key)
+	case said.odd != "" && said.odd != "number":
+		return "", unusable("%s is a JSON %s, not %s", key, said.odd, allowed)
 	case said.text == "":
 		return "", unusable("%s is missing", key)
 	}
-	state, allowed := states(said.text)
+	state := states(said.text)
 	if state == "" {
 		return "", unusable("%s is %q, not %s", key, quote(said.text), allowed)
 	}
 	return state, nil
 }
 
-func statusState(status string) (state storage.State, allowed string) {
+// statusState is empty for an unknown status.
+func statusState(status string) storage.State {
 	switch {
 	case strings.EqualFold(status, "SUCCESS"):
-		state = storage.StateSucceeded
+		return storage.StateSucceeded
 	case strings.EqualFold(status, "FAIL"):
-		state = storage.StateFailed
+		return storage.StateFailed
 	}
-	return state, "SUCCESS or FAIL"
+	return ""
 }
 
-func stepState(step string) (state storage.State, allowed string) {
-	// Some encoders write every number with a fraction.
-	whole, fraction, _ := strings.Cut(step, ".")
-	if strings.Trim(fraction, "0") != "" {
-		whole = ""
-	}
-	switch whole {
+// stepState is empty for an unknown step.
+func stepState(step string) storage.State {
+	switch withoutFraction(step) {
 	case "0":
-		state = storage.StateIdle
+		return storage.StateIdle
 	case "1":
-		state = storage.StateDownloading
+		return storage.StateDownloading
 	case "2":
-		state = storage.StateDownloaded
+		return storage.StateDownloaded
 	case "3":
-		state = storage.StateUpdating
+		return storage.StateUpdating
 	}
-	return state, "0, 1, 2 or 3"
+	return ""
 }
 
 func unusable(format string, args ...any) *Unusable {

@@ -122,6 +122,18 @@ func TestDecode(t *testing.T) {
 		},
 		"a key that stands twice with one value": {with(`"deviceId":`,
 			`"DeviceID":" c7a9f0b2-2a4e-4c65-9b3a-0f9d3c1f6f11","deviceId":`), success(nil)},
+		"two spellings of a status": {with(`"status":`, `"Status":"Success","status":`), success(nil)},
+		"two spellings of a type":   {with(`"notifyType":`, `"notifytype":"FWUPGRADERESULTNOTIFY","notifyType":`), success(nil)},
+		"two spellings of a step":   {step(`1,"Step":"1.0"`), state(storage.StateDownloading)},
+		"two current versions": {with(`"curVersion":`, `"CurVersion":"1.5","curVersion":`),
+			success(func(n *Notification) { n.CurVersion = "1.6\ufffd" })},
+		"two target versions": {with(`"targetVersion":`, `"targetVersion":"1.60","targetVersion":`),
+			success(func(n *Notification) { n.TargetVersion = "1.6\ufffd" })},
+		"two versions, of which one is long": {
+			with(`"curVersion":"1.6"`, `"curVersion":"1.6","curVersion":"`+strings.Repeat("1", 300)+`"`),
+			success(func(n *Notification) { n.CurVersion = strings.Repeat("1", 253) + "\ufffd" }),
+		},
+		"one version twice":                   {with(`"curVersion":`, `"CurVersion":" 1.6","curVersion":`), success(nil)},
 		"of two descriptions the last counts": {with(`"statusDesc":`, `"StatusDesc":"x","statusDesc":`), success(nil)},
 		"an empty value after another":        {with(`"status":"SUCCESS"`, `"status":"SUCCESS","Status":""`), success(nil)},
 		"null after a value":                  {with(`"status":"SUCCESS"`, `"status":"SUCCESS","status":null`), success(nil)},
@@ -164,10 +176,7 @@ func TestDecode(t *testing.T) {
 		"other with odd ids first": {`{"deviceId":{},"notifyType":"commandRsp"}`, other("commandRsp")},
 		"command status":           {sampleCommand, other("command status")},
 		"the newer platform":       {sampleTask, other("resource batchtask.status")},
-		"a type that is not for eyes": {
-			`{"notifyType":"\u001b[31m` + strings.Repeat("x", 100) + `"}`,
-			other("\ufffd[31m" + strings.Repeat("x", 57)),
-		},
+		"a long type":              {`{"notifyType":"` + strings.Repeat("x", 100) + `"}`, other(strings.Repeat("x", 64))},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -230,7 +239,10 @@ func TestDecodeUnusable(t *testing.T) {
 		"step in words":          {strings.Replace(sampleState, `"1"`, `"downloading"`, 1), `step is "downloading"`},
 		"step is a fraction":     {strings.Replace(sampleState, `"1"`, `1.5`, 1), `step is "1.5", not 0, 1, 2 or 3`},
 		"step is nothing":        {strings.Replace(sampleState, `"1"`, `"."`, 1), `step is ".", not 0, 1, 2 or 3`},
-		"step is true":           {strings.Replace(sampleState, `"1"`, `true`, 1), "step is missing"},
+		"step is true":           {strings.Replace(sampleState, `"1"`, `true`, 1), "step is a JSON bool, not 0, 1, 2 or 3"},
+		"status is an object":    {with(`"SUCCESS"`, `{"code":"SUCCESS"}`), "status is a JSON object, not SUCCESS or FAIL"},
+		"status is a list":       {with(`"SUCCESS"`, `["SUCCESS"]`), "status is a JSON array, not SUCCESS or FAIL"},
+		"status is a number":     {with(`"SUCCESS"`, `0`), `status is "0", not SUCCESS or FAIL`},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -372,6 +384,17 @@ func TestDecodeGuessesNoID(t *testing.T) {
 		"two results":                 {with(`"status":`, `"Status":"FAIL","status":`), "status " + twice},
 		"two steps":                   {strings.Replace(sampleState, `"1"`, `"1","step":3`, 1), "step " + twice},
 		"two types":                   {with(`"notifyType":`, `"notifytype":"deviceAdded","notifyType":`), "notifyType " + twice},
+		"two spellings of a device":   {with(`"deviceId":`, `"DeviceID":"C7A9F0B2","deviceId":`), "deviceId " + twice},
+		"two steps, one a fraction":   {strings.Replace(sampleState, `"1"`, `"1","step":1.5`, 1), "step " + twice},
+		"two results, one twice":      {with(`"status":`, `"Status":"FAIL","STATUS":"Fail","status":`), "status " + twice},
+		"no width in the type":        {with(`fwUpgrade`, "fw\u200bUpgrade"), "notifyType holds characters that can't be seen"},
+		"a type turned around":        {with(`fwUpgradeResultNotify`, `\u202eyfitoN`), "notifyType holds characters that can't be seen"},
+		"a selector in the type":      {with(`fwUpgrade`, "fw\ufe0fUpgrade"), "notifyType holds characters that can't be seen"},
+		"bytes in the type":           {with(`fwUpgrade`, "fw\xffUpgrade"), "notifyType holds bytes that are not UTF-8"},
+		"a line feed in the type":     {with(`fwUpgrade`, `fw\nUpgrade`), "notifyType holds control characters: \"fw UpgradeResult"},
+		"a control far in the type":   {`{"notifyType":"` + strings.Repeat("x", 100) + `\u001b"}`, "notifyType holds control characters"},
+		"a filler in a device":        {with(device, "a\u3164b"), "deviceId holds characters that can't be seen"},
+		"a selector in a device":      {with(device, "a\ufe0fb"), "deviceId holds characters that can't be seen"},
 		"two types, the other first":  {with(`{`, `{"notifyType":"fwUpgradeStateChangeNotify",`), "notifyType " + twice},
 		"a device as number and text": {with(`"deviceId":`, `"deviceId":7,"deviceId":`), "deviceId is a JSON number"},
 		"a second notification":       {sampleSuccess + "\n" + sampleFail, "the body is not JSON"},

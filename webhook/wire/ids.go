@@ -36,15 +36,32 @@ func checkID(id string) string {
 		return "is missing"
 	case len(id) > storage.MaxIDBytes:
 		return fmt.Sprintf("is longer than %d bytes: %q…", storage.MaxIDBytes, quote(id))
-	// The decoder put the replacement character where the body was not UTF-8: ids that differed may not differ now.
-	case strings.ContainsRune(id, utf8.RuneError):
-		return fmt.Sprintf("holds bytes that are not UTF-8: %q", quote(id))
-	case strings.ContainsFunc(id, unicode.IsControl):
-		return fmt.Sprintf("holds control characters: %q", quote(id))
-	case strings.ContainsFunc(id, result.IsHidden):
-		return fmt.Sprintf("holds characters that can't be seen: %q", quote(id))
+	}
+	return unclear(id)
+}
+
+// unclear says what in a text can't be read or can't be seen, or nothing: two such texts that look alike may differ.
+func unclear(text string) string {
+	switch {
+	// The decoder put the replacement character where the body was not UTF-8: texts that differed may not differ now.
+	case strings.ContainsRune(text, utf8.RuneError):
+		return fmt.Sprintf("holds bytes that are not UTF-8: %q", quote(text))
+	case strings.ContainsFunc(text, unicode.IsControl):
+		return fmt.Sprintf("holds control characters: %q", quote(text))
+	case strings.ContainsFunc(text, result.IsHidden):
+		return fmt.Sprintf("holds characters that can't be seen: %q", quote(text))
 	}
 	return ""
+}
+
+// version returns a version for people. One of several that differ is marked as a text that could not be read, so that
+// it counts as no other version.
+func (v *value) version() string {
+	const mark = string(utf8.RuneError)
+	if v.differs {
+		return result.Clean(v.text, storage.MaxVersionBytes-len(mark)) + mark
+	}
+	return result.Clean(v.text, storage.MaxVersionBytes)
 }
 
 // quote returns the beginning of a value, at most maxQuoteBytes, for people.

@@ -19,6 +19,8 @@ type value struct {
 	odd string
 	// differs says that the key stands several times, with different values. The last one is the text.
 	differs bool
+	// contradicts says that these values also differ as words and numbers: "FAIL" and "Fail" do not, nor 1 and "1.0".
+	contradicts bool
 }
 
 // UnmarshalJSON takes any JSON value. It fails for strings that are none.
@@ -47,8 +49,21 @@ func (v *value) set(s string) {
 	if s == "" {
 		return
 	}
-	v.differs = v.differs || v.text != "" && v.text != s
+	if v.text != "" && v.text != s {
+		v.differs = true
+		v.contradicts = v.contradicts || !strings.EqualFold(withoutFraction(v.text), withoutFraction(s))
+	}
 	v.text = s
+}
+
+// withoutFraction returns a number without a fraction of noughts, as some encoders write one to every number, and
+// anything else as it is.
+func withoutFraction(number string) string {
+	whole, fraction, _ := strings.Cut(number, ".")
+	if strings.Trim(fraction, "0") != "" || whole == "" {
+		return number
+	}
+	return whole
 }
 
 // unquote returns a JSON string without the blanks around it.
