@@ -75,7 +75,8 @@ func versionSuspect(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgra
 	for _, d := range st.Details.SuspectDevices[:min(maxEventSamples, len(st.Details.SuspectDevices))] {
 		examples = append(examples, suspectDevice(d))
 	}
-	note := devices(st.Devices.Suspect) + " succeeded with another version than " + cmp.Or(spec.TargetVersion, "the target")
+	wanted := cmp.Or(spec.TargetVersion, "the target")
+	note := devices(st.Devices.Suspect) + " succeeded with another version than " + wanted
 	if len(examples) > 0 {
 		note += ": " + strings.Join(examples, ", ")
 	}

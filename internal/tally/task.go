@@ -12,8 +12,8 @@ import (
 )
 
 // retryDelay is how long after a failure a step has to come to mean that the device is tried again. What comes earlier
-// may have overtaken the failure on its way. A step of before that the platform repeats later is taken for a retry: that
-// keeps the end open for a while, where the other mistake would end an upgrade whose device downloads.
+// may have overtaken the failure on its way. A step of before that the platform repeats later is taken for a retry:
+// that keeps the end open for a while, where the other mistake would end an upgrade whose device downloads.
 const retryDelay = 2 // seconds
 
 // taskTally is the tally of one task. It is not safe for concurrent use.

@@ -40,8 +40,8 @@ type message struct {
 //
 // What identifies a notification (type, ids, status or step) has to be there, once: of a key that stands several times,
 // in whatever case, all values must mean the same. What describes it costs nothing: what can't be read is replaced or
-// left out, of several values the last one counts, and a version is marked as one that could not be read. The decoded values alone are looked at, stored and compared with the
-// credentials, so that nothing can be smuggled past them.
+// left out, of several values the last one counts, and a version is marked as one that could not be read. The decoded
+// values alone are looked at, stored and compared with the credentials, so that nothing can be smuggled past them.
 func Decode(body []byte) (Notification, error) {
 	m, err := parse(plainText(body))
 	if err != nil {
