@@ -15,10 +15,12 @@ import (
 const (
 	// backlogRate is how many results a second are a backlog: twice what the platform pushes, as they are read in bursts.
 	backlogRate = 2000
+	// backlogWindow is over which time they are counted: what is read at once after a second's pause is no backlog.
+	backlogWindow = 2 * time.Second
 	// backlogWrites is how many writes a second a bucket allows meanwhile.
 	backlogWrites = 10
 	// backlogPause is how long changes gather meanwhile before they are looked at: each task changes many times a second.
-	backlogPause = 5 * time.Second
+	backlogPause = 2 * time.Second
 )
 
 // bucket is a token bucket, one for statuses and one for Events. Mere progress takes a token for each write, news
@@ -69,17 +71,17 @@ func (b *bucket) take(ctx context.Context, isNews bool) error {
 	}
 }
 
-// hasBacklog says whether results came faster than backlogRate in the last second that was counted.
+// hasBacklog says whether results came faster than backlogRate in the last backlogWindow.
 func (b *bucket) hasBacklog() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock.Now()
-	passed := now.Sub(b.since).Seconds()
-	if passed < 1 {
+	passed := now.Sub(b.since)
+	if passed < backlogWindow {
 		return b.backlog
 	}
 	received := b.received()
-	perSecond := float64(received-b.count) / passed
+	perSecond := float64(received-b.count) / passed.Seconds()
 	b.since, b.count, b.backlog = now, received, perSecond > backlogRate
 	limit := b.most
 	if b.backlog {

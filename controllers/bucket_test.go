@@ -42,15 +42,15 @@ func TestBucketInABacklog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		received := int64(0)
 		b := newBucket(100, func() int64 { return received }, clock.RealClock{})
-		second := func(results int64) {
+		window := func(results int64) {
 			received += results
-			time.Sleep(time.Second)
+			time.Sleep(backlogWindow)
 		}
-		second(1000)
+		window(2000)
 		if b.hasBacklog() {
 			t.Error("what the platform pushes is taken for a backlog")
 		}
-		second(20_000)
+		window(40_000)
 		for range 11 { // what was saved up
 			take(t, b, true)
 		}
@@ -61,7 +61,7 @@ func TestBucketInABacklog(t *testing.T) {
 				t.Errorf("a write in a backlog, news %t: want to wait %s, got %s", isNews, want, got)
 			}
 		}
-		second(0)
+		window(0)
 		began := time.Now()
 		for range 20 {
 			take(t, b, true)
