@@ -14,6 +14,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/status"
 )
 
 const (
@@ -95,16 +96,10 @@ func running(upgrades []v1alpha1.FirmwareUpgrade) []namedUpgrade {
 	var named []namedUpgrade
 	for i := range upgrades {
 		f := &upgrades[i]
-		if f.Spec.Placeholder || !f.DeletionTimestamp.IsZero() || f.Status.CompletionTime != nil ||
-			f.Spec.DeadlineSeconds == nil { // the API server defaults it
+		if f.Spec.Placeholder || !f.DeletionTimestamp.IsZero() || f.Status.CompletionTime != nil {
 			continue
 		}
-		from := f.CreationTimestamp.Time
-		if f.Status.StartTime != nil {
-			from = f.Status.StartTime.Time
-		}
-		at := from.Add(time.Duration(*f.Spec.DeadlineSeconds) * time.Second)
-		named = append(named, namedUpgrade{FirmwareUpgrade: f, at: at})
+		named = append(named, namedUpgrade{FirmwareUpgrade: f, at: status.Deadline(f, f.Status)})
 	}
 	return first(named, func(a, b namedUpgrade) int { return a.at.Compare(b.at) })
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/yaml"
 
@@ -43,8 +44,7 @@ func ago(d time.Duration) metav1.Time { return metav1.NewTime(scrapeTime.Add(-d)
 // scrape returns the values of all series.
 func scrape(t *testing.T, tasks []result.Task, upgrades ...v1alpha1.FirmwareUpgrade) map[string]float64 {
 	t.Helper()
-	c := newUpgradesCollector(nil, nil, claim.Rules{})
-	c.clock = clocktesting.NewFakePassiveClock(scrapeTime)
+	c := newUpgradesCollector(nil, nil, claim.Rules{}, clocktesting.NewFakePassiveClock(scrapeTime))
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(scraped{c, upgrades, tasks})
 	return gathered(t, registry)
@@ -232,7 +232,7 @@ func TestOldestWaitingEvent(t *testing.T) {
 func TestCollectorReadsClusterAndStore(t *testing.T) {
 	storeSlice(t, reported("op-of-nobody", 1, storage.StateSucceeded, ""))
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(newUpgradesCollector(k8s, startStore(t), claim.Rules{}))
+	registry.MustRegister(newUpgradesCollector(k8s, startStore(t), claim.Rules{}, clock.RealClock{}))
 	if got := gathered(t, registry)["fwupgrade_unclaimed_tasks{}"]; got < 1 {
 		t.Errorf("%v tasks are unclaimed, want at least one", got)
 	}
@@ -280,7 +280,7 @@ func TestDocumentedMetricsExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	described := make(chan *prometheus.Desc, 32)
-	newUpgradesCollector(k8s, results, claim.Rules{}).Describe(described)
+	newUpgradesCollector(k8s, results, claim.Rules{}, clock.RealClock{}).Describe(described)
 	close(described)
 	known := map[string]bool{}
 	for d := range described {

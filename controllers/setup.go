@@ -115,7 +115,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), results, rules)); err != nil {
+	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), results, rules, o.Clock)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
 	// A quarter of the writes is for Events, so that statuses don't wait behind them.

@@ -31,12 +31,14 @@ type upgradesCollector struct {
 	upgrades, devices, unclaimed, placeholders, oldestEvent, deadlines, stalled *prometheus.Desc
 }
 
-func newUpgradesCollector(reader client.Reader, results *store.Store, rules claim.Rules) *upgradesCollector {
+func newUpgradesCollector(
+	reader client.Reader, results *store.Store, rules claim.Rules, clk clock.PassiveClock,
+) *upgradesCollector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("fwupgrade_"+name, help, labels, nil)
 	}
 	return &upgradesCollector{
-		reader: reader, store: results, rules: rules, clock: clock.RealClock{},
+		reader: reader, store: results, rules: rules, clock: clk,
 		upgrades:     desc("firmwareupgrades", "FirmwareUpgrades by phase and by what stalls them.", "phase", "stalled"),
 		devices:      desc("devices", "Devices of all FirmwareUpgrades that have their task, by state.", "state"),
 		unclaimed:    desc("unclaimed_tasks", "Tasks with results that no FirmwareUpgrade claims."),

@@ -6,6 +6,7 @@ package webhook
 import (
 	"bufio"
 	"bytes"
+	"container/list"
 	"context"
 	"net"
 	"net/http"
@@ -27,8 +28,9 @@ type connection struct {
 	listener *listener
 	// source is whose share the connection is of.
 	source netip.Prefix
-	// closed and idle are the listener's.
-	closed, idle bool
+	// closed is the listener's, and so is idle: its place among those that wait for a request; nil while it has one.
+	closed bool
+	idle   *list.Element
 
 	in *bufio.Reader
 	// line is what was read of a line and not passed on yet.

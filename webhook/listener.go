@@ -4,10 +4,10 @@
 package webhook
 
 import (
+	"container/list"
 	"crypto/tls"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 )
 
@@ -32,7 +32,7 @@ type listener struct {
 	total    int
 	bySource map[netip.Prefix]int
 	// idle are the connections that wait for a request, the one that has waited the longest first.
-	idle []*connection
+	idle list.List
 }
 
 func newListener(inner net.Listener, secure *tls.Config, share int, m *metrics, lines *occasional) *listener {
@@ -98,22 +98,23 @@ func (l *listener) admit(c *connection) bool {
 	l.bySource[c.source]++
 	l.total++
 	l.metrics.connections.Set(float64(l.total))
-	c.idle = true
-	l.idle = append(l.idle, c)
+	c.idle = l.idle.PushBack(c)
 	return true
 }
 
 // closeIdle closes the connection that has been idle the longest of those that match; false if none is idle.
 func (l *listener) closeIdle(matches func(*connection) bool) bool {
-	i := slices.IndexFunc(l.idle, matches)
-	if i < 0 {
-		return false
+	for e := l.idle.Front(); e != nil; e = e.Next() {
+		oldest, ok := e.Value.(*connection)
+		if !ok || !matches(oldest) {
+			continue
+		}
+		l.metrics.connectionLimits.WithLabelValues(limitReplaced).Inc()
+		l.remove(oldest)
+		_ = oldest.raw.Close() // whoever serves it sees that, and closes it in turn
+		return true
 	}
-	oldest := l.idle[i]
-	l.metrics.connectionLimits.WithLabelValues(limitReplaced).Inc()
-	l.remove(oldest)
-	_ = oldest.raw.Close() // whoever serves it sees that, and closes it in turn
-	return true
+	return false
 }
 
 // release counts a connection out, once.
@@ -141,9 +142,8 @@ func (l *listener) remove(c *connection) {
 func (l *listener) rest(c *connection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !c.closed && !c.idle {
-		c.idle = true
-		l.idle = append(l.idle, c)
+	if !c.closed && c.idle == nil {
+		c.idle = l.idle.PushBack(c)
 		l.freed.Broadcast()
 	}
 }
@@ -156,9 +156,8 @@ func (l *listener) busy(c *connection) {
 }
 
 func (l *listener) forgetIdle(c *connection) {
-	if c.idle {
-		c.idle = false
-		i := slices.Index(l.idle, c)
-		l.idle = slices.Delete(l.idle, i, i+1)
+	if c.idle != nil {
+		l.idle.Remove(c.idle)
+		c.idle = nil
 	}
 }

@@ -149,7 +149,7 @@ type DeviceCounts struct {
 // Details are samples of devices and causes. They are left out where the status would grow too large.
 type Details struct {
 	// causes group the failed devices by what they reported, the most frequent first; at most 10, then "Other". Their
-	// counts add up to devices.failed. Ids and numbers within a text are replaced so that one cause is one group.
+	// counts add up to devices.failed. Ids and numbers that differ from device to device are replaced, codes stay.
 	Causes []CauseCount `json:"causes,omitempty"`
 	// failedDevices are the devices that failed most recently, the newest first, at most 20.
 	FailedDevices []FailedDevice `json:"failedDevices,omitempty"`
@@ -168,8 +168,8 @@ type Details struct {
 
 // CauseCount is a group of failed devices that reported the same cause.
 type CauseCount struct {
-	// cause is taken from the notification's statusDesc with ids and numbers replaced; "Unspecified" where it was empty,
-	// "Other" for all causes beyond the ten most frequent. At most 256 bytes.
+	// cause is taken from the notification's statusDesc, with ids and numbers replaced that differ from device to device;
+	// codes stay. "Unspecified" where it was empty, "Other" for all causes beyond the ten most frequent. At most 256 bytes.
 	Cause string `json:"cause"`
 	// example is what the newest of these devices reported, word for word but for characters that can't be seen; empty
 	// where that is the cause itself, or nothing, and for "Other". At most 256 bytes.

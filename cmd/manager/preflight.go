@@ -32,7 +32,8 @@ const (
 	lastRetry  = 5 * time.Second
 	// sayEvery is how often the log says that the API server is still awaited.
 	sayEvery = 10 * time.Second
-	// attemptTimeout is how long one request may take.
+	// attemptTimeout is how long the requests of an attempt may take, but for looking which kinds there are: that takes no
+	// context, and has a time-out of its own.
 	attemptTimeout = 10 * time.Second
 )
 

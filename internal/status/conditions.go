@@ -67,7 +67,7 @@ func setUncounted(
 ) time.Time {
 	set := conditionSetter(st, fwu.Generation, now)
 	finished := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionFinished)
-	deadline := deadline(fwu, *st)
+	deadline := Deadline(fwu, *st)
 	again := time.Time{}
 	if now.Before(why.Until) {
 		again = why.Until

@@ -92,7 +92,7 @@ func judge(
 ) verdict {
 	v := verdict{judged: judgedDevices(fwu.Spec, st, seen)}
 	complete, again := v.complete(fwu.Spec, seen)
-	v.deadline = deadline(fwu, st)
+	v.deadline = Deadline(fwu, st)
 	overdue := !seen.Now.Before(v.deadline)
 	wasFinished := !specChanged && meta.IsStatusConditionTrue(prev.Conditions, v1alpha1.ConditionFinished)
 	v.finished = complete || overdue || wasFinished
@@ -133,8 +133,9 @@ func (v *verdict) complete(spec v1alpha1.FirmwareUpgradeSpec, seen Observation) 
 	return v.wait == 0 || !seen.Now.Before(until), until
 }
 
-// deadline is counted from the first result, or while there is none from the creation of the object.
-func deadline(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus) time.Time {
+// Deadline is when a FirmwareUpgrade ends at the latest: counted from the first result, or while there is none from the
+// creation of the object.
+func Deadline(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus) time.Time {
 	from := fwu.CreationTimestamp.Time
 	if st.StartTime != nil {
 		from = st.StartTime.Time
