@@ -169,7 +169,8 @@ type Details struct {
 // CauseCount is a group of failed devices that reported the same cause.
 type CauseCount struct {
 	// cause is taken from the notification's statusDesc, with ids and numbers replaced that differ from device to device;
-	// codes stay. "Unspecified" where it was empty, "Other" for all causes beyond the ten most frequent. At most 256 bytes.
+	// codes stay. "Unspecified" where it was empty, "Other" for all causes beyond the ten most frequent. At most 256
+	// bytes.
 	Cause string `json:"cause"`
 	// example is what the newest of these devices reported, word for word but for characters that can't be seen; empty
 	// where that is the cause itself, or nothing, and for "Other". At most 256 bytes.
