@@ -39,7 +39,7 @@ const (
 
 const (
 	// eventWorkers is how many outboxes are delivered at once.
-	eventWorkers = 2
+	eventWorkers = 4
 	// invalidFor is how long it is tried to create an Event that the API server calls invalid. It may be an admission
 	// policy that says so, for a while; else it would keep those behind it from being told for ever.
 	invalidFor = time.Hour
