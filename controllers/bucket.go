@@ -71,16 +71,16 @@ func (b *bucket) take(ctx context.Context, isNews bool) error {
 	}
 }
 
-// hasBacklog says whether results came faster than backlogRate in the last backlogWindow.
+// hasBacklog says whether results came faster than backlogRate in the last backlogWindow. It does so as soon as more
+// have come than in a whole window at that rate.
 func (b *bucket) hasBacklog() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock.Now()
-	passed := now.Sub(b.since)
-	if passed < backlogWindow {
+	passed, received := now.Sub(b.since), b.received()
+	if early := float64(received-b.count) > backlogRate*backlogWindow.Seconds(); passed < backlogWindow && !early {
 		return b.backlog
 	}
-	received := b.received()
 	perSecond := float64(received-b.count) / passed.Seconds()
 	b.since, b.count, b.backlog = now, received, perSecond > backlogRate
 	limit := b.most

@@ -72,6 +72,21 @@ func TestBucketInABacklog(t *testing.T) {
 	})
 }
 
+// More results than a window may have are a backlog before the window ends: it would cost storing most of it.
+func TestBacklogIsSeenAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		received := int64(0)
+		b := newBucket(100, func() int64 { return received }, clock.RealClock{})
+		time.Sleep(backlogWindow / 4)
+		if received = 4000; b.hasBacklog() {
+			t.Error("as many as a window may have are taken for a backlog")
+		}
+		if received = 4001; !b.hasBacklog() {
+			t.Error("more than a window may have are not taken for a backlog")
+		}
+	})
+}
+
 // Who waits for a token ends with its context.
 func TestBucketEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
