@@ -1,0 +1,239 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gitops
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/controllers"
+	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/test/wrappers"
+)
+
+// fleet is the namespace of the recorded objects, which messages name.
+const fleet = "fleet"
+
+// recorder takes objects as the API server has them, under the names of their states.
+type recorder struct {
+	t       *testing.T
+	objects map[string]*unstructured.Unstructured
+}
+
+// record has the operator bring a FirmwareUpgrade into each of the states, and returns them as they were then.
+//
+//  1. The operator runs, and most are brought about by what is stored.
+//  2. Nobody runs: what the operator has not seen.
+//  3. The operator runs with a clock that is two minutes ahead: what takes time.
+func record(t *testing.T) map[string]*unstructured.Unstructured {
+	t.Helper()
+	r := recorder{t, map[string]*unstructured.Unstructured{}}
+	r.prepare()
+	apps := r.applications()
+	stop := operator{undeclared: controllers.UndeclaredHold, applications: apps}.run(t)
+	r.recordCounted()
+	r.recordUncounted()
+	r.recordArchived()
+	newer := r.recordPurge()
+	stop()
+	r.recordUnseen()
+	operator{undeclared: controllers.UndeclaredHold, applications: apps, ahead: 2 * time.Minute}.run(t)
+	r.recordLate()
+	must(t, k8s.Delete(t.Context(), newer))
+	awaitGone(t, fleet, "purged")
+	return r.objects
+}
+
+// prepare makes the namespace, and has nothing of it left when the test ends. It removes the placeholders of other
+// tests, of which objects that await a result would tell.
+func (r recorder) prepare() {
+	r.t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fleet}}
+	if err := k8s.Create(r.t.Context(), namespace); !apierrors.IsAlreadyExists(err) {
+		must(r.t, err)
+	}
+	must(r.t, k8s.DeleteAllOf(r.t.Context(), &v1alpha1.FirmwareUpgrade{}, client.InNamespace("default")))
+	r.t.Cleanup(func() { // the operators have stopped, and the test's context has ended
+		must(r.t, k8s.DeleteAllOf(context.Background(), &v1alpha1.FirmwareUpgrade{}, client.InNamespace(fleet)))
+	})
+}
+
+// applications maps two applications to the namespace, and one to another.
+func (r recorder) applications() *applications.Map {
+	r.t.Helper()
+	file := filepath.Join(r.t.TempDir(), "applications.yaml")
+	must(r.t, os.WriteFile(file, []byte("applications:\n"+
+		"- {appId: app, namespaces: [fleet]}\n"+
+		"- {appId: another, namespaces: [fleet]}\n"+
+		"- {appId: elsewhere, namespaces: [elsewhere]}\n"), 0o600))
+	apps, err := applications.Load(file)
+	must(r.t, err)
+	return apps
+}
+
+// upgrade begins a FirmwareUpgrade of the application "app" with the target 1.6, whose operationId is its name.
+func upgrade(name string) *wrappers.FirmwareUpgrade {
+	return wrappers.MakeFirmwareUpgrade(name, fleet).Operation(name).App("app").Target("1.6").Settle(0)
+}
+
+// create creates an object, and stores what its devices report.
+func (r recorder) create(w *wrappers.FirmwareUpgrade, results ...result.Result) {
+	r.t.Helper()
+	must(r.t, k8s.Create(r.t.Context(), w.Obj()))
+	if len(results) > 0 {
+		storeResults(r.t, results...)
+	}
+}
+
+// take waits for a state and records the object with this name as it is then.
+func (r recorder) take(stateName, objectName string, condition func(*v1alpha1.FirmwareUpgrade) string) {
+	r.t.Helper()
+	fwu := await(r.t, fleet, objectName, condition)
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("FirmwareUpgrade"))
+	must(r.t, k8s.Get(r.t.Context(), client.ObjectKeyFromObject(fwu), u))
+	if u.GetResourceVersion() != fwu.ResourceVersion { // it has changed since: the next one is looked at, too
+		r.take(stateName, objectName, condition)
+		return
+	}
+	r.objects[stateName] = u
+}
+
+// recordCounted records what follows from the results alone.
+func (r recorder) recordCounted() {
+	r.t.Helper()
+	r.create(upgrade("pending").Expected(3))
+	r.create(upgrade("running").Expected(3), devices("running", 1, 0)...)
+	r.create(upgrade("policy-broken").Expected(10).MaxFailed("20%", 5), devices("policy-broken", 3, 4)...)
+	r.create(upgrade("succeeded").Expected(3), devices("succeeded", 3, 0)...)
+	r.create(upgrade("within-policy").Expected(20).MaxFailed("5%", 10), devices("within-policy", 19, 1)...)
+	r.create(upgrade("without-policy").Expected(3), devices("without-policy", 2, 1)...)
+	r.create(upgrade("policy-broken-finished").Expected(10).MaxFailed("2", 0), devices("policy-broken-finished", 7, 3)...)
+	r.create(upgrade("failed").Expected(2), devices("failed", 0, 2)...)
+	r.create(upgrade("wrong-version").Target("1.7").Expected(2), devices("wrong-version", 2, 0)...)
+	r.create(upgrade("deadline").Expected(3),
+		reported("app", "deadline", 1, storage.StateSucceeded, "", 72*time.Hour))
+	for _, s := range states {
+		switch s.name {
+		case "pending", "running", "policy-broken", "succeeded", "within-policy", "without-policy",
+			"policy-broken-finished", "failed", "wrong-version", "deadline":
+			r.take(s.name, s.name, func(fwu *v1alpha1.FirmwareUpgrade) string {
+				if problem := hasReason(s.reason)(fwu); problem != "" {
+					return problem
+				}
+				return isQuiet(fwu)
+			})
+		}
+	}
+}
+
+// recordUncounted records what can't be counted.
+func (r recorder) recordUncounted() {
+	r.t.Helper()
+	r.create(upgrade("awaiting").Operation("running").Expected(3))
+	r.take("awaiting", "awaiting", hasReason(v1alpha1.ReasonAwaitingTask))
+
+	r.create(upgrade("ambiguous").App("").Expected(2),
+		reported("app", "ambiguous", 1, storage.StateSucceeded, "", 0),
+		reported("another", "ambiguous", 2, storage.StateSucceeded, "", 0))
+	r.take("ambiguous", "ambiguous", hasReason(v1alpha1.ReasonAmbiguousOperation))
+
+	r.create(upgrade("not-permitted").App("elsewhere").Expected(2))
+	r.take("not-permitted", "not-permitted", hasReason(v1alpha1.ReasonNotPermitted))
+
+	r.create(upgrade("incomplete").Expected(3))
+	lost := storeResults(r.t, devices("incomplete", 2, 0)...)
+	await(r.t, fleet, "incomplete", func(fwu *v1alpha1.FirmwareUpgrade) string {
+		return wantSucceeded(fwu, 2)
+	})
+	must(r.t, k8s.Delete(r.t.Context(), lost))
+	r.take("incomplete", "incomplete", hasReason(v1alpha1.ReasonResultsIncomplete))
+}
+
+// recordArchived records one whose results were removed by retention, and then had its spec changed.
+func (r recorder) recordArchived() {
+	r.t.Helper()
+	r.create(upgrade("archived").Expected(1).Retain(0), devices("archived", 1, 0)...)
+	r.take("archived", "archived", func(fwu *v1alpha1.FirmwareUpgrade) string {
+		if fwu.Status.ArchiveTime == nil {
+			return "it is not archived"
+		}
+		return isQuiet(fwu)
+	})
+	patchSpec(r.t, fleet, "archived", `{"expectedDevices": 2}`)
+	r.take("archived-changed", "archived", hasReason(v1alpha1.ReasonResultsArchived))
+}
+
+// recordPurge records one that is being deleted with its results, and one that waits for that. It returns a slice that
+// holds the purge up until it is deleted: this version of the operator can't read it.
+func (r recorder) recordPurge() *storage.ResultSlice {
+	r.t.Helper()
+	r.create(upgrade("purged").Expected(1).DeletionPolicy(v1alpha1.DeletionPolicyPurge), devices("purged", 1, 0)...)
+	await(r.t, fleet, "purged", func(fwu *v1alpha1.FirmwareUpgrade) string {
+		if len(fwu.Finalizers) == 0 {
+			return "it has no finalizer"
+		}
+		if problem := hasReason(v1alpha1.ReasonSucceeded)(fwu); problem != "" {
+			return problem
+		}
+		return isQuiet(fwu)
+	})
+	newer := &storage.ResultSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, GenerateName: "r-"},
+		Tables:     result.Pack(devices("purged", 1, 0)),
+	}
+	unknown := newer.Tables[0]
+	unknown.Rows = "deviceId,receiveTime,mood\nd,1,good\n"
+	newer.Tables = append(newer.Tables, unknown)
+	must(r.t, k8s.Create(r.t.Context(), newer))
+	must(r.t, k8s.Delete(r.t.Context(), get(r.t, fleet, "purged")))
+	r.take("deleted", "purged", func(fwu *v1alpha1.FirmwareUpgrade) string {
+		if fwu.DeletionTimestamp.IsZero() {
+			return "it is not being deleted"
+		}
+		return ""
+	})
+	r.create(upgrade("purging").Operation("purged").Expected(1))
+	r.take("purging", "purging", hasReason(v1alpha1.ReasonPurging))
+	return newer
+}
+
+// recordUnseen records what the operator, which does not run, has not seen. Two more are left for recordLate.
+func (r recorder) recordUnseen() {
+	r.t.Helper()
+	asItIs := func(*v1alpha1.FirmwareUpgrade) string { return "" }
+	r.create(upgrade("never-seen").Expected(3))
+	r.take("never-seen", "never-seen", asItIs)
+	patchSpec(r.t, fleet, "succeeded", `{"expectedDevices": 4}`)
+	r.take("spec-changed", "succeeded", asItIs)
+	r.create(upgrade("deadline-pending").Expected(3).Deadline(time.Minute))
+}
+
+// recordLate records what takes a while.
+func (r recorder) recordLate() {
+	r.t.Helper()
+	r.take("duplicate", "awaiting", hasReason(v1alpha1.ReasonDuplicateOperation))
+	r.take("deadline-pending", "deadline-pending", hasReason(v1alpha1.ReasonDeadlineExceeded))
+}
+
+// wantSucceeded wants that so many devices are counted as succeeded.
+func wantSucceeded(fwu *v1alpha1.FirmwareUpgrade, want int64) string {
+	if got := fwu.Status.Devices.Succeeded; got != want {
+		return fmt.Sprintf("want %d succeeded, got %d", want, got)
+	}
+	return ""
+}
