@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"fwupgrade.io/operator/hack/local/console"
 	"fwupgrade.io/operator/hack/simulator/platform"
 )
 
@@ -39,9 +40,10 @@ func TestInterruptedWhilePushing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	code := end(&out, &stage{pushed: report, counted: 3}, nil, true)
-	const want = "\nYou stopped the demo when 4 of 10 notifications had been pushed: 3 were answered 200, so they are " +
-		"stored, and 1 had no answer yet; the status counted 3 devices.\n"
+	code := end(console.New(&out, console.Options{Unicode: true}), &stage{pushed: report, counted: 3}, nil, true)
+	const want = "You stopped the demo when 4 of 10 notifications had been pushed: 3 were answered 200, so they are\n" +
+		"stored, and 1 had no answer yet; the status counted 3 devices.\n" +
+		"The operator, kube-apiserver and etcd were stopped. Their logs are in bin/demo.\n"
 	if code != 130 || out.String() != want {
 		t.Errorf("exit code %d, want 130; it says %q", code, out.String())
 	}
@@ -56,8 +58,8 @@ func TestEnd(t *testing.T) {
 		code        int
 		want        []string
 	}{
-		"as it should be":               {stage: &stage{}, code: 0},
-		"a failure":                     {stage: &stage{}, err: failure, code: 1, want: []string{"demo: the status differs"}},
+		"as it should be":               {stage: &stage{}, code: 0, want: []string{"make run", "docs/tutorial.md"}},
+		"a failure":                     {stage: &stage{}, err: failure, code: 1, want: []string{"the status differs", logs}},
 		"interrupted at the start":      {interrupted: true, code: 130, want: []string{"You stopped the demo before anything"}},
 		"interrupted before the pushes": {stage: &stage{}, interrupted: true, code: 130, want: []string{"before anything"}},
 		"interrupted, and not stopped": {
@@ -67,7 +69,7 @@ func TestEnd(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
-			if code := end(&out, c.stage, c.err, c.interrupted); code != c.code {
+			if code := end(console.New(&out, console.Options{}), c.stage, c.err, c.interrupted); code != c.code {
 				t.Errorf("exit code %d, want %d", code, c.code)
 			}
 			for _, want := range c.want {
@@ -75,8 +77,9 @@ func TestEnd(t *testing.T) {
 					t.Errorf("want %q in %q", want, out.String())
 				}
 			}
-			if len(c.want) == 0 && out.Len() > 0 {
-				t.Errorf("it says %q", out.String())
+			if stopped := strings.Contains(out.String(), "kube-apiserver and etcd were stopped"); stopped !=
+				(c.interrupted && c.err == nil) {
+				t.Errorf("that everything was stopped: %t, in %q", stopped, out.String())
 			}
 		})
 	}

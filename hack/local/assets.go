@@ -1,9 +1,9 @@
 // Copyright The Firmware Upgrade Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package local runs a Kubernetes control plane and the operator on this machine: etcd, kube-apiserver and
-// kube-controller-manager as child processes on loopback addresses, through envtest, and the manager binary beside
-// them. It serves `make run`, `make demo` and the end-to-end tests.
+// Package local runs a Kubernetes control plane and the operator on this machine: etcd, kube-apiserver and, where it is
+// wanted, kube-controller-manager as child processes on loopback addresses, through envtest, and the manager binary
+// beside them. It serves `make run`, `make demo` and the end-to-end tests.
 //
 // No child outlives its parent, however that ends: children started here ask the kernel for a signal (Linux), and a
 // guard process watches over those that envtest starts.
@@ -66,4 +66,20 @@ func Asset(name string) (string, error) {
 	}
 	return "", fmt.Errorf("%s is in none of %v: run `make controlplane`, or point %s to a folder that has it",
 		name, folders, envAssets)
+}
+
+// HasControllerManager tells whether there is a kube-controller-manager to start; setup-envtest brings none.
+func HasControllerManager() bool {
+	_, err := Asset(controllerManagerName)
+	return err == nil
+}
+
+// requireAssets returns an error that names every binary that a control plane needs and that is not there.
+func requireAssets(names ...string) error {
+	var errs []error
+	for _, name := range names {
+		_, err := Asset(name)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }

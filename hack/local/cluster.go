@@ -37,6 +37,23 @@ type Options struct {
 	WithoutControllerManager bool
 	// LogDir is where the processes write their logs, a file each; by default they are removed with the control plane.
 	LogDir string
+	// Progress, if not nil, is called with what is being started, before it is.
+	Progress func(step string)
+}
+
+func (o *Options) setDefaults() {
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+}
+
+// assets are the binaries that are needed.
+func (o *Options) assets() []string {
+	names := []string{etcdName, apiServerName, "kubectl"}
+	if !o.WithoutControllerManager {
+		names = append(names, controllerManagerName)
+	}
+	return names
 }
 
 // Cluster is a running control plane. Its methods may be called from several goroutines.
@@ -55,6 +72,10 @@ type Cluster struct {
 // Start starts a control plane on free loopback ports, installs the CRDs and returns when it is ready to serve; about
 // 8 s on two cores. The caller has to Stop it.
 func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
+	o.setDefaults()
+	if err := requireAssets(o.assets()...); err != nil {
+		return nil, fmt.Errorf("start the control plane: %w", err)
+	}
 	g, err := newGuard()
 	if err != nil {
 		return nil, err
@@ -71,6 +92,7 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	if err := c.configure(o); err != nil {
 		return nil, err
 	}
+	o.Progress("etcd and kube-apiserver, with the CRDs")
 	config, err := c.env.Start()
 	if err != nil {
 		return nil, fmt.Errorf("start the control plane (its logs were in %s): %w", c.logDir, err)
@@ -81,6 +103,7 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 		return nil, fmt.Errorf("start the control plane: %w", err)
 	}
 	if !o.WithoutControllerManager {
+		o.Progress(controllerManagerName)
 		if err := c.startControllerManager(ctx); err != nil {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -25,16 +26,29 @@ const (
 
 	operatorStopTimeout = 30 * time.Second
 	portProbeTimeout    = time.Second
+	maxPort             = 65535
+
+	secretsFile = "callback-secrets"
 )
 
 // OperatorOptions says how StartOperator runs control plane and operator.
 type OperatorOptions struct {
-	// Dir is where kubeconfig, callback-secrets and the logs are written, by one operator at a time. Required.
+	// Dir is where kubeconfig, callback-secrets and the logs are written, by one operator at a time. Required. But for
+	// the logs nothing is left there.
 	Dir string
 	// CallbackPort is where notifications are received, on 127.0.0.1, plain HTTP; 0 for a free port.
 	CallbackPort int
 	// Args are further arguments of the manager.
 	Args []string
+	// WithoutControllerManager and Progress are as in Options.
+	WithoutControllerManager bool
+	Progress                 func(step string)
+}
+
+func (o *OperatorOptions) cluster() Options {
+	options := Options{LogDir: o.Dir, WithoutControllerManager: o.WithoutControllerManager, Progress: o.Progress}
+	options.setDefaults()
+	return options
 }
 
 // Operator is a control plane with one manager that runs all components on it, acting as administrator.
@@ -60,7 +74,8 @@ func StartOperator(ctx context.Context, o OperatorOptions) (_ *Operator, err err
 		}
 		address = free[0]
 	} else if inUse(ctx, address) {
-		return nil, fmt.Errorf("somebody listens on %s already: set CALLBACK_PORT to another port", address)
+		return nil, fmt.Errorf("something listens on %s already, perhaps another `make run`: stop it, or take another "+
+			"port with `make run CALLBACK_PORT=%d`", address, o.CallbackPort%maxPort+1)
 	}
 	held, err := lock(o.Dir)
 	if err != nil {
@@ -72,7 +87,8 @@ func StartOperator(ctx context.Context, o OperatorOptions) (_ *Operator, err err
 			err = errors.Join(err, op.Stop())
 		}
 	}()
-	if op.Cluster, err = Start(ctx, Options{LogDir: o.Dir}); err != nil {
+	options := o.cluster()
+	if op.Cluster, err = Start(ctx, options); err != nil {
 		return nil, err
 	}
 	if err := op.Cluster.WriteKubeconfig(op.Kubeconfig); err != nil {
@@ -82,11 +98,12 @@ func StartOperator(ctx context.Context, o OperatorOptions) (_ *Operator, err err
 		return nil, err
 	}
 	secret := rand.Text()
-	secrets := filepath.Join(o.Dir, "callback-secrets")
+	secrets := filepath.Join(o.Dir, secretsFile)
 	if err := os.WriteFile(secrets, []byte(secret+"\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("write the callback secret: %w", err)
 	}
-	op.CallbackURL = "http://" + address + CallbackPath + "/" + secret
+	op.CallbackURL = scheme(o.Args) + "://" + address + CallbackPath + "/" + secret
+	options.Progress("the operator")
 	if err := op.startManager(ctx, o, address, secrets); err != nil {
 		return nil, err
 	}
@@ -116,7 +133,8 @@ func (op *Operator) startManager(ctx context.Context, o OperatorOptions, address
 	return err
 }
 
-// Stop ends the manager, in order, and then the control plane. What was not started is left out.
+// Stop ends the manager, in order, and then the control plane, and removes the credentials for both. What was not
+// started is left out.
 func (op *Operator) Stop() error {
 	var errs []error
 	if op.Manager != nil {
@@ -129,6 +147,11 @@ func (op *Operator) Stop() error {
 	}
 	if op.log != nil {
 		errs = append(errs, op.log.Close())
+	}
+	for _, credentials := range []string{op.Kubeconfig, filepath.Join(filepath.Dir(op.Kubeconfig), secretsFile)} {
+		if err := os.Remove(credentials); err != nil && !errors.Is(err, os.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove the credentials: %w", err))
+		}
 	}
 	return errors.Join(append(errs, op.lock.Close())...)
 }
@@ -146,6 +169,16 @@ func lock(dir string) (io.Closer, error) {
 		return nil, errors.Join(fmt.Errorf("another operator runs in %s: stop it first", dir), file.Close())
 	}
 	return file, nil
+}
+
+// scheme returns how a manager with these arguments serves the callback.
+func scheme(args []string) string {
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "--callback-cert-dir") {
+			return "https"
+		}
+	}
+	return "http"
 }
 
 func inUse(ctx context.Context, address string) bool {

@@ -7,22 +7,28 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/yaml"
+
+	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/hack/local/console"
 )
 
 func TestCallbackPort(t *testing.T) {
 	cases := map[string]struct {
-		value   string
-		want    int
-		wantErr bool
+		value      string
+		want       int
+		wantFolder string
+		wantErr    bool
 	}{
-		"default":    {value: "", want: defaultPort},
-		"set":        {value: "9000", want: 9000},
+		"default":    {value: "", want: defaultPort, wantFolder: "bin/run"},
+		"set":        {value: "9000", want: 9000, wantFolder: "bin/run-9000"},
 		"no number":  {value: "https", wantErr: true},
 		"no port":    {value: "0", wantErr: true},
 		"not a port": {value: "65536", wantErr: true},
@@ -33,27 +39,114 @@ func TestCallbackPort(t *testing.T) {
 			if got != tc.want || (err != nil) != tc.wantErr {
 				t.Errorf("got %d, %v", got, err)
 			}
+			if folder := folderOf(got); err == nil && folder != tc.wantFolder {
+				t.Errorf("its folder is %s, want %s", folder, tc.wantFolder)
+			}
 		})
 	}
 }
 
-func TestUsageHasACompleteCurlLine(t *testing.T) {
-	assets := t.TempDir()
-	if err := os.WriteFile(filepath.Join(assets, "kubectl"), nil, 0o700); err != nil {
-		t.Fatal(err)
+// secret is in the callback's URL.
+const secret = "SECRET-OF-THE-CALLBACK"
+
+// newShell returns a shell whose files are written, in a folder with a quote and a blank in its name.
+func newShell(t *testing.T, withPlugin bool) *shell {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "it's here")
+	bin, assets := filepath.Join(root, "bin"), filepath.Join(root, "assets")
+	s := &shell{root: root, folder: "bin/run", operator: &local.Operator{
+		Kubeconfig: filepath.Join(bin, "run", "kubeconfig"), CallbackURL: "http://127.0.0.1:1/path/" + secret,
+	}}
+	for _, dir := range []string{filepath.Join(bin, "run"), assets} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	binaries := []string{filepath.Join(assets, "kubectl"), filepath.Join(bin, "simulator")}
+	if withPlugin {
+		binaries = append(binaries, filepath.Join(bin, plugin))
+	}
+	for _, path := range binaries {
+		if err := os.WriteFile(path, []byte("#!/bin/sh\necho this is \"$0\"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
 	t.Setenv("KUBEBUILDER_ASSETS", assets)
-	var out bytes.Buffer
-	operator := &local.Operator{Kubeconfig: "/somewhere/run/kubeconfig", CallbackURL: "http://127.0.0.1:1/path/secret"}
-	if err := printUsage(&out, "/somewhere", operator); err != nil {
+	if err := s.write(); err != nil {
 		t.Fatal(err)
 	}
-	match := regexp.MustCompile(`-d '([^']+)' 'http://127.0.0.1:1/path/secret'\n`).FindStringSubmatch(out.String())
-	if match == nil {
-		t.Fatalf("no curl line in:\n%s", out.String())
+	return s
+}
+
+// TestEnvIsSourced sources env as people do, twice, and runs what it brings.
+func TestEnvIsSourced(t *testing.T) {
+	s := newShell(t, true)
+	script := `source bin/run/env; before=$PATH; source bin/run/env; [ "$before" = "$PATH" ] || echo longer
+		echo "$KUBECONFIG"; echo "$CALLBACK_URL"; kubectl; simulator; kubectl-fwupgrade`
+	cmd := exec.CommandContext(t.Context(), "bash", "-c", script)
+	cmd.Dir = s.root
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
+	commands := filepath.Join(s.root, "bin/run/commands")
+	want := []string{
+		s.operator.Kubeconfig, s.operator.CallbackURL, "this is " + commands + "/kubectl",
+		"this is " + commands + "/simulator", "this is " + commands + "/" + plugin,
+	}
+	if diff := cmp.Diff(want, strings.Split(strings.TrimSpace(string(out)), "\n")); diff != "" {
+		t.Errorf("Unexpected output (-want,+got):\n%s", diff)
+	}
+	if err := s.remove(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(filepath.Join(s.root, s.folder))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestNothingSecretIsReadable holds that only the owner can read the callback's URL.
+func TestNothingSecretIsReadable(t *testing.T) {
+	s := newShell(t, false)
+	info, err := os.Stat(s.path(envFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("env has the mode %o, want 600", info.Mode().Perm())
+	}
+}
+
+// TestTell holds that what is printed fits, has no secret, and names the plugin only where there is one.
+func TestTell(t *testing.T) {
+	for name, withPlugin := range map[string]bool{"with the plugin": true, "without": false} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			s := newShell(t, withPlugin)
+			s.tell(console.New(&out, console.Options{Unicode: true}))
+			for line := range strings.SplitSeq(out.String(), "\n") {
+				if len([]rune(line)) > 100 || strings.HasSuffix(line, "…") {
+					t.Errorf("%d columns, or cut: %s", len([]rune(line)), line)
+				}
+			}
+			if strings.Contains(out.String(), secret) {
+				t.Error("the secret is printed")
+			}
+			if !strings.Contains(out.String(), "source bin/run/env\n") {
+				t.Errorf("nothing to source in:\n%s", out.String())
+			}
+			if got := strings.Contains(out.String(), "kubectl fwupgrade"); got != withPlugin {
+				t.Errorf("it names the plugin: %t, want %t", got, withPlugin)
+			}
+		})
+	}
+}
+
+// TestFilesBelongTogether holds that the notification is complete and that the FirmwareUpgrade declares its task.
+func TestFilesBelongTogether(t *testing.T) {
 	var body map[string]string
-	if err := json.Unmarshal([]byte(match[1]), &body); err != nil {
+	if err := json.Unmarshal([]byte(notification), &body); err != nil {
 		t.Fatal(err)
 	}
 	for _, key := range []string{
@@ -64,7 +157,11 @@ func TestUsageHasACompleteCurlLine(t *testing.T) {
 			t.Errorf("%s is missing", key)
 		}
 	}
-	if !strings.Contains(out.String(), "export KUBECONFIG=/somewhere/run/kubeconfig\n") {
-		t.Errorf("no export of KUBECONFIG in:\n%s", out.String())
+	fwu := &v1alpha1.FirmwareUpgrade{}
+	if err := yaml.UnmarshalStrict([]byte(upgrade), fwu); err != nil {
+		t.Fatal(err)
+	}
+	if fwu.Spec.OperationID != body["operationId"] {
+		t.Errorf("it declares %s, want %s", fwu.Spec.OperationID, body["operationId"])
 	}
 }

@@ -31,6 +31,7 @@ Exits with 0 when everything was delivered, with 3 when something was not, with 
 
 Usage:
   simulator --url http://127.0.0.1:18443/v1.0.0/messageReceiver/SECRET [flags]
+  source bin/run/env && simulator [flags]      # to the operator of make run
 
 Flags:
 `
@@ -97,7 +98,7 @@ func parse(args []string) (options, error) {
 		o.push.URL = os.Getenv("CALLBACK_URL")
 	}
 	if o.push.URL == "" {
-		return options{}, errors.New("--url is required: `make run` prints one")
+		return options{}, errors.New("--url is required; `source bin/run/env` sets CALLBACK_URL to that of `make run`")
 	}
 	if flags.Changed("retry") {
 		if flags.Changed("discard") && o.push.Discard == retry {
