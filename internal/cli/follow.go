@@ -1,0 +1,183 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+)
+
+const (
+	// pageUpgrades is how many FirmwareUpgrades are read at a time: their statuses may be 32 KiB each.
+	pageUpgrades = 250
+	// watchSeconds is after which time a watch ends and everything is read again, so that nothing is overlooked for long.
+	watchSeconds = 240
+	// followPause is how long to wait before reading again.
+	followPause = 2 * time.Second
+)
+
+// errTimedOut is the cause of a context that ended because its time was up.
+var errTimedOut = errors.New("the time is up")
+
+// follower follows FirmwareUpgrades as they change.
+type follower struct {
+	client  client.WithWatch
+	options []client.ListOption
+	clock   clock.WithTicker
+	// refresh is how often to look although nothing changed; 0 for never.
+	refresh time.Duration
+	// lost is told when the API server could not be asked, before that is tried again.
+	lost func(error)
+}
+
+// upgradesByUID are FirmwareUpgrades as they are now.
+type upgradesByUID map[types.UID]*v1alpha1.FirmwareUpgrade
+
+// sorted returns them by namespace and name.
+func (u upgradesByUID) sorted() []*v1alpha1.FirmwareUpgrade {
+	return slices.SortedFunc(maps.Values(u), func(a, b *v1alpha1.FirmwareUpgrade) int {
+		return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
+	})
+}
+
+// seeFunc is told what there is. It says whether it has seen enough.
+type seeFunc func([]*v1alpha1.FirmwareUpgrade) (enough bool, err error)
+
+// run lists and watches until see has seen enough, the context ends, or the API server refuses for good. An error of
+// the first list ends it, too.
+func (f *follower) run(ctx context.Context, see seeFunc) error {
+	for begun := false; ; begun = true {
+		now, version, err := f.list(ctx)
+		if err == nil {
+			var enough bool
+			if enough, err = see(now.sorted()); enough || err != nil {
+				return err
+			}
+			if enough, err = f.watch(ctx, now, version, see); enough || err != nil {
+				return err
+			}
+		} else if ctx.Err() == nil {
+			if !begun || isFinal(err) {
+				return err
+			}
+			f.lost(err)
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-f.clock.After(followPause):
+		}
+	}
+}
+
+// isFinal says whether asking again is of no use.
+func isFinal(err error) bool {
+	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsBadRequest(err) || isMissingKind(err)
+}
+
+// list reads all, a page at a time.
+func (f *follower) list(ctx context.Context) (upgradesByUID, string, error) {
+	now := upgradesByUID{}
+	for next := ""; ; {
+		page := &v1alpha1.FirmwareUpgradeList{}
+		options := append(slices.Clone(f.options), client.Limit(pageUpgrades), client.Continue(next))
+		if err := f.client.List(ctx, page, options...); err != nil {
+			return nil, "", err
+		}
+		for i := range page.Items {
+			now[page.Items[i].UID] = slim(page.Items[i].DeepCopy())
+		}
+		if next = page.Continue; next == "" {
+			return now, page.ResourceVersion, nil
+		}
+	}
+}
+
+// watch follows until see has seen enough or the watch ends.
+func (f *follower) watch(ctx context.Context, now upgradesByUID, version string, see seeFunc) (bool, error) {
+	options := append(slices.Clone(f.options), &client.ListOptions{Raw: &metav1.ListOptions{
+		ResourceVersion: version, TimeoutSeconds: new(int64(watchSeconds)),
+	}})
+	changes, err := f.client.Watch(ctx, &v1alpha1.FirmwareUpgradeList{}, options...)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		if isFinal(err) {
+			return false, err
+		}
+		f.lost(err)
+		return false, nil
+	}
+	defer changes.Stop()
+	var refresh <-chan time.Time
+	if f.refresh > 0 {
+		ticker := f.clock.NewTicker(f.refresh)
+		defer ticker.Stop()
+		refresh = ticker.C()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		case <-refresh:
+		case change, open := <-changes.ResultChan():
+			if !open || !now.apply(change) {
+				return false, nil
+			}
+		}
+		if enough, err := see(now.sorted()); enough || err != nil {
+			return enough, err
+		}
+	}
+}
+
+// apply takes a change over. It says whether the watch goes on.
+func (u upgradesByUID) apply(change watch.Event) bool {
+	fwu, ok := change.Object.(*v1alpha1.FirmwareUpgrade)
+	switch {
+	case change.Type == watch.Bookmark:
+		return true
+	case change.Type == watch.Error || !ok:
+		return false
+	case change.Type == watch.Deleted:
+		delete(u, fwu.UID)
+	default:
+		u[fwu.UID] = slim(fwu)
+	}
+	return true
+}
+
+// newFollower follows FirmwareUpgrades, and says when the API server does not answer.
+func (s *session) newFollower(c *connection, refresh time.Duration, options ...client.ListOption) *follower {
+	said := ""
+	return &follower{
+		client: c.client, options: options, clock: s.Clock, refresh: refresh,
+		lost: func(err error) {
+			if text := c.explain(err, "follow FirmwareUpgrades").Error(); text != said {
+				said = text
+				s.say("%s; trying again", text)
+			}
+		},
+	}
+}
+
+// named selects one FirmwareUpgrade, in a way that RBAC can allow by its name.
+func named(namespace, name string) []client.ListOption {
+	return []client.ListOption{client.InNamespace(namespace), client.MatchingFields{metav1.ObjectNameField: name}}
+}

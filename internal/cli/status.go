@@ -1,0 +1,221 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/status"
+)
+
+const (
+	// shownCauses is how many causes are shown.
+	shownCauses = 5
+	// labelColumns is how wide the names of the lines are.
+	labelColumns = 14
+	// watchRefresh is how often ages are drawn anew.
+	watchRefresh = 2 * time.Second
+)
+
+func newStatusCommand(s *session) *cobra.Command {
+	follow := false
+	cmd := &cobra.Command{
+		Use:   "status NAME",
+		Short: "Show how far an upgrade is, why devices failed, and what it waits for",
+		Long: `Show how far an upgrade is, why devices failed, and what it waits for and until when.
+
+With --watch it is shown until it ends or somebody has to act: on a terminal as a picture that is drawn anew, else as
+a line for each change. Then the exit code is that of wait: 0 it is Ready, 1 it went wrong.`,
+		Args:              oneName,
+		ValidArgsFunction: s.completeOneName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if follow {
+				return s.watchStatus(cmd.Context(), args[0])
+			}
+			return s.showStatus(cmd.Context(), args[0])
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "watch", "w", false, "follow it until it ends, or somebody has to act")
+	return cmd
+}
+
+func (s *session) showStatus(ctx context.Context, name string) error {
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	fwu, err := c.upgrade(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(s.Streams.Out, strings.Join(s.statusLines(fwu, s.Clock.Now()), "\n"))
+	return err
+}
+
+// watchStatus shows a FirmwareUpgrade as it changes, until it is good or bad.
+func (s *session) watchStatus(ctx context.Context, name string) error {
+	c, err := s.connect()
+	if err != nil {
+		return err
+	}
+	code, begun := exitUnfinished, false
+	screen := s.newScreen()
+	see := func(now []*v1alpha1.FirmwareUpgrade) (bool, error) {
+		if len(now) == 0 {
+			return true, notFound(name, c.namespace, begun)
+		}
+		begun = true
+		code = codeOf(now[0])
+		if lines := s.statusLines(now[0], s.Clock.Now()); screen.fits(lines) {
+			screen.draw(lines)
+		} else {
+			screen.line(progressLine(now[0]), s.Clock.Now())
+		}
+		return code != exitUnfinished, nil
+	}
+	if err := s.follow(ctx, c, s.newFollower(c, screen.refresh(), named(c.namespace, name)...), see); err != nil {
+		return err
+	}
+	return withCode(code)
+}
+
+// progressLine is what is told of a change where nothing can be drawn.
+func progressLine(fwu *v1alpha1.FirmwareUpgrade) string {
+	return fmt.Sprintf("%s %s: %s", phaseOf(fwu), fwu.Status.Progress, messageOf(fwu))
+}
+
+// statusLines is a FirmwareUpgrade for people.
+func (s *session) statusLines(fwu *v1alpha1.FirmwareUpgrade, now time.Time) []string {
+	st := fwu.Status
+	var lines []string
+	add := func(label, text string) { lines = append(lines, s.labelled(label, text)...) }
+	add("Name:", fwu.Name)
+	add("Namespace:", fwu.Namespace)
+	add("Task:", taskLine(fwu))
+	if fwu.Spec.TargetVersion != "" {
+		add("Target:", fwu.Spec.TargetVersion)
+	} else {
+		add("Target:", "the version that each result names")
+	}
+	add("Phase:", fmt.Sprintf("%s (Ready is %s)", phaseOf(fwu), condition(fwu, v1alpha1.ConditionReady)))
+	lines = append(lines, s.progressLines(fwu)...)
+	lines = append(lines, s.countLines(st.Devices)...)
+	lines = append(lines, s.causeLines(st.Details.Causes)...)
+	if st.LastResultTime != nil {
+		add("Last result:", age(now, st.LastResultTime.Time)+" ago")
+	} else {
+		add("Last result:", "none yet")
+	}
+	switch {
+	case st.CompletionTime != nil:
+		add("Finished:", rfc3339(st.CompletionTime.Time))
+	default:
+		add("Deadline:", deadlineLine(status.Deadline(fwu, st), now))
+	}
+	add("Message:", messageOf(fwu))
+	return lines
+}
+
+func taskLine(fwu *v1alpha1.FirmwareUpgrade) string {
+	application := fwu.Spec.AppID
+	if application == "" {
+		application = fwu.Status.AppID
+	}
+	if application == "" {
+		return fwu.Spec.OperationID
+	}
+	return fwu.Spec.OperationID + ", application " + application
+}
+
+func deadlineLine(deadline, now time.Time) string {
+	if left := deadline.Sub(now); left > 0 {
+		return rfc3339(deadline) + ", in " + age(deadline, now)
+	}
+	return rfc3339(deadline) + ", " + age(now, deadline) + " ago"
+}
+
+// progressLines are the bar and how many are done, where the number of devices is known.
+func (s *session) progressLines(fwu *v1alpha1.FirmwareUpgrade) []string {
+	done, of, known := doneOf(fwu)
+	if !known {
+		return s.labelled("Progress:", fmt.Sprintf("%d done; how many are expected is not known", done))
+	}
+	text := fmt.Sprintf("%3d %%, %d of %d done", percent(done, of), done, of)
+	return []string{pad("Progress:", labelColumns) + s.look.bar(fwu.Status.Devices) + " " + text}
+}
+
+// doneOf is how many of the expected devices have succeeded or failed, as status.progress says.
+func doneOf(fwu *v1alpha1.FirmwareUpgrade) (done, of int64, known bool) {
+	if n, _ := fmt.Sscanf(fwu.Status.Progress, "%d/%d", &done, &of); n == 2 {
+		return done, of, true
+	}
+	if fwu.Spec.ExpectedDevices != nil {
+		return done, *fwu.Spec.ExpectedDevices, true
+	}
+	return done, int64(len(fwu.Spec.Devices)), len(fwu.Spec.Devices) > 0
+}
+
+func (s *session) countLines(c v1alpha1.DeviceCounts) []string {
+	var of []string
+	if c.Recovered > 0 {
+		of = append(of, fmt.Sprintf("%d recovered from a failure", c.Recovered))
+	}
+	if c.Suspect > 0 {
+		of = append(of, fmt.Sprintf("%d suspect: not the target version", c.Suspect))
+	}
+	succeeded := fmt.Sprint(c.Succeeded)
+	if len(of) > 0 {
+		succeeded += " (" + strings.Join(of, ", ") + ")"
+	}
+	var lines []string
+	for _, line := range [][2]string{
+		{"Succeeded:", succeeded}, {"Failed:", fmt.Sprint(c.Failed)},
+		{"In progress:", fmt.Sprint(c.InProgress)}, {"Pending:", fmt.Sprint(c.Pending)},
+	} {
+		lines = append(lines, s.labelled(line[0], line[1])...)
+	}
+	if c.Unexpected > 0 {
+		lines = append(lines, s.labelled("Unexpected:", fmt.Sprintf("%d, which are counted above", c.Unexpected))...)
+	}
+	return lines
+}
+
+// causeLines are the most frequent causes; the others are added up.
+func (s *session) causeLines(causes []v1alpha1.CauseCount) []string {
+	var lines []string
+	label := "Causes:"
+	add := func(count int64, text string) {
+		text = s.look.cut(s.look.clean(text), s.look.width-labelColumns-9)
+		lines = append(lines, fmt.Sprintf("%s%7d  %s", pad(label, labelColumns), count, text))
+		label = ""
+	}
+	var others int64
+	for i, cause := range causes {
+		if i < shownCauses {
+			add(cause.Count, cause.Cause)
+		} else {
+			others += cause.Count
+		}
+	}
+	if others > 0 {
+		add(others, "for other causes")
+	}
+	return lines
+}
+
+// labelled is a line with a name, and as many more as the text needs.
+func (s *session) labelled(label, text string) []string {
+	lines := wrap(s.look.clean(text), s.look.width-labelColumns)
+	for i := range lines {
+		lines[i] = pad(label, labelColumns) + lines[i]
+		label = ""
+	}
+	return lines
+}
