@@ -31,7 +31,9 @@ type access int
 const (
 	// accessOtherPath is a path that is not the receiver's.
 	accessOtherPath access = iota
-	// accessDenied is the callback path without valid credentials.
+	// accessWithoutCredentials is the bare callback path, where nothing else makes the push authentic.
+	accessWithoutCredentials
+	// accessDenied is the callback path and something that is not a valid secret.
 	accessDenied
 	// accessGranted is the callback.
 	accessGranted
@@ -47,7 +49,7 @@ func (a *authenticator) authenticate(r *http.Request) (scope, access) {
 		if a.anonymous || a.certified(r) {
 			return scope{}, accessGranted
 		}
-		return scope{}, accessDenied
+		return scope{}, accessWithoutCredentials
 	case rest[0] != '/':
 		return scope{}, accessOtherPath
 	}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
@@ -84,9 +83,4 @@ func (c *certificate) warn() {
 	case left < soon:
 		c.warnings.info("expires", "Served a certificate that expires soon: renew it", "notAfter", leaf.NotAfter)
 	}
-}
-
-// notAfter is when the certificate expires, in seconds since 1970.
-func (c *certificate) notAfter() float64 {
-	return float64(c.current.Load().Leaf.NotAfter.UnixNano()) / float64(time.Second)
 }

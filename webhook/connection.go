@@ -11,6 +11,9 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
+
+	"fwupgrade.io/operator/internal/result"
 )
 
 // lineBytes is the memory in which a connection gathers a line of a request's head. Longer lines are passed on in
@@ -96,9 +99,31 @@ func (c *connection) readLine() error {
 func (c *connection) Write(p []byte) (int, error) {
 	if !c.answering {
 		c.answer()
-		c.listener.metrics.answeredByServer(p)
+		c.answeredByServer(p)
 	}
 	return c.Conn.Write(p)
+}
+
+// answeredByServer counts an answer of the server and logs its cause: what the answer says, which holds nothing of what
+// was sent, and where that is not more than its status, in what of the request the server was.
+func (c *connection) answeredByServer(answer []byte) {
+	head, problem, _ := strings.Cut(string(answer), "\r\n\r\n")
+	if problem == "" {
+		line, _, _ := strings.Cut(head, "\r\n")
+		_, problem, _ = strings.Cut(line, " ")
+	}
+	stage := c.framing.stage()
+	if problem == "400 Bad Request" {
+		problem = stage
+	}
+	c.turnedAway(answer, stage, result.Clean(problem, maxProblemBytes))
+}
+
+// turnedAway counts an answer to what can't be read as a request, and logs the problem, of each stage once in a while.
+func (c *connection) turnedAway(answer []byte, stage, problem string) {
+	status := c.listener.metrics.answeredByServer(answer)
+	c.listener.lines.info("answer "+status+" "+stage, "Turned away a request that can't be read", "status", status,
+		"problem", problem)
 }
 
 // Close implements io.Closer.

@@ -47,6 +47,16 @@ func TestTransferEncodingIdentity(t *testing.T) {
 		"continued":             {headers("Transfer-Encoding: identity\r\n , chunked\r\n", chunked), "501 Not Implemented"},
 		"a blank in the name":   {headers("Transfer-Encoding : identity\r\n"+length, body), "400 Bad Request"},
 		"within a longer name":  {headers("X-Transfer-Encoding: identity\r\n"+length, body), "200 OK"},
+		"empty":                 {headers(length+"Transfer-Encoding:\r\n", body), "200 OK"},
+		"empty before a length": {headers("Transfer-Encoding: \t \r\n"+length, body), "200 OK"},
+		"two empty ones":        {headers("Transfer-Encoding: ,\r\n"+length, body), "200 OK"},
+		"with a parameter":      {headers(length+"Transfer-Encoding: identity;q=1\r\n", body), "200 OK"},
+		"blanks in a parameter": {headers(length+"Transfer-Encoding: Identity ; q=0.5 ,\r\n", body), "200 OK"},
+		"parameter and chunked": {headers("Transfer-Encoding: identity;q=1, chunked\r\n", chunked), "200 OK"},
+		"empty and chunked":     {headers("Transfer-Encoding: , chunked ,\r\n", chunked), "200 OK"},
+		"a line empty":          {headers("Transfer-Encoding:\r\nTransfer-Encoding: chunked\r\n", chunked), "200 OK"},
+		"gzip with a parameter": {headers("Transfer-Encoding: gzip;q=1\r\n"+length, body), "501 Not Implemented"},
+		"empty, continued":      {headers("Transfer-Encoding:\r\n chunked, chunked\r\n", chunked), "501 Not Implemented"},
 		"no body and no length": {headers("Transfer-Encoding: identity\r\n", ""), "200 OK"},
 	}
 	r := startReceiver(t, nil)
@@ -204,24 +214,71 @@ func TestTwoLengthsEndTheConnection(t *testing.T) {
 	}
 }
 
-// What the HTTP server answers by itself, before there is a push to handle, is counted by its status; what the handler
-// answers is not.
+// A push of HTTP/1.0 of which that version doesn't know how long its body is, is answered 400, since the server takes the
+// body for an empty one: nothing is answered 200 of which nothing is kept.
+func TestPushWithoutALength(t *testing.T) {
+	body := push("d")
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))
+	chunked := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	old := func(request string) string { return strings.Replace(request, "HTTP/1.1", "HTTP/1.0", 1) }
+	cases := map[string]struct {
+		request string
+		status  string
+		results int
+	}{
+		"chunked":               {old(headers("Transfer-Encoding: chunked\r\n", chunked)), "400 Bad Request", 0},
+		"chunked with a length": {old(headers(length+"Transfer-Encoding: chunked\r\n", chunked)), "400 Bad Request", 0},
+		"no length":             {old(headers("", body)), "400 Bad Request", 0},
+		"identity alone":        {old(headers("Transfer-Encoding: identity\r\n", body)), "400 Bad Request", 0},
+		"a length":              {old(headers(length, body)), "200 OK", 1},
+		"identity and length":   {old(headers("Transfer-Encoding: identity\r\n"+length, body)), "200 OK", 1},
+		"chunked, HTTP/1.1":     {headers("Transfer-Encoding: chunked\r\n", chunked), "200 OK", 1},
+		"chunked, HTTP/1.2": {
+			strings.Replace(headers("Transfer-Encoding: chunked\r\n", chunked), "HTTP/1.1", "HTTP/1.2", 1), "200 OK", 1,
+		},
+		"a probe": {"GET /healthz HTTP/1.0\r\n\r\n", "200 OK", 0},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := startReceiver(t, nil)
+			if _, got, _ := strings.Cut(dial(t, r.Addr(), tc.request), " "); got != tc.status {
+				t.Errorf("want %s, got %s", tc.status, got)
+			}
+			if stored := storedIn(t, r.namespace); len(stored.results) != tc.results || len(stored.rejected) != 0 {
+				t.Errorf("stored %+v", stored)
+			}
+			refused := tc.status != "200 OK"
+			counted := r.metric("fwupgrade_webhook_server_answers_total", "400")
+			if logged := strings.Contains(r.logs.text(), noLength); logged != refused || (counted == 1) != refused {
+				t.Errorf("counted %v times, logged:\n%s", counted, r.logs.text())
+			}
+		})
+	}
+}
+
+// What the HTTP server answers by itself, before there is a push to handle, is counted by its status, and its cause is
+// logged once a minute, without anything secret; what the handler answers is not.
 func TestServersOwnAnswersAreCounted(t *testing.T) {
 	cases := map[string]struct {
 		request string
 		// status is what is answered and counted.
 		status string
+		// problem is what is logged.
+		problem string
 	}{
-		"no HTTP":            {"nonsense\r\n\r\n", "400"},
-		"no host":            {"GET / HTTP/1.1\r\n\r\n", "400"},
-		"unknown coding":     {headers("Transfer-Encoding: gzip\r\n", ""), "501"},
-		"large headers":      {headers("X: "+strings.Repeat("x", 2*maxHeaderBytes)+"\r\n", ""), "431"},
-		"odd expectation":    {headers("Expect: nothing\r\nContent-Length: 0\r\n", ""), "417"},
-		"another protocol":   {"GET / HTTP/3.0\r\nHost: h\r\n\r\n", "505"},
-		"a stranger's path":  {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", ""},
-		"a probe":            {"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", ""},
-		"an awaited body":    {headers("Expect: 100-continue\r\nContent-Length: 1\r\n", "x"), ""},
-		"a refused password": {"POST " + DefaultCallbackPath + "/x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", ""},
+		"no HTTP":            {"nonsense\r\n\r\n", "400", "the request line can't be read"},
+		"a blank in a path":  {strings.Replace(headers("", ""), " HTTP", " x HTTP", 1), "400", "the request line can't be read"},
+		"no header":          {headers(testSecret+"\r\n", ""), "400", "a header line can't be read"},
+		"odd length":         {headers("Content-Length: x\r\n", ""), "400", "Content-Length or Host can't be read"},
+		"no host":            {"GET / HTTP/1.1\r\n\r\n", "400", "400 Bad Request: missing required Host header"},
+		"unknown coding":     {headers("Transfer-Encoding: gzip\r\n", ""), "501", "Unsupported transfer encoding"},
+		"large headers":      {headers("X: "+strings.Repeat("x", 2*maxHeaderBytes)+"\r\n", ""), "431", "431 Request Header Fields Too Large"},
+		"odd expectation":    {headers("Expect: nothing\r\nContent-Length: 0\r\n", ""), "417", "417 Expectation Failed"},
+		"another protocol":   {"GET / HTTP/3.0\r\nHost: h\r\n\r\n", "505", "unsupported protocol version"},
+		"a stranger's path":  {"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "", ""},
+		"a probe":            {"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n", "", ""},
+		"an awaited body":    {headers("Expect: 100-continue\r\nContent-Length: 1\r\n", "x"), "", ""},
+		"a refused password": {"POST " + DefaultCallbackPath + "/x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "", ""},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -239,8 +296,14 @@ func TestServersOwnAnswersAreCounted(t *testing.T) {
 			eventually(t, "it is counted", func() bool {
 				return r.metric("fwupgrade_webhook_server_answers_total", tc.status) == 1
 			})
-			if n := r.metric("fwupgrade_webhook_server_answers_total"); n != 1 {
-				t.Errorf("counted %v times in all", n)
+			dial(t, r.Addr(), tc.request)
+			eventually(t, "it is counted again", func() bool {
+				return r.metric("fwupgrade_webhook_server_answers_total") == 2
+			})
+			text := r.logs.text()
+			if n := strings.Count(text, "Turned away a request that can't be read"); n != 1 ||
+				!strings.Contains(text, tc.problem) || strings.Contains(text, testSecret) {
+				t.Errorf("logged %d times:\n%s", n, text)
 			}
 			if n := r.metric("fwupgrade_webhook_notifications_total"); n != 0 {
 				t.Errorf("counted %v times as a push", n)

@@ -5,6 +5,7 @@ package webhook
 
 import (
 	"bytes"
+	"encoding/hex"
 	"math"
 	"strconv"
 )
@@ -18,8 +19,9 @@ type framing struct {
 	// within is whether the line before was passed on in part.
 	within bool
 
-	// begun is whether there was a line of the present head; empty ones before it are allowed.
-	begun bool
+	// begun is whether there was a line of the present head; empty ones before it are allowed. headers is whether another
+	// one followed.
+	begun, headers bool
 	// old is whether the request is of HTTP/1.0, odd whether the server is going to refuse it.
 	old, odd bool
 	// length and coding are whether there was a Content-Length, and a Transfer-Encoding; bytes is the former.
@@ -29,6 +31,9 @@ type framing struct {
 	// ambiguous is whether the last head gave the length of the body in two ways. RFC 9112, 6.3: the connection is closed
 	// after such a request, since a proxy on the way may have read another one.
 	ambiguous bool
+	// unframed is whether the last head gave no length that HTTP/1.0 knows: where it is of that version, the server takes
+	// the body for an empty one.
+	unframed bool
 }
 
 // framingPart is what the next line is of.
@@ -55,7 +60,10 @@ func (f *framing) see(line []byte, whole bool) {
 	case len(text) == 0 && f.begun:
 		f.endOfHead()
 	case len(text) > 0 && f.part == partHead:
-		if whole && !f.within {
+		switch {
+		case !f.begun:
+			withoutLonePercent(line)
+		case whole && !f.within:
 			withoutIdentity(line)
 		}
 		f.headLine(text)
@@ -69,6 +77,7 @@ func (f *framing) headLine(text []byte) {
 		f.old = !bytes.HasSuffix(text, []byte("HTTP/1.1"))
 		return
 	}
+	f.headers = true
 	name, value, _ := bytes.Cut(text, []byte(":"))
 	value = bytes.TrimSpace(value)
 	switch {
@@ -84,7 +93,7 @@ func (f *framing) headLine(text []byte) {
 
 // endOfHead decides what follows the head.
 func (f *framing) endOfHead() {
-	next := framing{ambiguous: f.length && f.coding}
+	next := framing{ambiguous: f.length && f.coding, unframed: f.coding || !f.length}
 	switch {
 	case f.odd, f.coding && f.old:
 		next.left = math.MaxInt64
@@ -119,22 +128,24 @@ func mayHoldCoding(line []byte) bool {
 		bytes.EqualFold(line[:len(codingField)], []byte(codingField))
 }
 
-// withoutIdentity takes the coding "identity" out of a Transfer-Encoding, within its bytes. Identity is no coding: it
-// was dropped from HTTP, old senders still name it, and the server answers it 501, which costs the push.
+// withoutIdentity takes what is no coding out of a Transfer-Encoding, within its bytes: an empty one, and "identity",
+// which was dropped from HTTP and which old senders still name. The server answers both 501, which costs the push.
 func withoutIdentity(line []byte) {
 	value := bytes.TrimRight(line[len(codingField)+1:], "\r\n")
 	var kept [][]byte
-	identity := false
+	dropped := false
 	for coding := range bytes.SplitSeq(value, []byte(",")) {
 		coding = bytes.TrimSpace(coding)
-		if bytes.EqualFold(coding, []byte("identity")) {
-			identity = true
+		name, _, _ := bytes.Cut(coding, []byte(";"))
+		name = bytes.TrimSpace(name)
+		if len(name) == 0 || bytes.EqualFold(name, []byte("identity")) {
+			dropped = true
 			continue
 		}
 		kept = append(kept, coding)
 	}
 	switch {
-	case !identity:
+	case !dropped:
 	case len(kept) == 0:
 		line[0] = 'X' // a header that means nothing
 	default:
@@ -142,4 +153,30 @@ func withoutIdentity(line []byte) {
 		n := copy(value, rest)
 		copy(value[n:], bytes.Repeat([]byte(" "), len(value)-n))
 	}
+}
+
+// withoutLonePercent replaces each percent sign of a request line that escapes nothing, within its bytes. The server
+// answers such a line 400, even where it stands after the secret and says nothing. In its place comes a character that
+// neither a secret nor a callback path may hold, so that it makes none right. Of a line that goes on, the last two
+// bytes may be an escape of which the rest is to come.
+func withoutLonePercent(line []byte) {
+	for i := 0; i+2 < len(line); i++ {
+		if line[i] != '%' {
+			continue
+		}
+		if _, err := hex.Decode(make([]byte, 1), line[i+1:i+3]); err != nil {
+			line[i] = '!'
+		}
+	}
+}
+
+// stage says, for people, in what of a request the server was when it gave it up.
+func (f *framing) stage() string {
+	switch {
+	case f.begun && !f.headers:
+		return "the request line can't be read"
+	case f.begun:
+		return "a header line can't be read"
+	}
+	return "Content-Length or Host can't be read, or stands there several times"
 }

@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 
+	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/webhook/wire"
 )
 
@@ -28,7 +30,9 @@ type handler struct {
 	committer *committer
 	clock     clock.PassiveClock
 	log       logr.Logger
-	metrics   *metrics
+	// lines are the part of the log that strangers can fill.
+	lines   *occasional
+	metrics *metrics
 	// draining asks senders to go elsewhere with their next push.
 	draining *atomic.Bool
 	bodies   bodyMemory
@@ -43,12 +47,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	}
 	respond(w, o)
-	if answers()[o.answer].unread {
+	if row := answers()[o.answer]; row.unread {
+		problem := cmp.Or(o.reason, row.sentence)
+		h.lines.info("answer "+row.name, "Turned away a request", "answer", row.name, "problem", problem)
 		// Whoever announced a body does not hold the connection with it: it is closed when what is on its way was read,
 		// so that the sender gets to read the answer. Not every ResponseWriter has a connection.
 		_ = http.NewResponseController(w).SetReadDeadline(h.clock.Now().Add(lingerTime))
 	}
-	h.metrics.answered(o.answer, h.clock.Since(arrived))
+	h.metrics.answered(o.answer, arrived, h.clock.Now())
 	if log := h.log.V(1); log.Enabled() {
 		log.Info("Answered a push", "answer", o.answer.String(), "remote", r.RemoteAddr)
 	}
@@ -74,10 +80,12 @@ func (h *handler) handle(r *http.Request, arrived time.Time) outcome {
 	switch {
 	case found == accessOtherPath:
 		return outcome{answer: answerNotFound}
+	case found == accessWithoutCredentials:
+		return outcome{answer: answerUnauthorized, reason: "no secret in the path, nor anything else that authenticates"}
 	case found == accessDenied:
-		return outcome{answer: answerUnauthorized}
+		return outcome{answer: answerUnauthorized, reason: "a secret that is none of those configured"}
 	case r.Method != http.MethodPost:
-		return outcome{answer: answerMethodNotAllowed}
+		return outcome{answer: answerMethodNotAllowed, reason: "the method is " + result.Clean(r.Method, maxMethodBytes)}
 	}
 	e, o := h.receive(r, granted, arrived)
 	if e == nil {
@@ -94,7 +102,7 @@ func (h *handler) receive(r *http.Request, granted scope, arrived time.Time) (*e
 	case errors.Is(err, errNoRoom):
 		return nil, outcome{answer: answerBusy}
 	case err != nil:
-		return nil, outcome{answer: answerIncomplete}
+		return nil, outcome{answer: answerIncomplete, reason: withoutAddresses(err)}
 	}
 	encoding := contentEncoding(r.Header)
 	n, err := h.decode(body, encoding, granted)

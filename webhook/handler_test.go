@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"k8s.io/utils/clock"
@@ -433,6 +434,22 @@ func TestRawRequests(t *testing.T) {
 			"HTTP/1.1 404 Not Found",
 		},
 		"connect": {"CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", "HTTP/1.1 404 Not Found"},
+		"a percent sign below the secret": {
+			"POST " + secretPath + "/% HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK",
+		},
+		"half an escape below the secret": {
+			"POST " + secretPath + "/a%2/%41%zz?b=%#% HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 200 OK",
+		},
+		"a percent sign after the secret": {
+			"POST " + secretPath + "% HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 401 Unauthorized",
+		},
+		"a percent sign for a dash of the secret": {
+			"POST " + strings.Replace(secretPath, "-", "%", 1) + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+			"HTTP/1.1 401 Unauthorized",
+		},
+		"a percent sign in the path": {
+			"POST /% HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 404 Not Found",
+		},
 		"too many headers": {
 			"GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("x", 2*maxHeaderBytes) + "\r\n\r\n",
 			"HTTP/1.1 431 Request Header Fields Too Large",
@@ -535,6 +552,7 @@ func TestTooManyLargeBodies(t *testing.T) {
 		auth:      &authenticator{path: DefaultCallbackPath, anonymous: true},
 		committer: runCommitter(t, &scriptedAPI{}).committer,
 		clock:     clock.RealClock{},
+		lines:     newOccasional(clock.RealClock{}, logr.Discard(), lineInterval),
 		metrics:   testMetrics(t),
 		draining:  &atomic.Bool{},
 	}
@@ -558,6 +576,52 @@ func TestTooManyLargeBodies(t *testing.T) {
 	}
 	if lent := h.bodies.large.Load(); lent != maxLargeBodies-smallBodyBytes {
 		t.Errorf("%d bytes were not given back", lent-maxLargeBodies+smallBodyBytes)
+	}
+}
+
+// TestWhoIsTurnedAwayIsLogged: what is answered 401, 404, 405 or 408 is logged with its cause, of each answer one line a
+// minute, and nothing of what is secret.
+func TestWhoIsTurnedAwayIsLogged(t *testing.T) {
+	const secretPath = DefaultCallbackPath + "/" + testSecret
+	const line = `"level"=0 "msg"="Turned away a request" `
+	cases := map[string]struct{ request, want string }{
+		"no secret": {
+			"POST " + DefaultCallbackPath + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+			`"answer"="unauthorized" "problem"="no secret in the path, nor anything else that authenticates"`,
+		},
+		"a wrong secret": {
+			"POST " + secretPath + "x HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+			`"answer"="unauthorized" "problem"="a secret that is none of those configured"`,
+		},
+		"another path": {
+			"POST /messageReceiver/" + testSecret + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+			`"answer"="not_found" "problem"="no such path"`,
+		},
+		"another method": {
+			"DELETE " + secretPath + " HTTP/1.1\r\nHost: h\r\n\r\n",
+			`"answer"="method_not_allowed" "problem"="the method is DELETE"`,
+		},
+		"broken off": {
+			"POST " + secretPath + " HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{",
+			`"answer"="incomplete" "problem"="unexpected EOF"`,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			r := startReceiver(t, nil)
+			for range 3 {
+				dial(t, r.Addr(), tc.request)
+			}
+			eventually(t, "it is logged", func() bool { return strings.Contains(r.logs.text(), line+tc.want) })
+			eventually(t, "all are counted", func() bool { return r.metric("fwupgrade_webhook_notifications_total") == 3 })
+			text := r.logs.text()
+			if n := strings.Count(text, "Turned away"); n != 1 {
+				t.Errorf("logged %d times:\n%s", n, text)
+			}
+			if strings.Contains(text, testSecret) || strings.Contains(text, "messageReceiver") {
+				t.Errorf("a secret or a path was logged:\n%s", text)
+			}
+		})
 	}
 }
 

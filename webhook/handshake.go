@@ -54,8 +54,12 @@ func (c *secureConnection) shakeHands() {
 		c.failed, c.spoken = true, true
 		kind := handshakeProblem(err)
 		c.listener.metrics.handshakeErrors.WithLabelValues(kind).Inc()
+		details := []any{"kind", kind, "problem", withoutAddresses(err)}
+		if kind == handshakeRefused {
+			details = append(details, "hint", "the sender may not trust the certificate")
+		}
 		if kind != handshakeBrokenOff { // as each probe does that only looks whether the port is open
-			c.listener.lines.info("handshake "+kind, "A TLS handshake failed", "kind", kind, "problem", withoutAddresses(err))
+			c.listener.lines.info("handshake "+kind, "A TLS handshake failed", details...)
 		}
 		if kind == handshakePlainHTTP {
 			_, _ = io.WriteString(c.raw, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"+
@@ -100,7 +104,8 @@ func handshakeProblem(err error) string {
 	}
 	if operation, ok := errors.AsType[*net.OpError](err); ok {
 		switch {
-		case operation.Op == "remote error":
+		// OpenSSL refuses a certificate over TLS 1.3 with an alert that is not encrypted as the server expects it.
+		case operation.Op == "remote error", strings.Contains(operation.Error(), "bad record MAC"):
 			return handshakeRefused
 		case operation.Timeout():
 			return handshakeTimedOut
@@ -119,14 +124,12 @@ func handshakeProblem(err error) string {
 	return handshakeOther
 }
 
-// beginsLikeHTTP says whether the five bytes that should begin TLS begin a request.
+// beginsLikeHTTP says whether the five bytes that should begin TLS begin a request: with a method, of any length, and
+// with what it asks for.
 func beginsLikeHTTP(header string) bool {
-	for _, method := range []string{"GET /", "HEAD ", "POST ", "PUT /", "OPTIO"} {
-		if header == method {
-			return true
-		}
-	}
-	return false
+	method, target, _ := strings.Cut(header, " ")
+	return method != "" && strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" &&
+		(target == "" || strings.Contains("/*h", target[:1]))
 }
 
 // withoutAddresses is the beginning of the text of an error of the network, without the sender's address.

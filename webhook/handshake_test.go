@@ -4,9 +4,11 @@
 package webhook
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +63,18 @@ func TestFailedHandshakesAreSeen(t *testing.T) {
 			overTLS(func(c *tls.Config) { c.NextProtos = []string{"h2"} }),
 			handshakeUnsupported, "unsupported application protocols", "",
 		},
+		"a sender of TLS 1.3 that refuses without encryption": {
+			func(r *testReceiver) string {
+				config := &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS13}
+				_ = tls.Client(garbled{r.connect("127.0.0.1")}, config).HandshakeContext(r.t.Context())
+				return ""
+			}, handshakeRefused, "may not trust the certificate", "",
+		},
+		"plain DELETE":       {raw("DELETE / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
+		"plain PATCH":        {raw("PATCH / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
+		"a short method":     {raw("GO / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
+		"plain HTTP/2":       {raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
+		"letters":            {raw("hello world"), handshakeNotTLS, "", ""},
 		"plain HTTP":         {raw("POST / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
 		"something else":     {raw("SSH-2.0-OpenSSH_9.2\r\n"), handshakeNotTLS, "", ""},
 		"opened and closed":  {raw(""), handshakeBrokenOff, "", ""},
@@ -101,6 +115,19 @@ func TestFailedHandshakesAreSeen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// garbled is a connection over which nothing encrypted arrives as it was sent. To the server it looks like the alert of
+// an OpenSSL that refuses a certificate.
+type garbled struct{ net.Conn }
+
+func (g garbled) Write(p []byte) (int, error) {
+	const greeting = 0x16 // the only record that is not encrypted and says something
+	if p[0] != greeting {
+		p = bytes.Clone(p)
+		p[len(p)-1] ^= 1
+	}
+	return g.Conn.Write(p)
 }
 
 // quiet begins nothing and waits until it is thrown out.

@@ -35,7 +35,7 @@ func contentEncoding(header http.Header) string {
 // so that its memory is fixed however many arrive. The zero value is ready.
 type inflater struct {
 	mu   sync.Mutex
-	gzip gzip.Reader
+	gzip members
 	text bytes.Buffer
 }
 
@@ -44,7 +44,7 @@ type inflater struct {
 func (f *inflater) decode(body []byte, encoding string) (wire.Notification, error) {
 	// No JSON begins so.
 	if bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
-		return f.inflate(func() (io.Reader, error) { return &f.gzip, f.gzip.Reset(bytes.NewReader(body)) })
+		return f.inflate(func() (io.Reader, error) { return &f.gzip, f.gzip.open(body) })
 	}
 	n, err := wire.Decode(body)
 	if unusable, ok := errors.AsType[*wire.Unusable](err); encoding == "" || !ok || !unusable.NotJSON {
@@ -62,6 +62,33 @@ func (f *inflater) decode(body []byte, encoding string) (wire.Notification, erro
 		return n, errors.New("the body is said to be gzip, and is not")
 	}
 	return n, fmt.Errorf("the body is encoded as %q; only gzip, deflate and identity are read", encoding)
+}
+
+// members reads a body of gzip: one member after the other, as the standard has it, and no further where nothing but
+// padding follows. What a whole member with the right checksum holds is not lost to what a sender wrote after it.
+type members struct {
+	reader gzip.Reader
+	rest   *bytes.Buffer
+}
+
+func (m *members) open(body []byte) error {
+	m.rest = bytes.NewBuffer(body)
+	return m.next()
+}
+
+func (m *members) next() error {
+	err := m.reader.Reset(m.rest)
+	m.reader.Multistream(false)
+	return err
+}
+
+// Read implements io.Reader.
+func (m *members) Read(p []byte) (int, error) {
+	n, err := m.reader.Read(p)
+	if errors.Is(err, io.EOF) && len(bytes.TrimLeft(m.rest.Bytes(), "\x00\r\n\t ")) > 0 {
+		err = m.next()
+	}
+	return n, err
 }
 
 // inflate decodes what a decompressor reads, which open makes ready.

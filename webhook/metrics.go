@@ -14,11 +14,13 @@ import (
 type metrics struct {
 	notifications [answerKinds]prometheus.Counter
 	answerSeconds prometheus.Histogram
-	queueEntries  prometheus.Gauge
-	batchEntries  prometheus.Histogram
-	commitSeconds prometheus.Histogram
-	commitErrors  *prometheus.CounterVec
-	reloadErrors  *prometheus.CounterVec
+	// lastNotification has no series before the first notification: a time that is not known is not 1970.
+	lastNotification *prometheus.GaugeVec
+	queueEntries     prometheus.Gauge
+	batchEntries     prometheus.Histogram
+	commitSeconds    prometheus.Histogram
+	commitErrors     *prometheus.CounterVec
+	reloadErrors     *prometheus.CounterVec
 	*connectionMetrics
 }
 
@@ -38,6 +40,9 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		"Requests answered, by answer.")), []string{"answer"})
 	m := &metrics{
 		answerSeconds: histogram("answer_duration_seconds", "Time from the arrival of a request to its answer.", seconds),
+		lastNotification: prometheus.NewGaugeVec(prometheus.GaugeOpts(opts("last_notification_timestamp_seconds",
+			"When the last notification arrived that was stored as a result, in seconds since 1970; absent before the first.")),
+			nil),
 		queueEntries: prometheus.NewGauge(prometheus.GaugeOpts(opts("queue_entries",
 			"Notifications that wait to be put into a slice."))),
 		batchEntries: histogram("batch_entries", "Notifications put into one slice.",
@@ -60,7 +65,8 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 		m.reloadErrors.WithLabelValues(file)
 	}
 	for _, c := range append([]prometheus.Collector{
-		notifications, m.answerSeconds, m.queueEntries, m.batchEntries, m.commitSeconds, m.commitErrors, m.reloadErrors,
+		notifications, m.answerSeconds, m.lastNotification, m.queueEntries, m.batchEntries, m.commitSeconds, m.commitErrors,
+		m.reloadErrors,
 	}, m.collectors()...) {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -69,8 +75,14 @@ func newMetrics(registerer prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// answered counts an answered request.
-func (m *metrics) answered(a answer, took time.Duration) {
+// answered counts a request that arrived at one time and was answered at another.
+func (m *metrics) answered(a answer, arrived, at time.Time) {
 	m.notifications[a].Inc()
-	m.answerSeconds.Observe(took.Seconds())
+	m.answerSeconds.Observe(at.Sub(arrived).Seconds())
+	if a == answerRecorded {
+		m.lastNotification.WithLabelValues().Set(timestamp(arrived))
+	}
 }
+
+// timestamp is a time as metrics have it: seconds since 1970.
+func timestamp(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }

@@ -71,8 +71,8 @@ func (m *connectionMetrics) collectors() []prometheus.Collector {
 	}
 }
 
-// answeredByServer counts an answer of which the beginning is given.
-func (m *connectionMetrics) answeredByServer(answer []byte) {
+// answeredByServer counts an answer of which the beginning is given, and returns the status it is counted by.
+func (m *connectionMetrics) answeredByServer(answer []byte) string {
 	const before, digits = len("HTTP/1.1 "), 3
 	all := serverStatuses()
 	status := all[len(all)-1]
@@ -80,4 +80,5 @@ func (m *connectionMetrics) answeredByServer(answer []byte) {
 		status = string(answer[before : before+digits])
 	}
 	m.serverAnswers.WithLabelValues(status).Inc()
+	return status
 }

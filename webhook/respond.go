@@ -72,7 +72,8 @@ func (a answer) String() string { return answers()[a].name }
 // retryAfterSeconds is what a sender is told to wait when nothing could be stored.
 const retryAfterSeconds = "5"
 
-// outcome is how a push ended and, where it was ignored or rejected, why.
+// outcome is how a push ended and, where that says more, why: of what is ignored or rejected for the sender, of what is
+// turned away for the log.
 type outcome struct {
 	answer answer
 	reason string

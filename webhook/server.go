@@ -94,10 +94,7 @@ func (r *Receiver) registerFiles() error {
 		collectors = append(collectors, r.secrets)
 	}
 	if r.certificate != nil {
-		collectors = append(collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "fwupgrade_webhook_certificate_expiry_timestamp_seconds",
-			Help: "When the certificate that is served expires, in seconds since 1970.",
-		}, r.certificate.notAfter))
+		collectors = append(collectors, certificateMetrics(r.certificate)...)
 	}
 	for _, collector := range collectors {
 		if err := r.options.Registerer.Register(collector); err != nil {
@@ -266,6 +263,7 @@ func (r *Receiver) server() *http.Server {
 		committer: r.committer,
 		clock:     r.clock,
 		log:       r.log,
+		lines:     r.lines,
 		metrics:   r.metrics,
 		draining:  &r.draining,
 	}

@@ -31,8 +31,12 @@ const (
 	ReasonPartiallySucceeded = "PartiallySucceeded"
 	// ReasonFailed means that no device succeeded with the right version, or that the failure policy is broken.
 	ReasonFailed = "Failed"
-	// ReasonDeadlineExceeded means that the deadline passed while devices were pending or in progress.
+	// ReasonDeadlineExceeded means that the deadline passed while devices were pending or in progress, or while they still
+	// reported and nobody knows how many there are.
 	ReasonDeadlineExceeded = "DeadlineExceeded"
+	// ReasonUnexpectedDevices means that more devices reported than spec.expectedDevices says, so that nobody knows which
+	// of them are meant.
+	ReasonUnexpectedDevices = "UnexpectedDevices"
 	// ReasonFailurePolicyBroken means that more devices failed or are suspect than spec.failurePolicy allows.
 	ReasonFailurePolicyBroken = "FailurePolicyBroken"
 	// ReasonWithinPolicy means that no more devices failed or are suspect than spec.failurePolicy allows.
@@ -47,8 +51,11 @@ const (
 	ReasonAmbiguousOperation = "AmbiguousOperation"
 	// ReasonNotPermitted means that the application is not one of this namespace's.
 	ReasonNotPermitted = "NotPermitted"
-	// ReasonPurging means that the FirmwareUpgrade that had the task is being deleted, and its results with it.
+	// ReasonPurging means that the FirmwareUpgrade that has the task is being deleted, and its results with it.
 	ReasonPurging = "Purging"
+	// ReasonReleased means that the FirmwareUpgrade is being deleted and has given its task up, while a finalizer that is
+	// not the operator's keeps it.
+	ReasonReleased = "Released"
 	// ReasonResultsArchived means that the spec was changed after retention removed the results.
 	ReasonResultsArchived = "ResultsArchived"
 	// ReasonResultsIncomplete means that fewer results are stored than the status has already counted.

@@ -22,8 +22,8 @@ const (
 	// PhasePartiallySucceeded means finished, and some devices failed or are suspect; whether that is acceptable says the
 	// condition Ready.
 	PhasePartiallySucceeded Phase = "PartiallySucceeded"
-	// PhaseFailed means finished, and no device succeeded with the right version, the failure policy is broken or devices
-	// were missing at the deadline.
+	// PhaseFailed means finished, and no device succeeded with the right version, the failure policy is broken, devices
+	// were missing at the deadline or more reported than are expected.
 	PhaseFailed Phase = "Failed"
 )
 
@@ -46,9 +46,10 @@ type FirmwareUpgradeStatus struct {
 	Progress string `json:"progress,omitempty"`
 
 	// reason is what a person has to know first: why the upgrade can't be counted or ended badly, as the conditions have
-	// it ("DuplicateOperation", "DeadlineExceeded: 35 never reported"), else the most frequent cause of failure and how
-	// often it was reported ("Invalid URI (14)"), else how many devices are suspect ("VersionSuspect (3)"); empty where
-	// nothing is wrong. For programs there are the conditions and topCause. At most 300 bytes.
+	// it ("DuplicateOperation", "DeadlineExceeded: 35 never reported", "UnexpectedDevices (8)"), else the most frequent
+	// cause of failure and how often it was reported ("Invalid URI (14)"), else how many devices are suspect
+	// ("VersionSuspect (3)"); empty where nothing is wrong. For programs there are the conditions and topCause. At most
+	// 300 bytes.
 	// +optional
 	// +kubebuilder:validation:MaxLength=300
 	Reason string `json:"reason,omitempty"`
@@ -224,6 +225,9 @@ type OperatorState struct {
 	// leader stands for the process that wrote this status, so that another leader's status is told from one that
 	// somebody else changed.
 	Leader string `json:"leader,omitempty"`
+	// detailsDigest is that of the details which were written with it, so that what somebody else writes there is noticed
+	// also where the details can't be computed again.
+	DetailsDigest string `json:"detailsDigest,omitempty"`
 	// announced says what has been put into the outbox, now or before.
 	Announced Announced `json:"announced,omitzero"`
 	// sequence is the number of the newest Event in the outbox; an Event's name is "<uid of this
@@ -263,7 +267,7 @@ type OutboxEvent struct {
 	Type string `json:"type"`
 	// reason is the Event's reason, a CamelCase word such as DeviceFailed.
 	Reason string `json:"reason"`
-	// note is the Event's text, at most 512 bytes.
+	// note is the Event's text, at most 640 bytes.
 	Note string `json:"note"`
 	// failures is how many failed devices the Event announces.
 	Failures int64 `json:"failures,omitempty"`

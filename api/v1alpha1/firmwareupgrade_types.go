@@ -67,36 +67,38 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="operationId is longer than 256 bytes: no notification can carry it"
 	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="operationId has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
-	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="operationId holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="operationId holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="operationId is immutable: for another task create a FirmwareUpgrade with another name, such as one with the version in it (meters-1.7). To keep the name, have the object replaced (Flux: annotation kustomize.toolkit.fluxcd.io/force: enabled; Argo CD: annotation argocd.argoproj.io/sync-options: Replace=true,Force=true)"
 	OperationID string `json:"operationId"`
 
 	// appId is the northbound application whose task it is. Without it the task of any application with this
-	// operationId is claimed; if several applications report the same operationId, set it. Bounded as operationId is. It
-	// may be set later, and is immutable from then on.
+	// operationId is claimed; if several applications report the same operationId, set it. An upgrade that has finished
+	// keeps the application that it counted. Bounded as operationId is. It may be set later, and is immutable from then
+	// on.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="appId is longer than 256 bytes: no notification can carry it"
 	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="appId has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
-	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="appId holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="appId holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="appId is immutable: for another application create a FirmwareUpgrade with another name"
 	AppID string `json:"appId,omitempty"`
 
 	// targetVersion is the firmware version the devices are upgraded to: a string, so quote it in YAML ("1.6").
 	// Succeeded devices whose result names another target, or whose current version is another one, are counted as
-	// suspect. Without it the target that each result names is taken. Bounded as operationId is.
+	// suspect. Without it the target is taken that most of the devices which succeeded name, of those in devices where
+	// that is set; of equally frequent ones the greater text. Bounded as operationId is.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="targetVersion is longer than 256 bytes: no notification can carry it"
 	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="targetVersion has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
-	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="targetVersion holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="targetVersion holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
 	TargetVersion string `json:"targetVersion,omitempty"`
 
 	// expectedDevices is how many devices the task has: when so many have succeeded or failed and none is in progress, the
-	// upgrade is finished. 1 to 10,000,000. Not together with devices. Without both, the upgrade finishes after
-	// quietSeconds.
+	// upgrade is finished. It is not Ready while more have reported, as nobody knows which of them are meant. 1 to
+	// 10,000,000. Not together with devices. Without both, the upgrade finishes after quietSeconds.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000000
@@ -113,7 +115,7 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:items:MaxLength=256
 	// +kubebuilder:validation:items:XValidation:rule="bytes(self).size() <= 256",message="a device id is longer than 256 bytes: no notification can carry it"
 	// +kubebuilder:validation:items:XValidation:rule="self.trim() == self",message="a device id has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
-	// +kubebuilder:validation:items:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="a device id holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
+	// +kubebuilder:validation:items:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="a device id holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
 	Devices []string `json:"devices,omitempty"`
 
 	// failurePolicy says how many failures are acceptable. Without it any failure makes the upgrade end not Ready.
@@ -186,8 +188,8 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.minReported) || self.minReported == 0 || type(self.maxFailed) == string && !self.maxFailed.matches('^[0-9]+$')",message="minReported has no effect where maxFailed is a count: remove it, or write maxFailed as a percentage"
 type FailurePolicy struct {
 	// maxFailed is how many devices may fail: a count ("20" or 20), at most the number of devices, or a whole percentage
-	// ("5%") of the devices that have succeeded or failed so far. One more breaks the policy. Computed in integers,
-	// nothing is rounded.
+	// ("5%") of the devices that have succeeded or failed so far, at most of expectedDevices. One more breaks the policy.
+	// Computed in integers, nothing is rounded.
 	// +required
 	// +kubebuilder:validation:XIntOrString
 	// +kubebuilder:validation:MaxLength=8

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
 )
@@ -21,7 +24,7 @@ const rivalDelay = 30 * time.Second
 type Claim struct {
 	// Reason is empty where the claim holds, else the condition reason that says why not.
 	Reason string
-	// Message says what to do about it.
+	// Message says what to do about it; also where the claim holds, and something is to be done all the same.
 	Message string
 	// Until is, for a DuplicateOperation, until when the rival may still be about to go; see At.
 	Until time.Time
@@ -134,14 +137,23 @@ func (r Rules) OtherApplications(f *v1alpha1.FirmwareUpgrade, withResults []resu
 	var others []string
 	for _, task := range withResults {
 		if !r.covers(f, task.AppID) && r.Applications.Permitted(task.AppID, f.Namespace) {
-			others = append(others, cmp.Or(task.AppID, noApplication))
+			others = append(others, applicationName(task))
 		}
 	}
 	return others
 }
 
-// noApplication stands for the application of notifications that name none.
-const noApplication = "none named"
+// applicationName names the application of a task, whose notifications may name none.
+func applicationName(t result.Task) string { return cmp.Or(Name(t.AppID), "none named") }
+
+// applicationNames names the first applications of some tasks.
+func applicationNames(tasks []result.Task) string {
+	var names []string
+	for _, t := range tasks[:min(len(tasks), maxNames)] {
+		names = append(names, applicationName(t))
+	}
+	return strings.Join(names, ", ")
+}
 
 // HolderOf returns the FirmwareUpgrade that has the task, nil if none has. All must have the task's operationId.
 func HolderOf(task result.Task, sameOperation []v1alpha1.FirmwareUpgrade, rules Rules) *v1alpha1.FirmwareUpgrade {
@@ -154,13 +166,18 @@ func HolderOf(task result.Task, sameOperation []v1alpha1.FirmwareUpgrade, rules 
 }
 
 // Task returns the one task that a FirmwareUpgrade which holds its claim counts, out of the tasks with results
-// under its operationId. Where there are no results yet, ok is false and the claim holds.
+// under its operationId. Where there are no results yet, ok is false and the claim holds. One that has finished keeps
+// the task that it counted, whoever else reports its operationId then.
 func Task(f *v1alpha1.FirmwareUpgrade, withResults []result.Task, rules Rules) (task result.Task, ok bool, c Claim) {
 	var found []result.Task
 	for _, t := range withResults {
 		if rules.covers(f, t.AppID) {
 			found = append(found, t)
 		}
+	}
+	if task, has := finishedTask(f); has && rules.covers(f, task.AppID) {
+		others := slices.DeleteFunc(slices.Clone(found), func(t result.Task) bool { return t == task })
+		return task, len(others) < len(found), Claim{Message: otherApplicationsMessage(others)}
 	}
 	switch len(found) {
 	case 0:
@@ -172,6 +189,18 @@ func Task(f *v1alpha1.FirmwareUpgrade, withResults []result.Task, rules Rules) (
 	}
 }
 
+// finishedTask returns the task that a FirmwareUpgrade had counted when it finished, unless its spec was changed after
+// that. One that could not be counted when its deadline passed, as several applications reported, has none.
+func finishedTask(f *v1alpha1.FirmwareUpgrade) (task result.Task, ok bool) {
+	finished := meta.FindStatusCondition(f.Status.Conditions, v1alpha1.ConditionFinished)
+	ready := meta.FindStatusCondition(f.Status.Conditions, v1alpha1.ConditionReady)
+	if finished == nil || finished.Status != metav1.ConditionTrue || finished.ObservedGeneration != f.Generation ||
+		ready == nil || ready.Reason == v1alpha1.ReasonAmbiguousOperation || f.Status.StartTime == nil {
+		return result.Task{}, false
+	}
+	return result.Task{AppID: f.Status.AppID, OperationID: f.Spec.OperationID}, true
+}
+
 func notPermittedMessage(f *v1alpha1.FirmwareUpgrade, rules Rules) string {
 	if f.Spec.Placeholder {
 		return "only the operator makes placeholders, in namespace " + rules.PlaceholderNamespace +
@@ -180,15 +209,20 @@ func notPermittedMessage(f *v1alpha1.FirmwareUpgrade, rules Rules) string {
 	if f.Spec.AppID == "" {
 		return "namespace " + f.Namespace + " has no application: ask the operator's administrator to map one to it"
 	}
-	return "application " + f.Spec.AppID + " is not mapped to namespace " + f.Namespace +
+	return "application " + Name(f.Spec.AppID) + " is not mapped to namespace " + f.Namespace +
 		": ask the operator's administrator, or create this FirmwareUpgrade in the application's namespace"
 }
 
 func ambiguousMessage(tasks []result.Task) string {
-	var names []string
-	for _, t := range tasks[:min(len(tasks), 3)] {
-		names = append(names, cmp.Or(t.AppID, noApplication))
-	}
-	return "several applications report this operationId (" + strings.Join(names, ", ") +
+	return "several applications report this operationId (" + applicationNames(tasks) +
 		"): set spec.appId to the one that is meant, and create another FirmwareUpgrade for each of the others"
+}
+
+// otherApplicationsMessage is empty where no other application reports the operationId.
+func otherApplicationsMessage(others []result.Task) string {
+	if len(others) == 0 {
+		return ""
+	}
+	return "other applications report this operationId, too, and are not counted (" + applicationNames(others) +
+		"): set spec.appId"
 }

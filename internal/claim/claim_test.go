@@ -4,13 +4,14 @@
 package claim
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -152,7 +153,7 @@ func TestResolve(t *testing.T) {
 			for i := range all {
 				got[string(all[i].UID)] = Resolve(&all[i], all, Rules{Applications: c.apps, PlaceholderNamespace: "b"}).Reason
 			}
-			if diff := cmp.Diff(c.want, got); diff != "" {
+			if diff := gocmp.Diff(c.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -224,10 +225,102 @@ func TestWhatElseIsReported(t *testing.T) {
 				t.Errorf("undeclared tasks: want %d, got %d", c.undeclared, got)
 			}
 			fwu := wrappers.MakeFirmwareUpgrade("n", c.namespace).App("y").Obj()
-			if diff := cmp.Diff(c.applications, rules.OtherApplications(fwu, tasks)); diff != "" {
+			if diff := gocmp.Diff(c.applications, rules.OtherApplications(fwu, tasks)); diff != "" {
 				t.Errorf("other applications (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// What has finished keeps the task that it counted: that another application reports the operationId afterwards is told
+// and changes nothing, also when the results that were counted are gone. What runs, or is judged anew as its spec was
+// changed, is ambiguous, and stays so when its deadline passes.
+func TestFinishedKeepsItsTask(t *testing.T) {
+	x, y := result.Task{AppID: "x", OperationID: "op"}, result.Task{AppID: "y", OperationID: "op"}
+	condition := func(kind string, is metav1.ConditionStatus, reason string) metav1.Condition {
+		return metav1.Condition{Type: kind, Status: is, Reason: reason, ObservedGeneration: 1}
+	}
+	status := func(finished metav1.ConditionStatus, ready string) v1alpha1.FirmwareUpgradeStatus {
+		return v1alpha1.FirmwareUpgradeStatus{
+			ObservedGeneration: 1, AppID: "x", StartTime: &metav1.Time{Time: created},
+			Conditions: []metav1.Condition{
+				condition(v1alpha1.ConditionFinished, finished, "any"),
+				condition(v1alpha1.ConditionReady, metav1.ConditionFalse, ready),
+			},
+		}
+	}
+	ended := status(metav1.ConditionTrue, v1alpha1.ReasonSucceeded)
+	uncounted := status(metav1.ConditionTrue, v1alpha1.ReasonDeadlineExceeded)
+	uncounted.StartTime, uncounted.AppID = nil, ""
+	const told = "other applications report this operationId, too, and are not counted (y): set spec.appId"
+	cases := map[string]struct {
+		status     v1alpha1.FirmwareUpgradeStatus
+		generation int64
+		apps       *applications.Map
+		namespace  string
+		found      []result.Task
+		want       result.Task
+		ok         bool
+		reason     string
+		message    string
+	}{
+		"another one reports, too": {status: ended, found: []result.Task{x, y}, want: x, ok: true, message: told},
+		"it alone":                 {status: ended, found: []result.Task{x}, want: x, ok: true},
+		"its results are gone":     {status: ended, found: []result.Task{y}, want: x, message: told},
+		"and that was told": {
+			status: status(metav1.ConditionTrue, v1alpha1.ReasonResultsIncomplete), found: []result.Task{y},
+			want: x, message: told,
+		},
+		"another is no other where it may not be claimed": {
+			status: ended, found: []result.Task{x, {AppID: "z", OperationID: "op"}}, apps: applicationsMap(t), want: x, ok: true,
+		},
+		"the application became another namespace's": {
+			status: ended, found: []result.Task{x, y}, apps: applicationsMap(t), namespace: "b", want: y, ok: true,
+		},
+		"it runs": {
+			status: status(metav1.ConditionFalse, v1alpha1.ReasonRunning), found: []result.Task{x, y},
+			reason: v1alpha1.ReasonAmbiguousOperation,
+		},
+		"its spec was changed": {
+			status: ended, generation: 2, found: []result.Task{x, y}, reason: v1alpha1.ReasonAmbiguousOperation,
+		},
+		"it was ambiguous when its deadline passed": {
+			status: status(metav1.ConditionTrue, v1alpha1.ReasonAmbiguousOperation), found: []result.Task{x, y},
+			reason: v1alpha1.ReasonAmbiguousOperation,
+		},
+		"it counted nothing": {
+			status: uncounted, found: []result.Task{x, y}, reason: v1alpha1.ReasonAmbiguousOperation,
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			fwu := wrappers.MakeFirmwareUpgrade("n", cmp.Or(c.namespace, "a")).Generation(cmp.Or(c.generation, 1)).
+				Status(c.status).Obj()
+			task, ok, got := Task(fwu, c.found, Rules{Applications: c.apps, PlaceholderNamespace: "b"})
+			if task != c.want || ok != c.ok || got.Reason != c.reason || got.Holds() && got.Message != c.message {
+				t.Errorf("want %v %t %q %q, got %v %t %q %q",
+					c.want, c.ok, c.reason, c.message, task, ok, got.Reason, got.Message)
+			}
+		})
+	}
+}
+
+// However long the ids are that a message names, its end says what to do.
+func TestMessagesEndWithWhatToDo(t *testing.T) {
+	long := func(s string) string { return strings.Repeat(s, 256/len(s)) }
+	tasks := []result.Task{
+		{AppID: long("x"), OperationID: "op"}, {AppID: long("é"), OperationID: "op"}, {AppID: long("z"), OperationID: "op"},
+	}
+	fwu := wrappers.MakeFirmwareUpgrade("n", "c").App(long("x")).Obj()
+	rules := Rules{Applications: applicationsMap(t)}
+	for message, end := range map[string]string{
+		ambiguousMessage(tasks):         "FirmwareUpgrade for each of the others",
+		otherApplicationsMessage(tasks): "set spec.appId",
+		notPermittedMessage(fwu, rules): "in the application's namespace",
+	} {
+		if len(message) > 400 || !strings.HasSuffix(message, end) || !strings.Contains(message, "x…") {
+			t.Errorf("want at most 400 bytes that end with %q and show what was cut, got %q", end, message)
+		}
 	}
 }
 

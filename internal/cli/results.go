@@ -12,10 +12,12 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/tally"
 )
 
 // resultsOptions are the flags of the command results.
@@ -185,8 +187,12 @@ func gather(
 
 // printResults prints results in order.
 func (s *session) printResults(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result], o *resultsOptions) error {
+	target, err := targetOf(fwu, gathered)
+	if err != nil {
+		return err
+	}
 	out := bufio.NewWriter(s.Streams.Out)
-	suspects := newSuspects(fwu.Spec.TargetVersion)
+	suspects := newSuspects(target)
 	printer := s.newResultPrinter(out, o, suspects)
 	printed, reported := 0, 0
 	for r, err := range gathered.sorted() {
@@ -209,6 +215,25 @@ func (s *session) printResults(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[r
 		s.say("%s", nothingPrinted(reported, o))
 	}
 	return nil
+}
+
+// targetOf is the version that the devices were to get: what the spec says, else what most of those that it lists were
+// to get, or of all where it lists none, as the operator's tally has it.
+func targetOf(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result]) (string, error) {
+	if fwu.Spec.TargetVersion != "" {
+		return fwu.Spec.TargetVersion, nil
+	}
+	listed := sets.New(fwu.Spec.Devices...)
+	devices := map[string]int64{}
+	for r, err := range gathered.sorted() {
+		if err != nil {
+			return "", err
+		}
+		if r.State == storage.StateSucceeded && (listed.Len() == 0 || listed.Has(r.DeviceID)) {
+			devices[r.TargetVersion]++
+		}
+	}
+	return tally.CommonTarget(devices), nil
 }
 
 // nothingPrinted says why nothing was printed.

@@ -10,18 +10,18 @@ import (
 )
 
 // Clean returns a text from outside as it may be shown to people, in any terminal: one line of valid UTF-8, at most
-// maxBytes long and cut at the boundary of a rune, in which every character can be seen. Blanks, line ends and NULs at
-// its ends are dropped, as padding is no part of a version or a description; a line end or a TAB within it becomes a
-// blank, and every other character that IsHidden, U+FFFD. Clean of what Clean returned is the same. The string returned
+// maxBytes long and cut at the boundary of a rune, in which every character can be seen. What IsPadding at its ends is
+// dropped; a line end, a TAB or a blank of another kind within it becomes a blank, and every other character that
+// IsHidden, U+FFFD. Clean of what Clean returned is the same. The string returned
 // does not keep a longer one in memory.
 func Clean(s string, maxBytes int) string {
 	if len(s) <= maxBytes && isPlain(s) {
 		return s
 	}
 	var b strings.Builder
-	for _, r := range strings.TrimFunc(s, isPadding) {
+	for _, r := range strings.TrimFunc(s, IsPadding) {
 		switch {
-		case r == '\u2028' || r == '\u2029' || unicode.IsControl(r) && unicode.IsSpace(r):
+		case unicode.IsSpace(r):
 			r = ' '
 		case IsHidden(r):
 			r = utf8.RuneError
@@ -31,24 +31,25 @@ func Clean(s string, maxBytes int) string {
 		}
 		b.WriteRune(r)
 	}
-	return strings.TrimRightFunc(b.String(), isPadding)
+	return strings.TrimRightFunc(b.String(), IsPadding)
 }
 
 // IsHidden says whether a character can't be seen, or changes how others are seen: it is a control or format character
-// (such as U+202E, which turns the text after it around), a filler, a variation selector, a line or paragraph
-// separator, half a surrogate, private, or not assigned. In an id such a character would make two devices look like
-// one. Characters that can be seen but look like others, such as the Cyrillic a, are not hidden.
+// (such as U+202E, which turns the text after it around), a filler, a variation selector, a blank other than U+0020, a
+// line or paragraph separator, half a surrogate, private, or not assigned. In an id such a character would make two
+// devices look like one. Characters that can be seen but look like others, such as the Cyrillic a, are not hidden.
 func IsHidden(r rune) bool {
 	if r < utf8.RuneSelf {
 		return r < ' ' || r == '\x7f'
 	}
 	const emptyBraille = '\u2800' // a sign without any dot
-	return r == emptyBraille || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Cs, unicode.Co,
-		unicode.Cn, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
+	return r == emptyBraille || unicode.In(r, unicode.Z, unicode.Cc, unicode.Cf, unicode.Cs, unicode.Co, unicode.Cn,
+		unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector)
 }
 
-// isPadding says whether a character at the end of a text is no part of it.
-func isPadding(r rune) bool { return unicode.IsSpace(r) || r == 0 }
+// IsPadding says whether a character at an end of a version or a description is no part of it: a blank, a line end, a
+// NUL, as buffers of C end in, or a byte order mark.
+func IsPadding(r rune) bool { return unicode.IsSpace(r) || r == 0 || r == '\ufeff' }
 
 // isPlain says whether Clean has nothing to do: most texts are ASCII that can be seen.
 func isPlain(s string) bool {

@@ -343,7 +343,7 @@ func TestLateResultsThatTurnReadyAround(t *testing.T) {
 	l.reconcile(first)
 	l.receive(success(2, last)) // Ready
 	l.reconcile(last)
-	l.receive(failure(3, last.Add(time.Hour), "Invalid URI")) // not Ready
+	l.receive(failure(3, last.Add(time.Hour), "Invalid URI")) // not Ready: one more than are expected
 	l.reconcile(last.Add(time.Hour))
 	l.reconcile(last.Add(2 * time.Hour))
 	var got []string
@@ -356,7 +356,7 @@ func TestLateResultsThatTurnReadyAround(t *testing.T) {
 		"Warning Finished: PartiallySucceeded: 1 of 2 failed",
 		"Normal OutcomeChanged: Ready is now True: Succeeded",
 		"Warning DeviceFailed: Device d000003 failed: Invali",
-		"Warning OutcomeChanged: Ready is now False: Partial",
+		"Warning OutcomeChanged: Ready is now False: Unexpec",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

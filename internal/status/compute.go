@@ -6,7 +6,6 @@
 package status
 
 import (
-	"cmp"
 	"fmt"
 	"time"
 
@@ -204,7 +203,9 @@ func startTime(spec v1alpha1.FirmwareUpgradeSpec, previous *metav1.Time, sum tal
 func reasonOf(st v1alpha1.FirmwareUpgradeStatus, v verdict) string {
 	switch {
 	case v.finished && v.reason == v1alpha1.ReasonDeadlineExceeded:
-		return v1alpha1.ReasonDeadlineExceeded + ": " + cmp.Or(v.judged.missing(), "no device has reported")
+		return v1alpha1.ReasonDeadlineExceeded + ": " + v.judged.missing()
+	case v.finished && v.reason == v1alpha1.ReasonUnexpectedDevices:
+		return fmt.Sprintf("%s (%d)", v1alpha1.ReasonUnexpectedDevices, st.Devices.Unexpected)
 	case len(st.Details.Causes) > 0 && (v.judged.failed > 0 || v.judged.suspect == 0):
 		return fmt.Sprintf("%s (%d)", st.TopCause, st.Details.Causes[0].Count)
 	case st.Devices.Suspect > 0:

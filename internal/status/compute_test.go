@@ -101,7 +101,27 @@ func TestCompute(t *testing.T) {
 		},
 		"more than expected": {
 			fwu: made().Expected(3), seen: summary(5, 0, 0), at: last,
-			want: "Succeeded 5/3 Ready=Succeeded Finished=Succeeded", again: last.Add(30 * 24 * time.Hour),
+			want:  "Failed 5/3 Stalled=UnexpectedDevices Finished=UnexpectedDevices",
+			again: last.Add(30 * 24 * time.Hour),
+		},
+		"more than expected don't dilute a percentage": {
+			fwu: made().Expected(4).MaxFailed("25%", 0), seen: summary(9, 3, 0), at: last,
+			want:  "Failed 12/4 Stalled=UnexpectedDevices Finished=UnexpectedDevices Degraded=FailurePolicyBroken",
+			again: last.Add(30 * 24 * time.Hour),
+		},
+		"more than expected are within no policy": {
+			fwu: made().Expected(4).MaxFailed("100%", 0), seen: summary(9, 3, 0), at: last,
+			want:  "Failed 12/4 Stalled=UnexpectedDevices Finished=UnexpectedDevices",
+			again: last.Add(30 * 24 * time.Hour),
+		},
+		"unknown number, not yet quiet at the deadline": {
+			fwu: made().Quiet(time.Hour).Deadline(time.Hour), seen: summary(14, 0, 0), at: first.Add(time.Hour),
+			want: "Failed 14/? Stalled=DeadlineExceeded Finished=DeadlineExceeded", again: last.Add(time.Hour),
+		},
+		"unknown number, not yet quiet at the deadline, is within no policy": {
+			fwu:  made().Quiet(time.Hour).Deadline(time.Hour).MaxFailed("100%", 0),
+			seen: summary(14, 1, 0), at: first.Add(time.Hour),
+			want: "Failed 15/? Stalled=DeadlineExceeded Finished=DeadlineExceeded", again: last.Add(time.Hour),
 		},
 		"one in progress holds the end up, though enough succeeded": {
 			fwu: made().Expected(3), seen: summary(3, 0, 1), at: last,
@@ -242,8 +262,8 @@ func TestFinishedStaysUntilTheSpecChanges(t *testing.T) {
 	got = append(got, step(fwu, summary(3, 1, 1), last.Add(3*time.Hour)))
 	want := []string{
 		"Succeeded 3/3 Ready=Succeeded Finished=Succeeded",
-		"PartiallySucceeded 4/3 Stalled=PartiallySucceeded Finished=PartiallySucceeded",
-		"PartiallySucceeded 4/3 Stalled=PartiallySucceeded Finished=PartiallySucceeded",
+		"Failed 4/3 Stalled=UnexpectedDevices Finished=UnexpectedDevices",
+		"Failed 4/3 Stalled=UnexpectedDevices Finished=UnexpectedDevices",
 		"Running 4/9 Reconciling=Running",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -266,6 +286,66 @@ func TestLateResultsAfterTheDeadlineTell(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Where nobody knows how many devices there are, and they still report when the deadline passes, the outcome waits
+// until nothing has come for quietSeconds, and follows by itself. From then on it is an end as any other.
+func TestOutcomeFollowsWhenItIsQuietAfterTheDeadline(t *testing.T) {
+	l := newLeader(made().Deadline(time.Minute).Quiet(time.Hour).Obj())
+	var again time.Time
+	look := func(at time.Time) string {
+		var next v1alpha1.FirmwareUpgradeStatus
+		next, again = Compute(l.fwu, l.fwu.Status, l.observe(at))
+		l.reconcile(at)
+		if diff := cmp.Diff(told(next), told(l.fwu.Status)); diff != "" {
+			t.Fatal(diff)
+		}
+		return told(next)
+	}
+	l.receive(success(1, first))
+	var got []string
+	got = append(got, look(first.Add(time.Minute)))
+	l.receive(success(2, first.Add(30*time.Minute)))
+	got = append(got, look(first.Add(80*time.Minute)))
+	if quiet := first.Add(90 * time.Minute); !again.Equal(quiet) {
+		t.Errorf("it is looked at again at %s, want %s", again, quiet)
+	}
+	got = append(got, look(again))
+	l.receive(success(3, first.Add(100*time.Minute)))
+	got = append(got, look(first.Add(100*time.Minute)))
+	const good = " Ready=Succeeded Finished=Succeeded"
+	want := []string{
+		"Failed 1/? Stalled=DeadlineExceeded Finished=DeadlineExceeded",
+		"Failed 2/? Stalled=DeadlineExceeded Finished=DeadlineExceeded",
+		"Succeeded 2/?" + good, "Succeeded 3/?" + good,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	events := []string{"Normal Started", "Warning DeadlineExceeded", "Normal OutcomeChanged"}
+	if diff := cmp.Diff(events, reasons(l.told)); diff != "" {
+		t.Errorf("Events (-want +got):\n%s", diff)
+	}
+}
+
+// What has finished is not turned red by another application that reports its operationId; that is told.
+func TestAnotherApplicationAfterTheEnd(t *testing.T) {
+	fwu := made().Expected(3).Obj()
+	fwu.Status.AppID = testTask.AppID
+	step(fwu, summary(3, 0, 0), last)
+	stranger := result.Task{AppID: "other", OperationID: testTask.OperationID}
+	fwu.Status.AppID = testTask.AppID
+	task, _, kept := claim.Task(fwu, []result.Task{testTask, stranger}, claim.Rules{})
+	seen := Observation{Task: task, Claim: kept, Summary: summary(3, 0, 0), Now: last, Failures: tally.New()}
+	fwu.Status, _ = Compute(fwu, fwu.Status, seen)
+	if got, want := told(fwu.Status), "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"; got != want {
+		t.Errorf("want %q, got %q", want, got)
+	}
+	const want = "3/3 devices succeeded; other applications report this operationId, too, and are not counted (other): " +
+		"set spec.appId"
+	if got := condition(fwu.Status, v1alpha1.ConditionReady).Message; got != want {
+		t.Errorf("Ready: want %q, got %q", want, got)
 	}
 }
 
@@ -435,7 +515,7 @@ func TestStatusInvariants(t *testing.T) {
 		}
 		decisive := judgedDevices(fwu.Spec, st, Observation{Summary: sum})
 		if meta.IsStatusConditionTrue(st.Conditions, v1alpha1.ConditionReady) &&
-			decisive.bad()+decisive.pending+decisive.inProgress > 0 {
+			decisive.bad()+decisive.pending+decisive.inProgress+decisive.unexpected > 0 {
 			t.Fatalf("a false green: %s, %+v", told(st), d)
 		}
 	})

@@ -11,7 +11,6 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
-	"fwupgrade.io/operator/internal/result"
 )
 
 // maxMessageBytes keeps five messages well below the bound of the status.
@@ -105,16 +104,26 @@ func setUncounted(
 func phaseOf(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.Phase {
 	finished := condition(st, v1alpha1.ConditionFinished)
 	switch {
-	case finished.Status == metav1.ConditionTrue && finished.Reason == v1alpha1.ReasonDeadlineExceeded:
-		return v1alpha1.PhaseFailed
 	case finished.Status == metav1.ConditionTrue:
-		return v1alpha1.Phase(finished.Reason)
+		return endPhase(finished.Reason)
 	case isConfiguration(condition(st, v1alpha1.ConditionStalled).Reason):
 		return v1alpha1.PhaseStalled
 	case st.StartTime == nil:
 		return v1alpha1.PhasePending
 	default:
 		return v1alpha1.PhaseRunning
+	}
+}
+
+// endPhase is the phase of an upgrade that finished for a reason.
+func endPhase(reason string) v1alpha1.Phase {
+	switch reason {
+	case v1alpha1.ReasonSucceeded:
+		return v1alpha1.PhaseSucceeded
+	case v1alpha1.ReasonPartiallySucceeded:
+		return v1alpha1.PhasePartiallySucceeded
+	default:
+		return v1alpha1.PhaseFailed
 	}
 }
 
@@ -130,7 +139,7 @@ func conditionSetter(
 		}
 		meta.SetStatusCondition(&st.Conditions, metav1.Condition{
 			Type: kind, Status: status, Reason: reason, ObservedGeneration: generation,
-			Message:            result.Clean(message, maxMessageBytes),
+			Message:            claim.Short(message, maxMessageBytes),
 			LastTransitionTime: metav1.Time{Time: now},
 		})
 	}

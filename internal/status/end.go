@@ -43,6 +43,10 @@ type verdict struct {
 // Suspect ones are a part of succeeded, retried ones of failed.
 type judged struct {
 	succeeded, failed, inProgress, pending, suspect, retried int64
+	// expected is how many the spec says that there are; 0 where it says nothing.
+	expected int64
+	// unexpected is how many more have reported, of which nobody knows which they are.
+	unexpected int64
 }
 
 func (j judged) reported() int64 { return j.succeeded + j.failed + j.inProgress }
@@ -53,7 +57,7 @@ func (j judged) decided() int64 { return j.succeeded + j.failed }
 // bad is how many devices count against the failure policy.
 func (j judged) bad() int64 { return j.failed + j.suspect }
 
-// missing says how many devices are still awaited; empty where none is known to be.
+// missing says which devices were still awaited when the deadline passed.
 func (j judged) missing() string {
 	var parts []string
 	if j.pending > 0 {
@@ -62,16 +66,26 @@ func (j judged) missing() string {
 	if j.inProgress > 0 {
 		parts = append(parts, fmt.Sprintf("%d still in progress", j.inProgress))
 	}
-	return strings.Join(parts, ", ")
+	switch {
+	case len(parts) > 0:
+		return strings.Join(parts, ", ")
+	case j.reported() == 0:
+		return "no device has reported"
+	default:
+		return "devices still report, and how many there are is not known"
+	}
 }
 
 func judgedDevices(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus, seen Observation) judged {
+	expected, _ := expectedDevices(spec)
+	c := st.Devices
 	if len(spec.Devices) > 0 {
 		l := seen.Summary.Listed
-		return judged{l.Succeeded, l.Failed, l.InProgress, st.Devices.Pending, l.Suspect, l.Retried}
+		return judged{l.Succeeded, l.Failed, l.InProgress, c.Pending, l.Suspect, l.Retried, expected, 0}
 	}
-	c := st.Devices
-	return judged{c.Succeeded, c.Failed, c.InProgress, c.Pending, c.Suspect, seen.Summary.Retried}
+	return judged{
+		c.Succeeded, c.Failed, c.InProgress, c.Pending, c.Suspect, seen.Summary.Retried, expected, c.Unexpected,
+	}
 }
 
 // judge decides whether the upgrade has finished, and how. Once finished it stays so until the spec changes; how it
@@ -83,7 +97,8 @@ func judgedDevices(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgrad
 //   - it is unknown: something was reported, nothing is in progress and nothing came for quietSeconds;
 //   - the deadline passed.
 //
-// While the platform tries a failed device again, that is a matter of hours.
+// While the platform tries a failed device again, that is a matter of hours. Where the deadline passed before nothing
+// came for quietSeconds, the outcome is looked at again once that is so.
 func judge(
 	fwu *v1alpha1.FirmwareUpgrade,
 	prev, st v1alpha1.FirmwareUpgradeStatus,
@@ -103,7 +118,10 @@ func judge(
 	if v.finished {
 		wasComplete := wasFinished &&
 			meta.FindStatusCondition(prev.Conditions, v1alpha1.ConditionFinished).Reason != v1alpha1.ReasonDeadlineExceeded
-		v.reason = outcome(v.judged, v.policy, wasComplete)
+		v.reason = outcome(v.judged, v.policy, complete || wasComplete)
+		if v.reason == v1alpha1.ReasonDeadlineExceeded {
+			v.again = again
+		}
 		return v
 	}
 	v.again = earliest(again, v.deadline)
@@ -143,12 +161,16 @@ func Deadline(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus) 
 	return from.Add(duration(fwu.Spec.DeadlineSeconds, defaultDeadline))
 }
 
-// outcome is how a finished upgrade ended. wasComplete says that it came to its end before its deadline: then no device
-// was awaited any more, and one that begins anew afterwards does not make it miss the deadline.
-func outcome(j judged, policy policyState, wasComplete bool) string {
+// outcome is how a finished upgrade ended. complete says that no device was awaited any more, now or when it came to
+// its end before its deadline: one that begins anew afterwards does not make it miss the deadline. Where it is not
+// complete although every device reported, only retries were awaited; but where nobody knows how many there are,
+// devices may be.
+func outcome(j judged, policy policyState, complete bool) string {
 	switch {
-	case !wasComplete && (j.pending > 0 || j.inProgress > 0 || j.reported() == 0):
+	case !complete && (j.expected == 0 || j.pending > 0 || j.inProgress > 0 || j.reported() == 0):
 		return v1alpha1.ReasonDeadlineExceeded
+	case j.unexpected > 0:
+		return v1alpha1.ReasonUnexpectedDevices
 	case j.bad() == 0 && policy != policyBroken:
 		return v1alpha1.ReasonSucceeded
 	case policy == policyBroken || j.succeeded == j.suspect:
@@ -159,7 +181,7 @@ func outcome(j judged, policy policyState, wasComplete bool) string {
 }
 
 // ready says whether a gate may open. It fails closed: without a policy any failed or suspect device counts; that
-// devices are missing, or that none succeeded with the right version, is within no policy.
+// devices are missing or unexpected, or that none succeeded with the right version, is within no policy.
 func (v verdict) ready() bool {
 	switch v.reason {
 	case v1alpha1.ReasonSucceeded:

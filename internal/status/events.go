@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/tally"
 )
@@ -44,12 +45,15 @@ const (
 const (
 	// maxEventSamples is how many devices an Event names.
 	maxEventSamples = 3
-	// maxNoteBytes is half of what the API allows, so that a full outbox stays small.
-	maxNoteBytes = 512
+	// maxNoteBytes is well below what the API allows, so that a full outbox stays small. A message of a condition fits in,
+	// with the words before it, and so does what a device reported.
+	maxNoteBytes = maxMessageBytes + 128
+	// maxExampleBytes is how much a digest shows of what one of its devices reported.
+	maxExampleBytes = 160
 )
 
 func normal(reason, note string) v1alpha1.OutboxEvent {
-	return v1alpha1.OutboxEvent{Type: corev1.EventTypeNormal, Reason: reason, Note: result.Clean(note, maxNoteBytes)}
+	return v1alpha1.OutboxEvent{Type: corev1.EventTypeNormal, Reason: reason, Note: claim.Short(note, maxNoteBytes)}
 }
 
 func warning(reason, note string) v1alpha1.OutboxEvent {
@@ -71,28 +75,29 @@ func degraded(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
 
 // versionSuspect tells how many devices are suspect, and names the first of them with their versions.
 func versionSuspect(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
-	var examples []string
+	const advice = "; check what they run"
+	wanted := cmp.Or(claim.Name(spec.TargetVersion), "the target")
+	note, before := devices(st.Devices.Suspect)+" succeeded with another version than "+wanted, ": "
 	for _, d := range st.Details.SuspectDevices[:min(maxEventSamples, len(st.Details.SuspectDevices))] {
-		examples = append(examples, suspectDevice(d))
+		example := before + suspectDevice(d)
+		if len(note)+len(example)+len(advice) > maxNoteBytes {
+			break
+		}
+		note, before = note+example, ", "
 	}
-	wanted := cmp.Or(spec.TargetVersion, "the target")
-	note := devices(st.Devices.Suspect) + " succeeded with another version than " + wanted
-	if len(examples) > 0 {
-		note += ": " + strings.Join(examples, ", ")
-	}
-	return warning(EventVersionSuspect, note+"; check what they run")
+	return warning(EventVersionSuspect, note+advice)
 }
 
 // suspectDevice names a device with its versions: "d1 (has 1.5, was to get 1.6)".
 func suspectDevice(d v1alpha1.SuspectDevice) string {
 	var parts []string
 	if d.CurVersion != "" {
-		parts = append(parts, "has "+d.CurVersion)
+		parts = append(parts, "has "+claim.Name(d.CurVersion))
 	}
 	if d.TargetVersion != "" {
-		parts = append(parts, "was to get "+d.TargetVersion)
+		parts = append(parts, "was to get "+claim.Name(d.TargetVersion))
 	}
-	return d.DeviceID + " (" + strings.Join(parts, ", ") + ")"
+	return claim.Name(d.DeviceID) + " (" + strings.Join(parts, ", ") + ")"
 }
 
 func devicesRecovered(recovered int64) v1alpha1.OutboxEvent {
@@ -116,10 +121,7 @@ func end(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
 func outcomeChanged(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
 	e := end(finished, ready)
 	e.Reason = EventOutcomeChanged
-	e.Note = result.Clean(
-		"Ready is now "+map[bool]string{true: "True", false: "False"}[ready]+": "+e.Note,
-		maxNoteBytes,
-	)
+	e.Note = claim.Short("Ready is now "+map[bool]string{true: "True", false: "False"}[ready]+": "+e.Note, maxNoteBytes)
 	return e
 }
 
@@ -152,7 +154,7 @@ func failures(log FailureLog, task result.Task, from, unannounced int64) []v1alp
 func singleFailure(f tally.Failure) v1alpha1.OutboxEvent {
 	note := "Device " + f.DeviceID + " failed: " + cmp.Or(f.Text, f.Cause)
 	if f.CurVersion != "" {
-		note += " (version " + f.CurVersion + ")"
+		note += " (version " + claim.Name(f.CurVersion) + ")"
 	}
 	if f.Recovered {
 		note = "Device " + f.DeviceID + " failed and has succeeded since"
@@ -173,9 +175,10 @@ func digest(g tally.FailureGroup) v1alpha1.OutboxEvent {
 		if g.Count == int64(len(g.Devices)) {
 			examples = "namely "
 		}
-		note := devices(g.Count) + " failed: " + g.Cause + "; " + examples + strings.Join(g.Devices, ", ")
+		note := devices(g.Count) + " failed: " + claim.Short(g.Cause, maxCauseBytes) + "; " + examples +
+			strings.Join(names(g.Devices), ", ")
 		if g.Example != "" {
-			note += "; the first one reported: " + g.Example
+			note += "; the first one reported: " + claim.Short(g.Example, maxExampleBytes)
 		}
 		e = warning(EventDevicesFailed, note)
 	}

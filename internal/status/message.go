@@ -5,20 +5,30 @@ package status
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	human "k8s.io/apimachinery/pkg/util/duration"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/claim"
 )
 
 const (
 	// maxMessageNames is how many devices of a kind a message names.
 	maxMessageNames = 3
+	// maxCauseBytes is how much of the text of a cause a message shows.
+	maxCauseBytes = 96
 	// MaxUndeclared is up to which number undeclared tasks are counted in a message: it changes with each of them.
 	MaxUndeclared = 10
 )
+
+// part is a part of a message; an optional one is left out where there is no room for it.
+type part struct {
+	text     string
+	optional bool
+}
 
 // message is one sentence that a person on call can act on, the most important first: what went wrong and what the
 // policy allows, how far it got, what it waits for and until when. It moves with the status, not with time.
@@ -30,29 +40,36 @@ func (v verdict) message(
 		deadline = ended.Time // a first result that came after the end would move it
 	}
 	overdue := v.finished && v.reason == v1alpha1.ReasonDeadlineExceeded
-	var parts []string
+	unexpected := part{text: v.unexpected(spec, st.Devices)}
+	var parts []part
 	switch {
 	case overdue && nothing:
-		parts = append(parts, "the deadline passed at "+utc(deadline), v.nothing(st, seen))
+		parts = append(parts, part{text: "the deadline passed at " + utc(deadline)}, part{text: v.nothing(st, seen)})
 	case overdue:
-		parts = append(parts, "the deadline passed at "+utc(deadline)+": "+v.judged.missing())
+		parts = append(parts, part{text: "the deadline passed at " + utc(deadline) + ": " + v.judged.missing()})
 	case nothing:
-		parts = append(parts, v.nothing(st, seen))
+		parts = append(parts, part{text: v.nothing(st, seen)})
+	case v.finished && v.reason == v1alpha1.ReasonUnexpectedDevices:
+		parts, unexpected = append(parts, unexpected), part{}
 	}
-	parts = append(parts, v.trouble(spec, st))
-	switch {
-	case nothing:
-	case v.finished && v.judged.bad() == 0 && !overdue:
-		parts = append(parts, st.Progress+" devices succeeded")
-	default:
-		parts = append(parts, st.Progress+" devices done")
-	}
-	parts = append(parts, v.waits(spec))
-	parts = append(parts, v.unexpected(spec, st.Devices))
+	parts = append(parts, v.trouble(spec, st)...)
+	parts = append(parts, v.done(st, overdue), part{text: v.waits(spec)}, unexpected, part{text: seen.Claim.Message})
 	if overdue {
-		parts = append(parts, v.names(st.Details))
+		parts = append(parts, v.names(st.Details)...)
 	}
 	return join(parts)
+}
+
+// done says how far it got.
+func (v verdict) done(st v1alpha1.FirmwareUpgradeStatus, overdue bool) part {
+	switch {
+	case v.judged.reported() == 0:
+		return part{}
+	case v.finished && v.judged.bad() == 0 && !overdue:
+		return part{text: st.Progress + " devices succeeded"}
+	default:
+		return part{text: st.Progress + " devices done"}
+	}
 }
 
 // policyMessage says what the failure policy allows, and how many devices count against it where it is broken.
@@ -68,18 +85,18 @@ func (v verdict) policyMessage(spec v1alpha1.FirmwareUpgradeSpec) string {
 }
 
 // trouble says how many devices are bad, and what the policy allows; empty where nothing is wrong.
-func (v verdict) trouble(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus) string {
+func (v verdict) trouble(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus) []part {
 	if v.judged.bad() == 0 && v.policy != policyBroken {
-		return ""
+		return nil
 	}
-	text := v.count() + ", " + v.allowance(spec)
+	parts := []part{{text: v.count() + ", " + v.allowance(spec)}}
 	if v.judged.retried > 0 && !v.finished {
-		text += fmt.Sprintf("; %d tried again by the platform", v.judged.retried)
+		parts = append(parts, part{fmt.Sprintf("%d tried again by the platform", v.judged.retried), true})
 	}
 	if v.judged.failed > 0 && st.TopCause != "" {
-		text += "; most often: " + st.TopCause
+		parts = append(parts, part{"most often: " + claim.Short(st.TopCause, maxCauseBytes), true})
 	}
-	return text
+	return parts
 }
 
 // count says how many devices are bad: "5 of 23 failed and 1 has another version than the target".
@@ -113,7 +130,7 @@ func (v verdict) nothing(st v1alpha1.FirmwareUpgradeStatus, seen Observation) st
 		return "none of spec.devices has reported"
 	case len(seen.OtherApplications) > 0:
 		return text + " from the application of spec.appId, but from " +
-			strings.Join(seen.OtherApplications[:min(maxMessageNames, len(seen.OtherApplications))], ", ")
+			strings.Join(names(seen.OtherApplications), ", ")
 	case seen.Undeclared == 1:
 		return text + "; 1 undeclared task has results (kubectl get fwu -A: undeclared-…)"
 	case seen.Undeclared > MaxUndeclared:
@@ -148,7 +165,8 @@ func (v verdict) waits(spec v1alpha1.FirmwareUpgradeSpec) string {
 	return text + ", at the latest until " + utc(v.deadline)
 }
 
-// unexpected says how many devices are not expected; where these are not judged, also what became of them.
+// unexpected says how many devices are not expected: where these are not judged, also what became of them, and where
+// nobody knows which they are, what to do about that.
 func (v verdict) unexpected(spec v1alpha1.FirmwareUpgradeSpec, c v1alpha1.DeviceCounts) string {
 	if c.Unexpected == 0 {
 		return ""
@@ -167,19 +185,22 @@ func (v verdict) unexpected(spec v1alpha1.FirmwareUpgradeSpec, c v1alpha1.Device
 		}
 	}
 	text := devices(c.Unexpected) + " not expected"
-	if len(states) > 0 {
+	switch {
+	case v.judged.unexpected > 0:
+		text += ": correct spec.expectedDevices, or name the devices in spec.devices"
+	case len(states) > 0:
 		text += " (" + strings.Join(states, ", ") + ")"
 	}
 	return text
 }
 
 // names names devices that were awaited: of those in progress, which begin with them.
-func (v verdict) names(d v1alpha1.Details) string {
+func (v verdict) names(d v1alpha1.Details) []part {
 	var inProgress []string
 	for _, p := range d.InProgressDevices[:min(int64(len(d.InProgressDevices)), v.judged.inProgress)] {
 		inProgress = append(inProgress, p.DeviceID)
 	}
-	return join([]string{some("missing", d.MissingDevices), some("in progress", inProgress)})
+	return []part{{some("missing", d.MissingDevices), true}, {some("in progress", inProgress), true}}
 }
 
 // some names the first few of some devices.
@@ -187,22 +208,35 @@ func some(what string, ids []string) string {
 	if len(ids) == 0 {
 		return ""
 	}
-	text := what + ": " + strings.Join(ids[:min(maxMessageNames, len(ids))], ", ")
+	text := what + ": " + strings.Join(names(ids), ", ")
 	if len(ids) > maxMessageNames {
 		text += ", …"
 	}
 	return text
 }
 
-// join joins the parts that are not empty.
-func join(parts []string) string {
-	var said []string
-	for _, p := range parts {
-		if p != "" {
-			said = append(said, p)
+// names are the first few ids, as a message may show them.
+func names(ids []string) []string {
+	var shown []string
+	for _, id := range ids[:min(maxMessageNames, len(ids))] {
+		shown = append(shown, claim.Name(id))
+	}
+	return shown
+}
+
+// join joins the parts that are not empty, and for which there is room: none is cut, and the optional ones come last.
+func join(parts []part) string {
+	const between = "; "
+	left := maxMessageBytes + len(between)
+	said := make([]string, len(parts))
+	for _, optional := range []bool{false, true} {
+		for i, p := range parts {
+			if bytes := len(p.text) + len(between); p.text != "" && p.optional == optional && bytes <= left {
+				said[i], left = p.text, left-bytes
+			}
 		}
 	}
-	return strings.Join(said, "; ")
+	return strings.Join(slices.DeleteFunc(said, func(s string) bool { return s == "" }), between)
 }
 
 // utc writes a time as people and programs read it.

@@ -175,6 +175,34 @@ func TestMessages(t *testing.T) {
 				"1 of 5 failed, without a failurePolicy none may; most often: Invalid URI; 5/40 devices done",
 			reason: "DeadlineExceeded: 35 never reported",
 		},
+		"the deadline passed, and nobody knows of how many": {
+			fwu:  made().Deadline(time.Minute),
+			seen: Observation{Now: last, Summary: summary(14, 0, 0)},
+			ready: "the deadline passed at 2026-03-01T12:02:00Z: devices still report, and how many there are is not known; " +
+				"14/? devices done",
+			reason: "DeadlineExceeded: devices still report, and how many there are is not known",
+		},
+		"more than expected": {
+			fwu:  made().Expected(4).MaxFailed("25%", 0),
+			seen: Observation{Now: last, Summary: summary(9, 3, 0)},
+			ready: "8 devices not expected: correct spec.expectedDevices, or name the devices in spec.devices; " +
+				"3 of 12 failed, the policy allows 25% (1); most often: Invalid URI; 12/4 devices done",
+			degraded: "3 of 12 failed, the policy allows 25% (1)",
+			reason:   "UnexpectedDevices (8)",
+		},
+		"more than expected, all good": {
+			fwu:  made().Expected(4),
+			seen: Observation{Now: last, Summary: summary(5, 0, 0)},
+			ready: "1 device not expected: correct spec.expectedDevices, or name the devices in spec.devices; " +
+				"5/4 devices succeeded",
+			reason: "UnexpectedDevices (1)",
+		},
+		"more than expected, and one goes on": {
+			fwu:  made().Expected(4),
+			seen: Observation{Now: last, Summary: summary(4, 0, 1)},
+			ready: "4/4 devices done; waits for 1 device (1 in progress)" + until +
+				"; 1 device not expected: correct spec.expectedDevices, or name the devices in spec.devices",
+		},
 		"the deadline passed without a result": {
 			fwu:  made().Deadline(time.Minute),
 			seen: Observation{Now: created.Add(time.Minute), Undeclared: 11},
@@ -270,6 +298,96 @@ func TestEventsCarryThePlatformsText(t *testing.T) {
 	}
 	if got := l.fwu.Status.Details.Causes[0].Example; got == "" {
 		t.Error("the cause has no example")
+	}
+}
+
+// However long the texts from outside are, a message says everything that it has to, and no part of it is cut: a cause
+// and names show that they were, and where there is no room for a part that is not needed, it is left out.
+func TestMessagesAreNotCut(t *testing.T) {
+	long := strings.Repeat("e\u0301\u202e", 50) // 250 bytes, and more when cleaned
+	cause := "most often: " + claim.Short(long, maxCauseBytes)
+	if len(cause) > 108 || !strings.HasSuffix(cause, "…") {
+		t.Fatalf("the cause is shown as %q", cause)
+	}
+	name := claim.Name(long)
+	broken := summary(90, 9, 0)
+	broken.Causes = []tally.CauseCount{{Cause: long, Count: 9}}
+	broken.Retried, broken.Suspect = 1, 5
+	listed := broken
+	listed.Listed = tally.Listed{
+		Succeeded: 1, Failed: 1, Suspect: 1, FirstReceivedAt: first.UnixMicro(), LastReceivedAt: last.UnixMicro(),
+	}
+	for _, d := range []string{"a", "b", "c", "d"} {
+		listed.Missing = append(listed.Missing, d+long)
+	}
+	cases := map[string]struct {
+		fwu  *wrappers.FirmwareUpgrade
+		seen Observation
+		want []string
+	}{
+		"a broken policy, a retry and a long cause": {
+			fwu:  made().Expected(98).MaxFailed("5%", 0).Settle(time.Minute),
+			seen: Observation{Now: last, Summary: broken},
+			want: []string{
+				"9 of 99 failed and 5 succeeded with another version than the target, the policy allows 5% (4)",
+				"1 tried again by the platform", cause, "99/98 devices done",
+				"waits for 1 device tried again, until nothing has come for 120m, at the latest until 2026-03-03T12:01:00Z",
+				"1 device not expected: correct spec.expectedDevices, or name the devices in spec.devices",
+			},
+		},
+		"names for which there is no room": {
+			fwu:  made().Devices("a", "b", "c", "d", "e", "f").MaxFailed("5%", 0).Deadline(time.Minute),
+			seen: Observation{Now: last, Summary: listed},
+			want: []string{
+				"the deadline passed at 2026-03-01T12:02:00Z: 4 never reported",
+				"1 of 2 failed and 1 succeeded with another version than the target, the policy allows 5% (0)",
+				cause, "2/6 devices done", "97 devices not expected (8 failed, 4 suspect)",
+			},
+		},
+		"other applications": {
+			fwu:  made().App("app").Expected(1),
+			seen: Observation{Now: created, OtherApplications: []string{long, long, long, long}},
+			want: []string{
+				"no result of this operationId yet from the application of spec.appId, but from " +
+					strings.Join([]string{name, name, name}, ", "),
+				"waits for 1 device (0 in progress), at the latest until 2026-03-03T12:00:00Z",
+			},
+		},
+	}
+	for what, c := range cases {
+		t.Run(what, func(t *testing.T) {
+			fwu := c.fwu.Obj()
+			c.seen.Failures = tally.New()
+			st, _ := Compute(fwu, fwu.Status, c.seen)
+			if diff := cmp.Diff(strings.Join(c.want, "; "), condition(st, v1alpha1.ConditionReady).Message); diff != "" {
+				t.Errorf("Ready (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// Nor is the text of an Event: what it has to say, what to do among that, stands in it however long the ids are.
+func TestNotesAreNotCut(t *testing.T) {
+	long := strings.Repeat("i", 256)
+	var sum v1alpha1.FirmwareUpgradeStatus
+	for range maxEventSamples {
+		sum.Details.SuspectDevices = append(sum.Details.SuspectDevices, v1alpha1.SuspectDevice{
+			DeviceID: long, CurVersion: long, TargetVersion: long,
+		})
+	}
+	message := strings.Repeat("m", maxMessageBytes-1) + "!"
+	ended := metav1.Condition{Reason: v1alpha1.ReasonPartiallySucceeded, Message: message}
+	for end, e := range map[string]v1alpha1.OutboxEvent{
+		"; check what they run": versionSuspect(v1alpha1.FirmwareUpgradeSpec{TargetVersion: long}, sum),
+		"m!":                    outcomeChanged(ended, false),
+		"…)":                    singleFailure(tally.Failure{DeviceID: long, Text: long, CurVersion: long}),
+		"reported: " + claim.Short(long, maxExampleBytes): digest(tally.FailureGroup{
+			Cause: long, Count: 9, Devices: []string{long, long, long}, Example: long,
+		}),
+	} {
+		if !strings.HasSuffix(e.Note, end) || len(e.Note) > maxNoteBytes {
+			t.Errorf("want at most %d bytes that end with %q, got %d: %q", maxNoteBytes, end, len(e.Note), e.Note)
+		}
 	}
 }
 
@@ -468,7 +586,8 @@ func checkConditions(t *rapid.T, fwu *v1alpha1.FirmwareUpgrade, seen Observation
 		return
 	}
 	j := judgedDevices(fwu.Spec, st, seen)
-	if v := judgePolicy(fwu.Spec.FailurePolicy, j, true); j.bad() > 0 && v != policyKept || j.succeeded == j.suspect {
+	v := judgePolicy(fwu.Spec.FailurePolicy, j, true)
+	if j.bad() > 0 && v != policyKept || j.succeeded == j.suspect || j.unexpected > 0 {
 		t.Fatalf("a false green: %s, %+v", told(st), j)
 	}
 }

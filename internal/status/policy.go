@@ -29,7 +29,8 @@ const (
 
 // judgePolicy compares the bad devices, those that failed and those that are suspect, with the policy, in integers. A
 // percentage is of the devices that succeeded or failed, not of all: a catastrophe in a large fleet shows at once. It
-// is not judged before minReported devices, unless the upgrade has finished.
+// is of no more devices than there are to be, as others would hide failures. It is not judged before minReported
+// devices, unless the upgrade has finished.
 func judgePolicy(p *v1alpha1.FailurePolicy, j judged, finished bool) policyState {
 	switch {
 	case p == nil:
@@ -47,13 +48,18 @@ func tooEarly(p *v1alpha1.FailurePolicy, j judged, finished bool) bool {
 	return percent && p.MinReported != nil && j.decided() < *p.MinReported && !finished
 }
 
-// allowed is how many devices may be bad: so many, or a percentage of those that succeeded or failed.
+// allowed is how many devices may be bad: so many, or a percentage of those that succeeded or failed, and at most of
+// those that are expected.
 func allowed(p *v1alpha1.FailurePolicy, j judged) int64 {
 	limit, percent := maxFailed(p.MaxFailed)
-	if percent {
-		return limit * j.decided() / 100
+	if !percent {
+		return limit
 	}
-	return limit
+	of := j.decided()
+	if j.expected > 0 {
+		of = min(of, j.expected)
+	}
+	return limit * of / 100
 }
 
 // allowance says what a policy allows: "the policy allows 5% (1)".

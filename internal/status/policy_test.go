@@ -44,6 +44,12 @@ func TestJudgePolicy(t *testing.T) {
 	if got := judgePolicy(p, judged{succeeded: 97, failed: 3, suspect: 3}, false); got != policyBroken {
 		t.Errorf("3 failed and 3 suspect of 100: want %v, got %v", policyBroken, got)
 	}
+	for failed, want := range map[int64]policyState{1: policyKept, 2: policyBroken} { // 5% of 20, whoever else reports
+		j := judged{succeeded: 99, failed: failed, expected: 20, unexpected: 79 + failed}
+		if got := judgePolicy(p, j, true); got != want {
+			t.Errorf("%d failed of 20 expected, 99 succeeded: want %v, got %v", failed, want, got)
+		}
+	}
 	if got := judgePolicy(nil, judged{failed: 9}, true); got != policyNone {
 		t.Errorf("no policy: want %v, got %v", policyNone, got)
 	}

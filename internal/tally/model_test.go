@@ -70,7 +70,23 @@ func (m model) devices(task result.Task) map[string]modelDevice {
 	return devices
 }
 
+// target is what most of the devices that decide were to get.
+func (m model) target(task result.Task, q tally.Query) string {
+	counts := map[string]int{}
+	for id, d := range m.devices(task) {
+		if d.best.State == storage.StateSucceeded && (len(q.Devices) == 0 || slices.Contains(q.Devices, id)) {
+			counts[d.best.TargetVersion]++
+		}
+	}
+	delete(counts, "")
+	targets := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(counts[b]-counts[a], cmp.Compare(b, a))
+	})
+	return cmp.Or(append([]string{q.TargetVersion}, targets...)...)
+}
+
 func (m model) summary(task result.Task, q tally.Query) tally.Summary {
+	q.TargetVersion = m.target(task, q)
 	var s tally.Summary
 	var failed []result.Result
 	for _, d := range m.devices(task) {

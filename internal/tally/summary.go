@@ -26,7 +26,8 @@ const (
 
 // Query is what a FirmwareUpgrade wants to know of its task.
 type Query struct {
-	// TargetVersion is the version wanted, for Summary.Suspect; empty takes the one that each result names.
+	// TargetVersion is the version wanted, for Summary.Suspect; empty takes the one that most devices that succeeded were
+	// to get, of Devices where there are any.
 	TargetVersion string
 	// Devices are the ids of the devices expected, for Summary.Listed, Missing and Unexpected, each once; at most 1,000.
 	Devices []string
@@ -121,6 +122,9 @@ func (t *Tally) Summary(task result.Task, q Query) Summary {
 	if !known {
 		return Summary{Missing: q.Devices[:min(len(q.Devices), maxMissingDevices)]}
 	}
+	if q.TargetVersion == "" {
+		q.TargetVersion = tally.target(t.keys, q.Devices)
+	}
 	summary := tally.summary(q.TargetVersion)
 	s := newSamples(tally, t.keys, q)
 	summary.Listed, summary.Missing = s.lookUp()
@@ -129,6 +133,20 @@ func (t *Tally) Summary(task result.Task, q Query) Summary {
 	summary.SuspectDevices = s.suspect.list
 	summary.Unexpected = s.unexpected.list
 	return summary
+}
+
+// target is the version that the listed devices, or all where none are listed, were to get.
+func (t *taskTally) target(keys keyring, listed []string) string {
+	if len(listed) == 0 {
+		return CommonTarget(t.successes.targets())
+	}
+	targets := map[string]int64{}
+	for _, device := range listed {
+		if record, known := t.devices[keys.key(device)]; known && record.rank == result.RankSucceeded {
+			targets[t.successes.pairs[record.versions()].target]++
+		}
+	}
+	return CommonTarget(targets)
 }
 
 func (t *taskTally) summary(targetVersion string) Summary {

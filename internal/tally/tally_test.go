@@ -227,6 +227,57 @@ func TestSuspect(t *testing.T) {
 	}
 }
 
+// A task has one target. Where nobody says which, it is the one that most devices were to get, of equal ones the
+// greater text; the devices of another one are suspect although they run what they were to get. Where devices are
+// listed, these decide, and strangers do not.
+func TestOneTargetForATask(t *testing.T) {
+	type reported struct{ device, target, current string }
+	cases := map[string]struct {
+		reported []reported
+		listed   []string
+		want     []string
+	}{
+		"the rarer one is suspect": {
+			reported: []reported{{"a", "1.6", "1.6"}, {"b", "1.5", "1.5"}, {"c", "1.6", "1.6"}, {"d", "1.7", "1.7"}},
+			want:     []string{"b", "d"},
+		},
+		"of equal ones the lesser is": {
+			reported: []reported{{"a", "1.6", "1.6"}, {"b", "1.5", "1.5"}}, want: []string{"b"},
+		},
+		"in whatever order": {
+			reported: []reported{{"b", "1.5", "1.5"}, {"a", "1.6", "1.6"}}, want: []string{"b"},
+		},
+		"one that names none has to run it": {
+			reported: []reported{{"a", "", "1.5"}, {"b", "", "1.5"}, {"c", "1.6", "1.6"}}, want: []string{"a", "b"},
+		},
+		"one that can't be read is no target": {
+			reported: []reported{{"a", "1.6\ufffd", ""}, {"b", "1.6\ufffd", ""}, {"c", "1.6", "1.6"}}, want: []string{"a", "b"},
+		},
+		"strangers don't decide": {
+			reported: []reported{{"a", "1.6", "1.6"}, {"b", "1.5", "1.5"}, {"c", "1.5", "1.5"}},
+			listed:   []string{"a", "missing"}, want: []string{"b", "c"},
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			tallied := tally.New()
+			for _, r := range c.reported {
+				succeeded := resulttest.Succeeded(r.device, 1)
+				succeeded.TargetVersion, succeeded.CurVersion = r.target, r.current
+				add(tallied, succeeded)
+			}
+			s := tallied.Summary(tasks[0], tally.Query{Devices: c.listed})
+			var got []string
+			for _, d := range s.SuspectDevices {
+				got = append(got, d.DeviceID)
+			}
+			if diff := cmp.Diff(c.want, got); diff != "" || s.Suspect != int64(len(c.want)) || s.Listed.Suspect != 0 {
+				t.Errorf("%d are suspect, %d of the listed (-want +got):\n%s", s.Suspect, s.Listed.Suspect, diff)
+			}
+		})
+	}
+}
+
 // TestTallyKeepsNoMemoryOfResults overwrites the memory of every string of the results after they were added.
 func TestTallyKeepsNoMemoryOfResults(t *testing.T) {
 	var buffers [][]byte

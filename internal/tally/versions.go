@@ -82,6 +82,29 @@ func (v *versionCounts) open(pair versions) versionsRef {
 	return ref
 }
 
+// CommonTarget is the version that a task upgrades to where nobody says which: a task has one target, so that it is the
+// one that most devices were to get, of equal ones the greater text. Only devices that succeeded are asked; one that
+// names no target, or one of which a part can't be read, tells nothing. It is empty where none is known.
+func CommonTarget(devices map[string]int64) string {
+	common, most := "", int64(0)
+	for target, count := range devices {
+		known := target != "" && !strings.ContainsRune(target, utf8.RuneError)
+		if known && (count > most || count == most && target > common) {
+			common, most = target, count
+		}
+	}
+	return common
+}
+
+// targets counts the devices by their target.
+func (v *versionCounts) targets() map[string]int64 {
+	targets := map[string]int64{}
+	for i := range v.pairs {
+		targets[v.pairs[i].target] += v.pairs[i].count
+	}
+	return targets
+}
+
 // suspect counts the devices that are suspect.
 func (v *versionCounts) suspect(wanted string) int64 {
 	var suspect int64
@@ -94,7 +117,7 @@ func (v *versionCounts) suspect(wanted string) int64 {
 }
 
 // isSuspect says whether devices with these versions have, or were to get, another version than wanted; where wanted is
-// empty, another one than they were to get. An empty version is not known, and so not another one.
+// empty, as nobody knows it, another one than they were to get. An empty version is not known, and so not another one.
 func (v *versionCounts) isSuspect(ref versionsRef, wanted string) bool {
 	pair := &v.pairs[ref]
 	expected := wanted

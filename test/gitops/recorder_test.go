@@ -48,6 +48,7 @@ func record(t *testing.T) map[string]*unstructured.Unstructured {
 	r.recordCounted()
 	r.recordUncounted()
 	r.recordArchived()
+	r.recordReleased()
 	newer := r.recordPurge()
 	stop()
 	r.recordUnseen()
@@ -125,12 +126,13 @@ func (r recorder) recordCounted() {
 	r.create(upgrade("policy-broken-finished").Expected(10).MaxFailed("2", 0), devices("policy-broken-finished", 7, 3)...)
 	r.create(upgrade("failed").Expected(2), devices("failed", 0, 2)...)
 	r.create(upgrade("wrong-version").Target("1.7").Expected(2), devices("wrong-version", 2, 0)...)
+	r.create(upgrade("unexpected").Expected(2), devices("unexpected", 3, 0)...)
 	r.create(upgrade("deadline").Expected(3),
 		reported("app", "deadline", 1, storage.StateSucceeded, "", 72*time.Hour))
 	for _, s := range states {
 		switch s.name {
 		case "pending", "running", "policy-broken", "succeeded", "within-policy", "without-policy",
-			"policy-broken-finished", "failed", "wrong-version", "deadline":
+			"policy-broken-finished", "failed", "wrong-version", "unexpected", "deadline":
 			r.take(s.name, s.name, func(fwu *v1alpha1.FirmwareUpgrade) string {
 				if problem := hasReason(s.reason)(fwu); problem != "" {
 					return problem
@@ -178,6 +180,24 @@ func (r recorder) recordArchived() {
 	r.take("archived-changed", "archived", hasReason(v1alpha1.ReasonResultsArchived))
 }
 
+// isSucceeded wants that an upgrade has ended well and that the operator has written everything there is to say.
+func isSucceeded(fwu *v1alpha1.FirmwareUpgrade) string {
+	if problem := hasReason(v1alpha1.ReasonSucceeded)(fwu); problem != "" {
+		return problem
+	}
+	return isQuiet(fwu)
+}
+
+// recordReleased records one that is being deleted while a finalizer keeps it that is not the operator's.
+func (r recorder) recordReleased() {
+	r.t.Helper()
+	r.create(upgrade("released").Expected(1).Finalizers("example.com/keep"), devices("released", 1, 0)...)
+	must(r.t, k8s.Delete(r.t.Context(), await(r.t, fleet, "released", isSucceeded)))
+	r.take("released", "released", hasReason(v1alpha1.ReasonReleased))
+	letGo := client.RawPatch("application/merge-patch+json", []byte(`{"metadata": {"finalizers": null}}`))
+	must(r.t, k8s.Patch(r.t.Context(), get(r.t, fleet, "released"), letGo))
+}
+
 // recordPurge records one that is being deleted with its results, and one that waits for that. It returns a slice that
 // holds the purge up until it is deleted: this version of the operator can't read it.
 func (r recorder) recordPurge() *storage.ResultSlice {
@@ -187,10 +207,7 @@ func (r recorder) recordPurge() *storage.ResultSlice {
 		if len(fwu.Finalizers) == 0 {
 			return "it has no finalizer"
 		}
-		if problem := hasReason(v1alpha1.ReasonSucceeded)(fwu); problem != "" {
-			return problem
-		}
-		return isQuiet(fwu)
+		return isSucceeded(fwu)
 	})
 	newer := &storage.ResultSlice{
 		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, GenerateName: "r-"},
@@ -201,12 +218,7 @@ func (r recorder) recordPurge() *storage.ResultSlice {
 	newer.Tables = append(newer.Tables, unknown)
 	must(r.t, k8s.Create(r.t.Context(), newer))
 	must(r.t, k8s.Delete(r.t.Context(), get(r.t, fleet, "purged")))
-	r.take("deleted", "purged", func(fwu *v1alpha1.FirmwareUpgrade) string {
-		if fwu.DeletionTimestamp.IsZero() {
-			return "it is not being deleted"
-		}
-		return ""
-	})
+	r.take("deleted", "purged", hasReason(v1alpha1.ReasonPurging))
 	r.create(upgrade("purging").Operation("purged").Expected(1))
 	r.take("purging", "purging", hasReason(v1alpha1.ReasonPurging))
 	return newer

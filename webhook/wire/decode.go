@@ -17,19 +17,19 @@ import (
 // message is everything the operator reads of a push, in one pass. encoding/json matches keys without regard to case
 // and skips those it doesn't know.
 type message struct {
-	NotifyType     value `json:"notifyType"`
-	DeviceID       value `json:"deviceId"`
-	AppID          value `json:"appId"`
-	OperationID    value `json:"operationId"`
-	SubOperationID value `json:"subOperationId"`
-	Status         value `json:"status"`
-	Step           value `json:"step"`
-	CurVersion     value `json:"curVersion"`
-	TargetVersion  value `json:"targetVersion"`
-	SourceVersion  value `json:"sourceVersion"`
-	StatusDesc     value `json:"statusDesc"`
-	StepDesc       value `json:"stepDesc"`
-	UpgradeTime    value `json:"upgradeTime"`
+	NotifyType     value   `json:"notifyType"`
+	DeviceID       idValue `json:"deviceId"`
+	AppID          idValue `json:"appId"`
+	OperationID    idValue `json:"operationId"`
+	SubOperationID idValue `json:"subOperationId"`
+	Status         value   `json:"status"`
+	Step           value   `json:"step"`
+	CurVersion     value   `json:"curVersion"`
+	TargetVersion  value   `json:"targetVersion"`
+	SourceVersion  value   `json:"sourceVersion"`
+	StatusDesc     value   `json:"statusDesc"`
+	StepDesc       value   `json:"stepDesc"`
+	UpgradeTime    value   `json:"upgradeTime"`
 	// CommandID and Resource tell the callbacks without a notifyType apart.
 	CommandID value `json:"commandId"`
 	Resource  value `json:"resource"`
@@ -118,7 +118,7 @@ func (m *message) notification(kind Kind) (Notification, error) {
 	n := Notification{Kind: kind}
 	ids := [...]struct {
 		key      string
-		value    *value
+		value    *idValue
 		to       *string
 		optional bool
 	}{
@@ -128,7 +128,7 @@ func (m *message) notification(kind Kind) (Notification, error) {
 		{"appId", &m.AppID, &n.AppID, true},
 	}
 	for _, i := range ids {
-		if i.optional && *i.value == (value{}) {
+		if i.optional && *i.value == (idValue{}) {
 			continue
 		}
 		id, problem := i.value.id()
@@ -165,7 +165,7 @@ func (m *message) state(kind Kind) (storage.State, error) {
 	switch {
 	case said.contradicts:
 		return "", unusable("%s stands there several times, with different values", key)
-	case said.odd != "" && said.odd != "number":
+	case said.hasNoText():
 		return "", unusable("%s is a JSON %s, not %s", key, said.odd, allowed)
 	case said.text == "":
 		return "", unusable("%s is missing", key)

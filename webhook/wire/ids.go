@@ -16,9 +16,8 @@ import (
 // maxQuoteBytes is how much of a value an error quotes.
 const maxQuoteBytes = 64
 
-// id returns the id of something, or what is wrong with it. Blanks around it are no part of it: no id of the platform
-// has any, nor can one in a spec. Beyond that nothing is guessed, as two devices could become one.
-func (v *value) id() (id, problem string) {
+// id returns the id of something, or what is wrong with it. Nothing is guessed, as two devices could become one.
+func (v *idValue) id() (id, problem string) {
 	switch {
 	case v.odd != "":
 		return "", fmt.Sprintf("is a JSON %s, not a string", v.odd)
@@ -54,11 +53,11 @@ func unclear(text string) string {
 	return ""
 }
 
-// version returns a version for people. One of several that differ is marked as a text that could not be read, so that
-// it counts as no other version.
+// version returns a version for people. One of several that differ, or of which one has no text, is marked as a text
+// that could not be read, so that it counts as no other version.
 func (v *value) version() string {
 	const mark = string(utf8.RuneError)
-	if v.differs {
+	if v.differs || v.hasNoText() {
 		return result.Clean(v.text, storage.MaxVersionBytes-len(mark)) + mark
 	}
 	return result.Clean(v.text, storage.MaxVersionBytes)

@@ -6,6 +6,7 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -33,30 +34,34 @@ func plainText(body []byte) []byte {
 	return bytes.TrimFunc(body, func(r rune) bool { return r <= ' ' || r == byteOrderMark })
 }
 
-// utf16Order returns the byte order of a body in UTF-16, which begins with a mark or with the brace of an object; nil
-// for every other body.
+// utf16Order returns the byte order of a body in UTF-16, which begins with a mark or with the brace of an object and
+// another ASCII character, after whatever blanks; nil for every other body.
 func utf16Order(body []byte) binary.ByteOrder {
-	if len(body) < 2 {
-		return nil
-	}
-	switch [2]byte(body) {
-	case [2]byte{0xff, 0xfe}, [2]byte{'{', 0}:
-		return binary.LittleEndian
-	case [2]byte{0xfe, 0xff}, [2]byte{0, '{'}:
-		return binary.BigEndian
+	for _, order := range [...]binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
+		rest := body
+		for len(rest) >= 4 && order.Uint16(rest) <= ' ' {
+			rest = rest[2:]
+		}
+		if len(rest) < 4 {
+			continue
+		}
+		first, second := order.Uint16(rest), order.Uint16(rest[2:])
+		if first == byteOrderMark || first == '{' && second < utf8.RuneSelf {
+			return order
+		}
 	}
 	return nil
 }
 
-// standIn takes the place of what has none in a JSON text. It is a control character, so that an id can't hold it and a
-// text shows that something stood there.
+// standIn takes the place of a backslash that has none in a JSON text. It is a control character, so that an id can't
+// hold it and a text shows that something stood there.
 const standIn = '\x7f'
 
 // repaired returns a JSON text in which the mistakes that leave no doubt are made good: a control character within a
 // string is escaped, one between two tokens becomes a blank, and a backslash that escapes nothing is replaced. With
 // pairs, strings are read as an older encoding of Chinese or Japanese, in which a byte above ASCII and the next one are
-// one character: the second may look like a backslash. The text returned is at most twice as long; nil if there is
-// nothing to repair.
+// one character: the second may look like a backslash. The text returned is at most six times as long; nil if there
+// is nothing to repair.
 func repaired(text []byte, pairs bool) []byte {
 	fixed := make([]byte, 0, len(text)+len(text)/16)
 	inString, mended := false, false
@@ -71,7 +76,7 @@ func repaired(text []byte, pairs bool) []byte {
 			fixed = append(fixed, max(c, ' '))
 		case c < ' ':
 			mended = true
-			fixed = appendControl(fixed, c)
+			fixed = fmt.Appendf(fixed, `\u%04x`, c)
 		case pairs && isPair(text[i:]):
 			mended = true
 			i++
@@ -95,19 +100,6 @@ func repaired(text []byte, pairs bool) []byte {
 // isPair says whether a text begins with a character of two bytes in GBK, Big5 or Shift JIS. Its second byte is never a
 // quotation mark.
 func isPair(text []byte) bool { return len(text) > 1 && text[0] > 0x80 && text[1] >= '0' }
-
-// appendControl appends a control character as it may stand in a JSON string.
-func appendControl(fixed []byte, c byte) []byte {
-	switch c {
-	case '\n':
-		return append(fixed, `\n`...)
-	case '\r':
-		return append(fixed, `\r`...)
-	case '\t':
-		return append(fixed, `\t`...)
-	}
-	return append(fixed, standIn)
-}
 
 // isEscape says whether a text that begins with a backslash begins with an escape sequence of JSON.
 func isEscape(text []byte) bool {

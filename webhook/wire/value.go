@@ -7,15 +7,19 @@ import (
 	"bytes"
 	"encoding/json"
 	"strings"
+	"unicode"
+
+	"fwupgrade.io/operator/internal/result"
 )
 
 // value is what a message says of one thing. It takes whatever comes: what is odd about it costs the notification only
 // where that thing is needed.
 type value struct {
-	// text is the string without blanks around it, or the number as it was written; empty for everything else. null and
-	// empty strings say nothing: they don't replace what was said before.
+	// text is the string without the padding around it, or the number as it was written; empty for everything else. null
+	// and empty strings say nothing: they don't replace what was said before.
 	text string
-	// odd names the JSON type of what came where it was no string: "number", "array", "object" or "bool".
+	// odd names the JSON type of what came where it was no string: "number", or, whatever came beside it, the type that
+	// has no text: "array", "object" or "bool".
 	odd string
 	// differs says that the key stands several times, with different values. The last one is the text.
 	differs bool
@@ -23,11 +27,21 @@ type value struct {
 	contradicts bool
 }
 
+// idValue is what a message says of an id. Of what is around it only blanks are no part of it: no id of the platform
+// has any, nor can one in a spec.
+type idValue struct{ value }
+
 // UnmarshalJSON takes any JSON value. It fails for strings that are none.
-func (v *value) UnmarshalJSON(data []byte) error {
+func (v *value) UnmarshalJSON(data []byte) error { return v.read(data, result.IsPadding) }
+
+// UnmarshalJSON takes any JSON value. It fails for strings that are none.
+func (v *idValue) UnmarshalJSON(data []byte) error { return v.read(data, unicode.IsSpace) }
+
+// read reads a JSON value, of a string what is not around it as padding.
+func (v *value) read(data []byte, padding func(rune) bool) error {
 	switch c := data[0]; {
 	case c == '"':
-		s, err := unquote(data)
+		s, err := unquote(data, padding)
 		if err != nil {
 			return err
 		}
@@ -39,11 +53,16 @@ func (v *value) UnmarshalJSON(data []byte) error {
 	case c == 't', c == 'f':
 		v.odd = "bool"
 	case c != 'n':
-		v.odd = "number"
+		if !v.hasNoText() {
+			v.odd = "number"
+		}
 		v.set(string(bytes.TrimSpace(data)))
 	}
 	return nil
 }
+
+// hasNoText says whether something came that has no text.
+func (v *value) hasNoText() bool { return v.odd != "" && v.odd != "number" }
 
 func (v *value) set(s string) {
 	if s == "" {
@@ -66,20 +85,20 @@ func withoutFraction(number string) string {
 	return whole
 }
 
-// unquote returns a JSON string without the blanks around it.
-func unquote(data []byte) (string, error) {
+// unquote returns a JSON string without the padding around it.
+func unquote(data []byte, padding func(rune) bool) (string, error) {
 	// Most strings need no unescaping; encoding/json has checked the rest of their syntax. Bytes that are not ASCII
 	// take the long way, on which those that are not UTF-8 are replaced.
 	if plain := data[1 : len(data)-1]; isPlain(plain) {
-		return string(bytes.TrimSpace(plain)), nil
+		return string(bytes.TrimFunc(plain, padding)), nil
 	}
 	var s string
 	if err := json.Unmarshal(data, &s); err != nil {
 		return "", err
 	}
-	trimmed := strings.TrimSpace(s)
+	trimmed := strings.TrimFunc(s, padding)
 	if len(trimmed) < len(s) {
-		trimmed = strings.Clone(trimmed) // the blanks would stay in memory with it
+		trimmed = strings.Clone(trimmed) // the padding would stay in memory with it
 	}
 	return trimmed, nil
 }
