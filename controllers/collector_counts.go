@@ -87,6 +87,7 @@ func oldestEvent(upgrades []v1alpha1.FirmwareUpgrade) (oldest time.Time) {
 type namedUpgrade struct {
 	*v1alpha1.FirmwareUpgrade
 	at     time.Time
+	start  time.Time
 	reason string
 }
 
@@ -99,7 +100,11 @@ func running(upgrades []v1alpha1.FirmwareUpgrade) []namedUpgrade {
 		if f.Spec.Placeholder || !f.DeletionTimestamp.IsZero() || f.Status.CompletionTime != nil {
 			continue
 		}
-		named = append(named, namedUpgrade{FirmwareUpgrade: f, at: status.Deadline(f, f.Status)})
+		u := namedUpgrade{FirmwareUpgrade: f, at: status.Deadline(f, f.Status), start: f.CreationTimestamp.Time}
+		if f.Status.StartTime != nil {
+			u.start = f.Status.StartTime.Time
+		}
+		named = append(named, u)
 	}
 	return first(named, func(a, b namedUpgrade) int { return a.at.Compare(b.at) })
 }

@@ -5,8 +5,7 @@ package controllers
 
 import (
 	"fmt"
-	"os"
-	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,13 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
-	"sigs.k8s.io/yaml"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
-	"fwupgrade.io/operator/internal/store"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // scraped is a collector of FirmwareUpgrades that are given.
@@ -139,6 +137,9 @@ func TestDevicesCountOnce(t *testing.T) {
 		"fwupgrade_upgrade_deadline_timestamp_seconds{name=older,namespace=fleet}":   float64(scrapeTime.Unix() + 3600),
 		"fwupgrade_upgrade_deadline_timestamp_seconds{name=silent,namespace=fleet}":  float64(scrapeTime.Unix() + 3600),
 		"fwupgrade_upgrade_deadline_timestamp_seconds{name=younger,namespace=fleet}": float64(scrapeTime.Unix() + 3600),
+		"fwupgrade_upgrade_start_timestamp_seconds{name=older,namespace=fleet}":      float64(scrapeTime.Unix() - 3600),
+		"fwupgrade_upgrade_start_timestamp_seconds{name=silent,namespace=fleet}":     float64(scrapeTime.Unix() - 3600),
+		"fwupgrade_upgrade_start_timestamp_seconds{name=younger,namespace=fleet}":    float64(scrapeTime.Unix() - 3600),
 		"fwupgrade_upgrade_stalled_timestamp_seconds{name=younger,namespace=fleet,reason=DuplicateOperation}": float64(
 			scrapeTime.Unix() - 60),
 	}
@@ -148,7 +149,8 @@ func TestDevicesCountOnce(t *testing.T) {
 }
 
 // TestDeadlinesOfRunningUpgrades holds that a metric names the declared upgrades that have not finished, with the time
-// at which they end in any case: counted from the first result, or while there is none from the creation.
+// at which they end in any case: counted from the first result, or while there is none from the creation. Another one
+// tells from when it counts.
 func TestDeadlinesOfRunningUpgrades(t *testing.T) {
 	series := scrape(t, nil,
 		upgrade("pending"),
@@ -163,6 +165,13 @@ func TestDeadlinesOfRunningUpgrades(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, only(series, "fwupgrade_upgrade_deadline_timestamp_seconds")); diff != "" {
 		t.Errorf("Unexpected deadlines (-want,+got):\n%s", diff)
+	}
+	want = map[string]time.Duration{
+		"{name=pending,namespace=fleet}": -time.Hour,
+		"{name=running,namespace=fleet}": -30 * time.Minute,
+	}
+	if diff := cmp.Diff(want, only(series, "fwupgrade_upgrade_start_timestamp_seconds")); diff != "" {
+		t.Errorf("Unexpected starts (-want,+got):\n%s", diff)
 	}
 }
 
@@ -238,6 +247,34 @@ func TestCollectorReadsClusterAndStore(t *testing.T) {
 	}
 }
 
+// TestReleasedTasksAreNotUnclaimed holds that a task whose FirmwareUpgrade was deleted is not waiting for one, unless it
+// reports again.
+func TestReleasedTasksAreNotUnclaimed(t *testing.T) {
+	results := startStore(t)
+	collector := newUpgradesCollector(k8s, results, claim.Rules{}, clock.RealClock{})
+	task := result.Task{AppID: "app", OperationID: "op-of-a-deleted-one"}
+	await := func(wanted bool) {
+		t.Helper()
+		harness.Eventually(t, func() string {
+			if slices.Contains(collector.wantedTasks(), task) != wanted {
+				return fmt.Sprintf("want it to wait for a claim: %v", wanted)
+			}
+			return ""
+		})
+	}
+	storeSlice(t, reported(task.OperationID, 1, storage.StateSucceeded, ""))
+	await(true)
+	deletion := time.Now().Add(time.Second)
+	if err := results.Release(t.Context(), task, deletion); err != nil {
+		t.Fatal(err)
+	}
+	await(false)
+	later := reported(task.OperationID, 2, storage.StateSucceeded, "")
+	later.ReceivedAt = deletion.Add(time.Second).UnixMicro()
+	storeSlice(t, later)
+	await(true)
+}
+
 // TestSeriesExistFromTheStart holds that a counter on whose increase people alert is there before it counts: Prometheus
 // sees no increase in a series that begins with 1.
 func TestSeriesExistFromTheStart(t *testing.T) {
@@ -258,81 +295,5 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 		if value, known := series[want]; !known || value != 0 {
 			t.Errorf("%s is %v, known: %v", want, value, known)
 		}
-	}
-}
-
-// TestDocumentedMetricsExist holds that every metric of the controllers that the manual names is there.
-func TestDocumentedMetricsExist(t *testing.T) {
-	manual, err := os.ReadFile("../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	registry := prometheus.NewPedanticRegistry()
-	if _, err := newMetrics(registry); err != nil {
-		t.Fatal(err)
-	}
-	results, err := store.New(store.Options{
-		Client: k8s, Namespace: operatorNamespace, Limit: 1, RetainRejected: time.Hour, Instance: "test",
-		KeepUntil: keepUntil(k8s, claim.Rules{}, time.Hour), Registerer: registry,
-		Clock: clocktesting.NewFakeClock(scrapeTime),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	described := make(chan *prometheus.Desc, 32)
-	newUpgradesCollector(k8s, results, claim.Rules{}, clock.RealClock{}).Describe(described)
-	close(described)
-	known := map[string]bool{}
-	for d := range described {
-		known[regexp.MustCompile(`fqName: "(\w+)"`).FindStringSubmatch(d.String())[1]] = true
-	}
-	for series := range gathered(t, registry) {
-		name, _, _ := strings.Cut(series, "{")
-		known[name] = true
-	}
-	for _, name := range regexp.MustCompile(`fwupgrade_\w+`).FindAllString(string(manual), -1) {
-		if !strings.HasPrefix(name, "fwupgrade_webhook_") && !strings.HasPrefix(name, "fwupgrade_build_") &&
-			!strings.Contains(name, "v1alpha1") && !known[name] {
-			t.Errorf("The manual names %s, which does not exist", name)
-		}
-	}
-}
-
-// TestDocumentedRulesParse holds that the alert rules of the manual are a file of rules, each with a name of its own
-// and an expression whose brackets match.
-func TestDocumentedRulesParse(t *testing.T) {
-	manual, err := os.ReadFile("../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, after, _ := strings.Cut(string(manual), "```yaml\ngroups:")
-	block, _, _ := strings.Cut(after, "```")
-	var rules struct {
-		Groups []struct {
-			Name  string `json:"name"`
-			Rules []struct {
-				Alert string          `json:"alert"`
-				Expr  string          `json:"expr"`
-				For   metav1.Duration `json:"for"`
-			} `json:"rules"`
-		} `json:"groups"`
-	}
-	if err := yaml.UnmarshalStrict([]byte("groups:"+block), &rules); err != nil {
-		t.Fatal(err)
-	}
-	if len(rules.Groups) != 1 || len(rules.Groups[0].Rules) == 0 {
-		t.Fatalf("Unexpected groups: %+v", rules.Groups)
-	}
-	names := map[string]bool{}
-	for _, rule := range rules.Groups[0].Rules {
-		brackets := regexp.MustCompile(`"[^"]*"|[^(){}\[\]]`).ReplaceAllString(rule.Expr, "")
-		for before := ""; before != brackets; {
-			before = brackets
-			brackets = strings.NewReplacer("()", "", "{}", "", "[]", "").Replace(brackets)
-		}
-		if rule.Alert == "" || names[rule.Alert] || rule.Expr == "" || brackets != "" {
-			t.Errorf("Unexpected rule: %+v", rule)
-		}
-		names[rule.Alert] = true
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -40,9 +42,11 @@ const (
 const (
 	// eventWorkers is how many outboxes are delivered at once.
 	eventWorkers = 4
-	// invalidFor is how long it is tried to create an Event that the API server calls invalid. It may be an admission
-	// policy that says so, for a while; else it would keep those behind it from being told for ever.
-	invalidFor = time.Hour
+	// malformedFor is how long it is tried to create an Event of which the API server finds a field wrong: what changed
+	// the field on its way may go. Longer, it would keep those behind it from being told for ever.
+	malformedFor = time.Hour
+	// minimalNote is the text of an Event whose own text the API server finds wrong.
+	minimalNote = "The text of this Event could not be stored"
 )
 
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
@@ -164,7 +168,9 @@ func (r *eventReconciler) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpg
 	return errors.Join(errs...)
 }
 
-// create creates an Event. Its name follows from the outbox, so that a repetition meets AlreadyExists and is done.
+// create creates an Event. Its name follows from the outbox, so that a repetition meets AlreadyExists and is done. One
+// that is malformed is created with what the sums follow from; what is refused for any other reason is tried again, for
+// ever.
 func (r *eventReconciler) create(
 	ctx context.Context,
 	fwu *v1alpha1.FirmwareUpgrade,
@@ -173,12 +179,16 @@ func (r *eventReconciler) create(
 ) error {
 	created := newEvent(fwu, number, planned, r.clock.Now(), r.instance)
 	err := r.client.Create(ctx, created)
+	if isMalformed(err) {
+		created = minimal(created)
+		err = r.client.Create(ctx, created)
+	}
 	switch {
 	case err == nil:
-		r.metrics.announced(planned)
+		r.metrics.announced(planned, r.clock.Now())
 	case apierrors.IsAlreadyExists(err):
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause),
-		apierrors.IsInvalid(err) && r.clock.Since(planned.PlanTime.Time) > invalidFor:
+		isMalformed(err) && r.clock.Since(planned.PlanTime.Time) > malformedFor:
 		ctrl.LoggerFrom(ctx).Error(err, "Gave an Event up", "event", created.Name, "reason", planned.Reason)
 	default:
 		return fmt.Errorf("create event %s: %w", created.Name, err)
@@ -204,6 +214,26 @@ func newEvent(
 	}
 	e.Action, e.Type, e.Reason, e.Note = "Upgrade", planned.Type, planned.Reason, planned.Note
 	return e
+}
+
+// minimal is an Event without what devices and people wrote.
+func minimal(e *eventsv1.Event) *eventsv1.Event {
+	out := e.DeepCopy()
+	out.Note = minimalNote
+	delete(out.Annotations, annotationCause)
+	delete(out.Annotations, annotationDevices)
+	return out
+}
+
+// isMalformed says whether the API server finds a field of an object wrong. What an admission policy or a webhook
+// refuses is called invalid, too, but passes when that goes: a policy names no field, and who denies begins the message.
+func isMalformed(err error) bool {
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil ||
+		strings.HasPrefix(status.Status().Message, "admission webhook ") {
+		return false
+	}
+	return slices.ContainsFunc(status.Status().Details.Causes, func(c metav1.StatusCause) bool { return c.Field != "" })
 }
 
 // reference says which FirmwareUpgrade an Event is about.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,9 +18,12 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -334,6 +338,106 @@ func refuseEvents(t *testing.T, ns string) (allow func()) {
 			}
 		}
 	}
+}
+
+// An admission policy that refuses Events for longer than an hour delays them.
+func TestEventsRefusedForLongAreCreatedLater(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	allow := refuseEvents(t, ns)
+	events := newLeader(t, k8s, startStore(t)).events
+	events.clock = clocktesting.NewFakeClock(time.Now().Add(2 * time.Hour))
+	fwu := withOutbox(t, ns,
+		v1alpha1.OutboxEvent{Type: corev1.EventTypeNormal, Reason: "Started", Note: "The first device has reported"},
+		v1alpha1.OutboxEvent{Type: corev1.EventTypeWarning, Reason: "DeviceFailed", Note: "d failed", Failures: 1},
+	)
+	req := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}
+	for range 2 {
+		if _, err := events.Reconcile(t.Context(), req); err == nil {
+			t.Fatal("Events that were refused count as created")
+		}
+	}
+	allow()
+	harness.Eventually(t, func() string { // the API server takes a moment to heed that
+		result, err := events.Reconcile(t.Context(), req)
+		switch {
+		case err != nil:
+			return err.Error()
+		case result.RequeueAfter > 0:
+			return "there is more to create"
+		}
+		return ""
+	})
+	want := map[string]int{"Started": 1, "DeviceFailed": 1}
+	if got, failures := eventsAbout(t, fwu); !cmp.Equal(want, got) || failures != 1 {
+		t.Errorf("want %v, got %v with %d failures", want, got, failures)
+	}
+}
+
+// An Event that the API server finds malformed is created with what the sums follow from; one that can't be created
+// even so is given up after a while, and keeps nothing else from being told.
+func TestMalformedEvents(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	events := newLeader(t, k8s, startStore(t)).events
+	fwu := withOutbox(t, ns,
+		v1alpha1.OutboxEvent{
+			Type: corev1.EventTypeWarning, Reason: "DevicesFailed", Note: strings.Repeat("x", 2000), Failures: 7,
+			Cause: "Invalid URI", Devices: []string{"d1"},
+		},
+		v1alpha1.OutboxEvent{Type: corev1.EventTypeWarning, Note: "it has no reason"},
+	)
+	req := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}
+	if _, err := events.Reconcile(t.Context(), req); err == nil {
+		t.Error("what can't be created was given up at once")
+	}
+	want := map[string]int{"DevicesFailed": 1}
+	if got, failures := eventsAbout(t, fwu); !cmp.Equal(want, got) || failures != 7 {
+		t.Errorf("want %v, got %v with %d failures", want, got, failures)
+	}
+	events.clock = clocktesting.NewFakeClock(time.Now().Add(2 * time.Hour))
+	if _, err := events.Reconcile(t.Context(), req); err != nil {
+		t.Errorf("it was not given up: %v", err)
+	}
+}
+
+// Who denies an Event may name fields, and is no reason to give it up.
+func TestIsMalformed(t *testing.T) {
+	invalid := func(message string, causes ...metav1.StatusCause) error {
+		return &apierrors.StatusError{ErrStatus: metav1.Status{
+			Reason: metav1.StatusReasonInvalid, Message: message, Details: &metav1.StatusDetails{Causes: causes},
+		}}
+	}
+	field := metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Field: "note", Message: "too long"}
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"none":            {nil, false},
+		"a wrong field":   {invalid(`Event "e" is invalid: note: too long`, field), true},
+		"a policy":        {invalid(`events "e" is forbidden: policy denied request`, metav1.StatusCause{Message: "no"}), false},
+		"a webhook":       {invalid(`admission webhook "w" denied the request: note: too long`, field), false},
+		"no details":      {invalid("no"), false},
+		"another failure": {apierrors.NewForbidden(schema.GroupResource{}, "e", errKilled), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := isMalformed(c.err); got != c.want {
+				t.Errorf("want %t, got %t", c.want, got)
+			}
+		})
+	}
+}
+
+// withOutbox creates a FirmwareUpgrade that planned Events just now.
+func withOutbox(t *testing.T, ns string, planned ...v1alpha1.OutboxEvent) *v1alpha1.FirmwareUpgrade {
+	t.Helper()
+	for i := range planned {
+		planned[i].PlanTime = metav1.NowMicro()
+	}
+	fwu := create(t, wrappers.MakeFirmwareUpgrade("planned", ns).Operation("planned-"+ns).App("app"))
+	fwu.Status.OperatorState = v1alpha1.OperatorState{Sequence: int64(len(planned)), Outbox: planned}
+	if err := k8s.Status().Update(t.Context(), fwu); err != nil {
+		t.Fatal(err)
+	}
+	return fwu
 }
 
 // A status that somebody else wrote is put right, counts included.

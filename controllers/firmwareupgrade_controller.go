@@ -73,9 +73,6 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if !fwu.DeletionTimestamp.IsZero() { // its results are purged, where that is wanted, by a controller of its own
-		return ctrl.Result{}, nil
-	}
 	d, err := r.decide(ctx, fwu)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -91,7 +88,7 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 			return ctrl.Result{}, err
 		}
 		fwu.Status = d.next
-		fwu.Status.OperatorState.Leader = r.written.leader
+		r.written.sign(&fwu.Status)
 		if err := r.write(ctx, fwu); err != nil {
 			return afterWrite(err)
 		}
@@ -116,7 +113,13 @@ func (r *firmwareUpgradeReconciler) decide(ctx context.Context, fwu *v1alpha1.Fi
 	if stale {
 		return decision{stale: true}, nil
 	}
-	seen, err := r.observe(ctx, fwu)
+	if !fwu.DeletionTimestamp.IsZero() { // its results are purged, where that is wanted, by a controller of its own
+		next := status.Deleting(fwu, prev, r.look(fwu))
+		return decision{next: next, worth: status.Compare(fwu.Status, next)}, nil
+	}
+	known := *fwu // what was counted is what this process remembers, whatever somebody else wrote over it
+	known.Status = prev
+	seen, err := r.observe(ctx, &known)
 	if err != nil {
 		return decision{}, err
 	}
@@ -153,7 +156,9 @@ func (r *firmwareUpgradeReconciler) write(ctx context.Context, fwu *v1alpha1.Fir
 	case !apierrors.IsConflict(err):
 		r.written.forget(client.ObjectKeyFromObject(fwu))
 	}
-	r.metrics.statusWriteFailed(err)
+	if !apierrors.IsNotFound(err) { // it was deleted meanwhile
+		r.metrics.statusWriteFailed(err)
+	}
 	return fmt.Errorf("update status: %w", err)
 }
 
@@ -179,12 +184,17 @@ func (r *firmwareUpgradeReconciler) after(while time.Duration, again time.Time) 
 	return ctrl.Result{RequeueAfter: while, Priority: new(handler.LowPriority)}
 }
 
+// look begins an observation.
+func (r *firmwareUpgradeReconciler) look(fwu *v1alpha1.FirmwareUpgrade) status.Observation {
+	return status.Observation{Now: r.clock.Now(), Failures: r.store, Delivered: r.deliveries.of(fwu).all()}
+}
+
 // observe looks the claim and the results up.
 func (r *firmwareUpgradeReconciler) observe(
 	ctx context.Context,
 	fwu *v1alpha1.FirmwareUpgrade,
 ) (status.Observation, error) {
-	seen := status.Observation{Now: r.clock.Now(), Failures: r.store, Delivered: r.deliveries.of(fwu).all()}
+	seen := r.look(fwu)
 	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
 	if err != nil {
 		return seen, err
@@ -217,7 +227,7 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Named("firmwareupgrade").
 		For(&v1alpha1.FirmwareUpgrade{}).
 		Watches(&v1alpha1.FirmwareUpgrade{}, rivals(r.client),
-			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
 		WatchesRawSource(&storeSource[reconcile.Request]{
 			store: r.store, enqueue: r.enqueueClaimants, pause: r.gatherChanges, clock: r.clock,
 		}).
@@ -253,7 +263,7 @@ func (r *firmwareUpgradeReconciler) gatherChanges() time.Duration {
 // hasNews says whether the status of a FirmwareUpgrade is to tell something that somebody waits for.
 func (r *firmwareUpgradeReconciler) hasNews(ctx context.Context, object types.NamespacedName) bool {
 	fwu := &v1alpha1.FirmwareUpgrade{}
-	if err := r.client.Get(ctx, object, fwu); err != nil || !fwu.DeletionTimestamp.IsZero() {
+	if err := r.client.Get(ctx, object, fwu); err != nil {
 		return false
 	}
 	d, err := r.decide(ctx, fwu)

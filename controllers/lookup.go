@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -85,6 +87,14 @@ func undeclared(ctx context.Context, c client.Reader, namespace string, rules cl
 		return 0, fmt.Errorf("list placeholders: %w", err)
 	}
 	return rules.Undeclared(namespace, list.Items), nil
+}
+
+// claimChanged says whether a change may make somebody else have a task: of the spec, a deletion, and of the finalizer
+// with which one that is being deleted keeps its task. The last one is metadata, and has no generation.
+func claimChanged(e event.UpdateEvent) bool {
+	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+		controllerutil.ContainsFinalizer(e.ObjectOld, v1alpha1.FinalizerPurge) !=
+			controllerutil.ContainsFinalizer(e.ObjectNew, v1alpha1.FinalizerPurge)
 }
 
 // rivals maps a FirmwareUpgrade that came, went or changed to the others with its operationId.

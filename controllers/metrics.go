@@ -5,12 +5,15 @@ package controllers
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/status"
 )
 
@@ -20,6 +23,8 @@ type metrics struct {
 	statusWriteErrors *prometheus.CounterVec
 	events            *prometheus.CounterVec
 	failuresAnnounced prometheus.Counter
+	// eventDelay is how long Events waited: by type, as Warnings go first.
+	eventDelay *prometheus.HistogramVec
 }
 
 const metricsPrefix = "fwupgrade_controllers_"
@@ -36,14 +41,34 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"type", "reason"}),
 		failuresAnnounced: counter("failures_announced_total",
 			"Failed devices announced by Events, alone or in a digest."),
+		eventDelay: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: metricsPrefix + "event_delay_seconds",
+			Help: "Time from the status that planned an Event about a FirmwareUpgrade to its creation.",
+			// From one that is created at once to one that the API server did not take for hours.
+			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200},
+		}, []string{"type"}),
 	}
-	for _, c := range []prometheus.Collector{m.statusWrites, m.statusWriteErrors, m.events, m.failuresAnnounced} {
+	for _, c := range []prometheus.Collector{
+		m.statusWrites, m.statusWriteErrors, m.events, m.failuresAnnounced, m.eventDelay,
+	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
 	m.openSeries()
 	return m, nil
+}
+
+// RegisterMetrics registers the metrics of the controllers, but for those of the store, without running anything: the
+// reference of the metrics is made from it.
+func RegisterMetrics(reg prometheus.Registerer) error {
+	if _, err := newMetrics(reg); err != nil {
+		return err
+	}
+	if err := reg.Register(newUpgradesCollector(nil, nil, claim.Rules{}, clock.RealClock{})); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
 }
 
 // Why a status write failed.
@@ -72,14 +97,20 @@ func (m *metrics) openSeries() {
 	} {
 		m.events.WithLabelValues(corev1.EventTypeWarning, reason)
 	}
+	for _, kind := range []string{corev1.EventTypeNormal, corev1.EventTypeWarning} {
+		m.eventDelay.WithLabelValues(kind)
+	}
 }
 
 func counter(name, help string) prometheus.Counter {
 	return prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + name, Help: help})
 }
 
-func (m *metrics) announced(e v1alpha1.OutboxEvent) {
+// announced counts an Event that was created.
+func (m *metrics) announced(e v1alpha1.OutboxEvent, created time.Time) {
 	m.events.WithLabelValues(e.Type, e.Reason).Inc()
+	// Another leader, whose clock is ahead, may have planned it.
+	m.eventDelay.WithLabelValues(e.Type).Observe(max(0, created.Sub(e.PlanTime.Time)).Seconds())
 	m.failuresAnnounced.Add(float64(e.Failures))
 }
 

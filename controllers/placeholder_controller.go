@@ -93,18 +93,16 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			r.enqueue(e.Object, q)
 		},
 		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
-			if e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() {
-				r.enqueue(e.ObjectNew, q)
+			if !claimChanged(e) {
+				return
 			}
+			if !e.ObjectNew.GetDeletionTimestamp().IsZero() {
+				r.release(e.ObjectNew, q)
+			}
+			r.enqueue(e.ObjectNew, q)
 		},
 		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
-			released := r.clock.Now()
-			if deleted := e.Object.GetDeletionTimestamp(); deleted != nil { // a finalizer kept it for a while
-				released = deleted.Time
-			}
-			for _, task := range r.claimed(e.Object) {
-				q.Add(placeholderRequest{task: task, released: released.UnixMicro()})
-			}
+			r.release(e.Object, q)
 			r.enqueue(e.Object, q)
 		},
 	}
@@ -125,6 +123,18 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			CacheSyncTimeout: syncTimeout, RateLimiter: retries[placeholderRequest](),
 		}).
 		Complete(reconcile.TypedFunc[placeholderRequest](r.Reconcile))
+}
+
+// release asks for every task that a deleted object claims, so that the deletion is recorded. A finalizer may keep the
+// object for a while.
+func (r *placeholderReconciler) release(obj client.Object, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
+	released := r.clock.Now()
+	if deleted := obj.GetDeletionTimestamp(); deleted != nil {
+		released = deleted.Time
+	}
+	for _, task := range r.claimed(obj) {
+		q.Add(placeholderRequest{task: task, released: released.UnixMicro()})
+	}
 }
 
 // enqueue asks for every task that the object claims, or may have claimed before, a moment later.

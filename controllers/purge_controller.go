@@ -55,16 +55,13 @@ func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	wanted := fwu.Spec.DeletionPolicy == v1alpha1.DeletionPolicyPurge
-	if has := controllerutil.ContainsFinalizer(fwu, v1alpha1.FinalizerPurge); fwu.DeletionTimestamp.IsZero() {
-		if has == wanted {
-			return ctrl.Result{}, nil
-		}
-		return afterWrite(r.setFinalizer(ctx, fwu, wanted))
-	} else if !has {
+	wanted := wantsPurge(fwu)
+	switch {
+	case !needsPurge(fwu):
 		return ctrl.Result{}, nil
-	}
-	if wanted {
+	case fwu.DeletionTimestamp.IsZero():
+		return afterWrite(r.setFinalizer(ctx, fwu, wanted))
+	case wanted:
 		done, err := r.purge(ctx, fwu)
 		if err != nil {
 			return ctrl.Result{}, err
@@ -76,11 +73,31 @@ func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	return afterWrite(r.setFinalizer(ctx, fwu, false))
 }
 
-// SetupWithManager watches FirmwareUpgrades.
+// wantsPurge says whether the results of an object are to go with it.
+func wantsPurge(fwu *v1alpha1.FirmwareUpgrade) bool {
+	return fwu.Spec.DeletionPolicy == v1alpha1.DeletionPolicyPurge
+}
+
+// needsPurge says whether there is anything to do about an object: it has the finalizer and is not to have it or the
+// other way around, whoever changed that, or waits to go.
+func needsPurge(obj client.Object) bool {
+	fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
+	if !ok {
+		return false
+	}
+	has := controllerutil.ContainsFinalizer(fwu, v1alpha1.FinalizerPurge)
+	if fwu.DeletionTimestamp.IsZero() {
+		return has != wantsPurge(fwu)
+	}
+	return has
+}
+
+// SetupWithManager watches FirmwareUpgrades. The metadata has no generation, so that the object itself says whether
+// there is anything to do.
 func (r *purgeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("purge").
-		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(predicate.NewPredicateFuncs(needsPurge))).
 		WithOptions(controller.Options{RateLimiter: retries[reconcile.Request](), CacheSyncTimeout: syncTimeout}).
 		Complete(r)
 }

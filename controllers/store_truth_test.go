@@ -278,31 +278,12 @@ func TestReleasedTaskGetsAPlaceholderForNewResultsOnly(t *testing.T) {
 	if err := k8s.Delete(t.Context(), fwu); err != nil {
 		t.Fatal(err)
 	}
-	harness.Eventually(t, func() string {
-		list := &storage.ResultSliceList{}
-		if err := k8s.List(t.Context(), list, client.InNamespace(operatorNamespace)); err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range list.Items {
-			for _, r := range s.Releases {
-				if r.OperationID == task.OperationID {
-					return ""
-				}
-			}
-		}
-		return "the release is not recorded"
-	})
+	awaitRelease(t, task.OperationID)
 	stop()
 	startControllers(t, nil) // another leader looks at all tasks
 	other := reported("marker-"+ns, 1, storage.StateSucceeded, "")
 	storeSlice(t, other)
-	marker := claim.NewPlaceholder(other.Task, "default")
-	harness.Eventually(t, func() string {
-		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(marker), marker); err != nil {
-			return err.Error()
-		}
-		return ""
-	})
+	awaitPlaceholder(t, other.Task)
 	placeholder := claim.NewPlaceholder(task, "default")
 	if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(placeholder), placeholder); !apierrors.IsNotFound(err) {
 		t.Errorf("old results brought a placeholder back: %v", err)
@@ -310,12 +291,7 @@ func TestReleasedTaskGetsAPlaceholderForNewResultsOnly(t *testing.T) {
 	late := reported(task.OperationID, 2, storage.StateSucceeded, "")
 	late.ReceivedAt = time.Now().Add(time.Second).UnixMicro()
 	storeSlice(t, late)
-	harness.Eventually(t, func() string {
-		if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(placeholder), placeholder); err != nil {
-			return err.Error()
-		}
-		return ""
-	})
+	awaitPlaceholder(t, task)
 }
 
 // The details of a status stay when it is archived, and while it can't be counted.

@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -28,7 +29,7 @@ type upgradesCollector struct {
 	rules  claim.Rules
 	clock  clock.PassiveClock
 
-	upgrades, devices, unclaimed, placeholders, oldestEvent, deadlines, stalled *prometheus.Desc
+	upgrades, devices, unclaimed, placeholders, oldestEvent, starts, deadlines, stalled *prometheus.Desc
 }
 
 func newUpgradesCollector(
@@ -39,12 +40,16 @@ func newUpgradesCollector(
 	}
 	return &upgradesCollector{
 		reader: reader, store: results, rules: rules, clock: clk,
-		upgrades:     desc("firmwareupgrades", "FirmwareUpgrades by phase and by what stalls them.", "phase", "stalled"),
-		devices:      desc("devices", "Devices of all FirmwareUpgrades that have their task, by state.", "state"),
-		unclaimed:    desc("unclaimed_tasks", "Tasks with results that no FirmwareUpgrade claims."),
+		upgrades: desc("firmwareupgrades", "FirmwareUpgrades by phase and by what stalls them.", "phase", "stalled"),
+		devices:  desc("devices", "Devices of all FirmwareUpgrades that have their task, by state.", "state"),
+		unclaimed: desc("unclaimed_tasks", "Tasks with results that no FirmwareUpgrade claims; "+
+			"those left out that reported nothing since their FirmwareUpgrade was deleted."),
 		placeholders: desc("placeholders", "FirmwareUpgrades that the operator made for undeclared tasks."),
 		oldestEvent: desc("oldest_waiting_event_timestamp_seconds",
 			"When the oldest Event about a FirmwareUpgrade was planned that may not have been created yet."),
+		starts: desc("upgrade_start_timestamp_seconds",
+			"Since when the deadlines of these FirmwareUpgrades count: the first result, before it the creation.",
+			"namespace", "name"),
 		deadlines: desc("upgrade_deadline_timestamp_seconds",
 			"Deadlines of the declared FirmwareUpgrades that have not finished, the nearest 1,000.", "namespace", "name"),
 		stalled: desc("upgrade_stalled_timestamp_seconds",
@@ -56,7 +61,7 @@ func newUpgradesCollector(
 // Describe implements prometheus.Collector.
 func (c *upgradesCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.upgrades, c.devices, c.unclaimed, c.placeholders, c.oldestEvent, c.deadlines, c.stalled,
+		c.upgrades, c.devices, c.unclaimed, c.placeholders, c.oldestEvent, c.starts, c.deadlines, c.stalled,
 	} {
 		ch <- d
 	}
@@ -73,7 +78,15 @@ func (c *upgradesCollector) Collect(ch chan<- prometheus.Metric) {
 	if err := c.reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 		return
 	}
-	c.report(ch, list.Items, c.store.AllTasks())
+	c.report(ch, list.Items, c.wantedTasks())
+}
+
+// wantedTasks returns the tasks with results that somebody is to claim. One that was released, as its FirmwareUpgrade
+// was deleted, and reported nothing since is not: its results only wait for their retention.
+func (c *upgradesCollector) wantedTasks() []result.Task {
+	return slices.DeleteFunc(c.store.AllTasks(), func(task result.Task) bool {
+		return !c.store.LastReceived(task).After(c.store.ReleaseTime(task))
+	})
 }
 
 // report tells what follows from all FirmwareUpgrades and all tasks with results.
@@ -110,6 +123,7 @@ func (c *upgradesCollector) report(
 		send(c.oldestEvent, timestamp(planned))
 	}
 	for _, u := range running(upgrades) {
+		send(c.starts, timestamp(u.start), u.Namespace, u.Name)
 		send(c.deadlines, timestamp(u.at), u.Namespace, u.Name)
 	}
 	for _, u := range stalled(upgrades, c.clock.Now()) {

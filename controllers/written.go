@@ -4,6 +4,10 @@
 package controllers
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,18 +53,50 @@ func (w *writtenStatuses) previous(fwu *v1alpha1.FirmwareUpgrade) (prev v1alpha1
 	defer w.mu.Unlock()
 	own := w.latest[client.ObjectKeyFromObject(fwu)]
 	if own.uid != fwu.UID {
-		return fwu.Status, false
+		return withOwnDetails(fwu.Status), false
 	}
 	order, err := resourceversion.CompareResourceVersion(fwu.ResourceVersion, own.resourceVersion)
 	if err == nil && order < 0 {
 		return own.status, true
 	}
 	if writer := fwu.Status.OperatorState.Leader; writer != "" && writer != w.leader {
-		return fwu.Status, false
+		return withOwnDetails(fwu.Status), false
 	}
 	prev = own.status
 	prev.Details = fwu.Status.Details
-	return prev, false
+	if err == nil && order == 0 { // nobody has written since
+		return prev, false
+	}
+	return withOwnDetails(prev), false
+}
+
+// digestPrefix tells which fields of the details a digest covers: another version may know others, and can't check it.
+// Who changes the fields of v1alpha1.Details changes the prefix, too.
+const digestPrefix = "1-"
+
+// digest tells details from others.
+func digest(d v1alpha1.Details) string {
+	encoded, err := json.Marshal(d)
+	if err != nil { // can't be: the types have nothing that could fail
+		return ""
+	}
+	sum := sha256.Sum256(encoded)
+	return digestPrefix + hex.EncodeToString(sum[:8])
+}
+
+// withOwnDetails is a status without its details, if these are not those that a leader wrote with it. They may be
+// computed again; what is archived or can't be counted has none then, rather than somebody's.
+func withOwnDetails(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeStatus {
+	written := st.OperatorState.DetailsDigest
+	if strings.HasPrefix(written, digestPrefix) && written != digest(st.Details) {
+		st.Details = v1alpha1.Details{}
+	}
+	return st
+}
+
+// sign notes in a status that is about to be written who wrote it, and with which details.
+func (w *writtenStatuses) sign(st *v1alpha1.FirmwareUpgradeStatus) {
+	st.OperatorState.Leader, st.OperatorState.DetailsDigest = w.leader, digest(st.Details)
 }
 
 // note takes a status that was written.

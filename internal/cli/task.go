@@ -78,7 +78,7 @@ func isNotCounted(fwu *v1alpha1.FirmwareUpgrade) (why string, is bool) {
 	}
 	switch ready.Reason {
 	case v1alpha1.ReasonDuplicateOperation, v1alpha1.ReasonAmbiguousOperation, v1alpha1.ReasonNotPermitted,
-		v1alpha1.ReasonAwaitingTask, v1alpha1.ReasonPurging:
+		v1alpha1.ReasonAwaitingTask, v1alpha1.ReasonPurging, v1alpha1.ReasonReleased:
 		return ready.Reason + ": " + ready.Message, true
 	}
 	return "", false

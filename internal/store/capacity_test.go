@@ -193,6 +193,7 @@ func TestRejectedAreAnnouncedOnce(t *testing.T) {
 	withoutStore(t)
 	namespace := harness.NewNamespace(t, k8s)
 	refuse := false
+	first := time.Now().UTC().Truncate(time.Second) // the API server's clock is not ours
 	clock := clocktesting.NewFakeClock(first)
 	lead := func() *testStore {
 		s := newStore(t, namespace, refusingEvents(&refuse))
@@ -261,6 +262,66 @@ func TestRejectedAreAnnouncedOnce(t *testing.T) {
 	check()
 	listsRejected(t, namespace, notes[len(notes)-1], 1)
 	listsRejected(t, namespace, notes[0], 6)
+}
+
+// Rejected notifications of a replica whose clock is behind are announced, too, once, and the command of the note lists
+// them: also where compaction was faster, and when leaders change.
+func TestRejectedOfALateClockAreAnnounced(t *testing.T) {
+	withoutStore(t)
+	namespace := harness.NewNamespace(t, k8s)
+	start := time.Now().UTC().Truncate(time.Second)
+	clock := clocktesting.NewFakeClock(start)
+	lead := func() *testStore {
+		s := newStore(t, namespace, k8s)
+		s.options.Clock, s.clock = clock, clock
+		s.announcing.started = clock.Now()
+		return s
+	}
+	s := lead()
+	// check says how many are announced, and how many the note lists: all since the first of them.
+	check := func(listed int, want ...string) {
+		t.Helper()
+		clock.Step(2 * time.Minute)
+		s.awaitRead()
+		if err := s.publishCapacity(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, e := range takeEvents(t, namespace) {
+			note, _, _ := strings.Cut(e.Note, " authentic")
+			got = append(got, note)
+			listsRejected(t, namespace, e.Note, listed)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+	s.create("r-0", rejectedSlice(start))
+	check(1, "1")
+	check(0)
+	harness.Eventually(t, func() string { // creation times are kept in seconds
+		if time.Since(start) < 2*time.Second {
+			return "the next one would be stored in the second of the first"
+		}
+		return ""
+	})
+	s.create("r-1", rejectedSlice(start.Add(-30*time.Minute), start.Add(-20*time.Minute)))
+	s.awaitRead()
+	compact := func() {
+		t.Helper()
+		for _, slice := range s.index.all() {
+			if err := s.rewrite(t.Context(), []*storedSlice{slice}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	compact()
+	check(3, "2")
+	check(0)
+	compact()
+	check(0)
+	s = lead()
+	check(0)
 }
 
 // listsRejected runs the command that a note names on what is stored, where jq is installed.

@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,7 +37,7 @@ func (s *Store) rejectedToAnnounce(st storage.ResultStoreStatus, now time.Time) 
 	if rejected.count == 0 {
 		return nil
 	}
-	return microTime(time.UnixMicro(rejected.last.receivedAt))
+	return microTime(time.UnixMicro(rejected.last.countsAt))
 }
 
 // announceRejected creates the Event about rejected notifications, and records that.
@@ -58,13 +59,14 @@ func (s *Store) announceRejected(ctx context.Context, store *storage.ResultStore
 	return s.writeStatus(ctx, store, st)
 }
 
-// rejectedSome are some rejected notifications: how many, and the first and the last of them.
+// rejectedSome are some rejected notifications: how many, the one that was received first, and the one that counts as
+// received last.
 type rejectedSome struct {
 	count       int
 	first, last rejection
 }
 
-// rejectedWithin returns the rejected notifications that were received after one time and until another, in
+// rejectedWithin returns the rejected notifications that count as received after one time and until another, in
 // microseconds since 1970-01-01 UTC. One that is stored twice, because compaction broke off, counts once.
 func (x *index) rejectedWithin(after, until int64) (some rejectedSome) {
 	x.mu.Lock()
@@ -72,14 +74,14 @@ func (x *index) rejectedWithin(after, until int64) (some rejectedSome) {
 	seen := map[rejection]struct{}{}
 	for _, s := range x.byName {
 		for _, r := range s.rejected {
-			if _, again := seen[r]; again || r.receivedAt <= after || r.receivedAt > until {
+			if _, again := seen[r]; again || r.countsAt <= after || r.countsAt > until {
 				continue
 			}
 			seen[r] = struct{}{}
 			if some.count == 0 || r.receivedAt < some.first.receivedAt {
 				some.first = r
 			}
-			if some.count == 0 || r.receivedAt >= some.last.receivedAt {
+			if some.count == 0 || r.countsAt >= some.last.countsAt {
 				some.last = r
 			}
 			some.count++
@@ -88,10 +90,41 @@ func (x *index) rejectedWithin(after, until int64) (some rejectedSome) {
 	return some
 }
 
-// rejectedNote says how many there were since when, why the last one could not be used, and how to list all of them.
+// dateRejected says of the rejected notifications of a slice when they count as received: at the time that the webhook
+// says, unless it is long before they were stored, as the clock of a replica is behind. Then others of that time were
+// announced long ago, and they count from when they were stored. Compaction stores them anew; that changes nothing. The
+// caller has the lock.
+func (x *index) dateRejected(s *storedSlice) {
+	if len(s.rejected) == 0 {
+		return
+	}
+	stored, merged := s.CreationTimestamp.UnixMicro(), strings.HasPrefix(s.Name, mergedPrefix)
+	for i := range s.rejected {
+		r := &s.rejected[i]
+		r.countsAt = r.receivedAt
+		if !merged && stored-r.receivedAt > arrivalDelay.Microseconds() {
+			r.countsAt = stored
+		}
+	}
+	if !merged {
+		return
+	}
+	for _, other := range x.byName {
+		for _, before := range other.rejected {
+			for i := range s.rejected {
+				if r := &s.rejected[i]; r.receivedAt == before.receivedAt && r.reason == before.reason {
+					r.countsAt = max(r.countsAt, before.countsAt)
+				}
+			}
+		}
+	}
+}
+
+// rejectedNote says how many there were since when, why the last one could not be used, and how to list all of them, by
+// the times at which they say that they were received.
 func rejectedNote(rejected rejectedSome, since int64, namespace string) string {
 	from := time.UnixMicro(rejected.first.receivedAt)
-	if since > 0 {
+	if since > 0 && since < rejected.first.receivedAt {
 		from = time.UnixMicro(since + 1)
 	}
 	return fmt.Sprintf("%d authentic notification(s) could not be used since %s, the last one: %s. To list them: "+

@@ -51,6 +51,8 @@ type rejection struct {
 	receivedAt int64
 	// reason is why it could not be used.
 	reason string
+	// countsAt is when it counts as received where it is announced: see index.dateRejected.
+	countsAt int64
 }
 
 // receivedAt is when a result counts as received for retention and purges: when the last notification arrived that went
@@ -73,7 +75,9 @@ func newStoredSlice(s *storage.ResultSlice) (stored *storedSlice, results []resu
 	}
 	for i := range s.Rejected {
 		r := &s.Rejected[i]
-		stored.rejected = append(stored.rejected, rejection{r.ReceiveTime.UnixMicro(), strings.Clone(r.Reason)})
+		stored.rejected = append(stored.rejected, rejection{
+			receivedAt: r.ReceiveTime.UnixMicro(), reason: strings.Clone(r.Reason),
+		})
 		stored.bytes += len(r.Reason) + len(r.Body) + base64.StdEncoding.EncodedLen(len(r.RawBody))
 	}
 	seen := map[result.Task]int{}
