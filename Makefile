@@ -12,17 +12,22 @@ CONTROLPLANE := $(BIN)/controlplane
 
 CONTROLLER_GEN := $(TOOLS)/controller-gen
 GOLANGCI_LINT := $(TOOLS)/golangci-lint
+CRD_REF_DOCS := $(TOOLS)/crd-ref-docs
 # kubectl brings kustomize along: see docs/decisions.
 KUSTOMIZE := $(CONTROLPLANE)/kubectl kustomize
 
 # A control plane of your own, as setup-envtest installs it, is used instead of the embedded one when
-# KUBEBUILDER_ASSETS names its folder; then none is built for the tests.
+# KUBEBUILDER_ASSETS names its folder. `make run` and `make demo` need etcd, kube-apiserver and kubectl
+# (LOCAL_BINARIES); tests and benchmarks need kube-controller-manager as well, which setup-envtest does not bring: then
+# that one is built.
 ifeq ($(strip $(KUBEBUILDER_ASSETS)),)
 override KUBEBUILDER_ASSETS := $(CONTROLPLANE)
-CONTROLPLANE_BINARIES := $(addprefix $(CONTROLPLANE)/,etcd kube-apiserver kube-controller-manager kubectl)
+LOCAL_BINARIES := $(addprefix $(CONTROLPLANE)/,etcd kube-apiserver kubectl)
+CONTROLPLANE_BINARIES := $(LOCAL_BINARIES) $(CONTROLPLANE)/kube-controller-manager
 else
 override KUBEBUILDER_ASSETS := $(abspath $(KUBEBUILDER_ASSETS))
-CONTROLPLANE_BINARIES :=
+LOCAL_BINARIES :=
+CONTROLPLANE_BINARIES := $(if $(wildcard $(KUBEBUILDER_ASSETS)/kube-controller-manager),,$(CONTROLPLANE)/kube-controller-manager)
 endif
 export KUBEBUILDER_ASSETS
 
@@ -30,6 +35,8 @@ export KUBEBUILDER_ASSETS
 TEST_PARALLEL ?= 2
 TEST_TIMEOUT ?= 20m
 TEST_PACKAGES ?= ./...
+# Modules of their own, because what their tests use is large: Helm, Prometheus, and what writes container images.
+TEST_MODULES ?= hack/image test/chart test/monitoring
 
 # The port `make run` listens on for notifications, on 127.0.0.1, plain HTTP.
 CALLBACK_PORT ?= 18443
@@ -37,20 +44,31 @@ export CALLBACK_PORT
 
 ##@ General
 
+# A description is wrapped at 100 columns, below itself.
 .PHONY: help
-help: ## Show this list.
-	@awk 'BEGIN {FS = ":.*##"; printf "Usage: make <target>\n"} \
-		/^[a-zA-Z_0-9-]+:.*?##/ {printf "  %-14s %s\n", $$1, $$2} \
-		/^##@/ {printf "\n%s\n", substr($$0, 5)}' $(MAKEFILE_LIST)
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*## "; printf "Usage: make <target>\n"} \
+		/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-zA-Z_0-9-]+:.*## / { \
+			line = sprintf("  %-15s", $$1); n = split($$2, words, " "); \
+			for (i = 1; i <= n; i++) { \
+				if (length(line) + 1 + length(words[i]) > 100) {print line; line = sprintf("%-17s", "")} \
+				line = line " " words[i] \
+			} \
+			print line \
+		}' $(MAKEFILE_LIST)
 
 ##@ Use
 
+# Flags for the manager, for example: make run RUN_ARGS="--applications-file=applications.yaml"
+RUN_ARGS ?=
+
 .PHONY: run
-run: $(CONTROLPLANE_BINARIES) build ## Start control plane and operator, and stay up until interrupted (CALLBACK_PORT=18443).
-	@exec $(BIN)/local-run
+run: $(LOCAL_BINARIES) build ## Start a control plane and the operator, and keep them up until Ctrl-C (CALLBACK_PORT=18443, RUN_ARGS=flags of the manager).
+	@exec $(BIN)/local-run $(RUN_ARGS)
 
 .PHONY: demo
-demo: $(CONTROLPLANE_BINARIES) build ## Show an upgrade of 1,000 devices from beginning to end, and check every count.
+demo: $(LOCAL_BINARIES) build ## Build what is missing, start a control plane and the operator, upgrade 1,000 devices, check every count, stop.
 	@exec $(BIN)/local-demo
 
 .PHONY: simulator
@@ -69,6 +87,12 @@ manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the roles.
 	$(CONTROLLER_GEN) rbac:roleName=generated paths="{./controllers/...,./internal/store/...}" output:rbac:artifacts:config=config/rbac/controllers
 	$(CONTROLLER_GEN) rbac:roleName=webhook paths=./webhook/... output:rbac:artifacts:config=config/rbac/webhook
 
+.PHONY: docs
+docs: $(CRD_REF_DOCS) ## Generate the references in docs.
+	$(CRD_REF_DOCS) --source-path=api --config=hack/docs/crd-ref-docs.yaml --templates-dir=hack/docs/templates \
+		--renderer=markdown --output-path=docs/api.md --log-level=ERROR
+	go test -count=1 ./test/metricsdoc -update
+
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the code.
 	$(GOLANGCI_LINT) fmt ./...
@@ -84,8 +108,18 @@ lint: $(GOLANGCI_LINT) ## Run the linters.
 # What manager --version, its log and the metric fwupgrade_build_info say; also for docker build --build-arg VERSION=….
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
+.PHONY: plugin
+plugin: ## Build bin/kubectl-fwupgrade, the kubectl plugin, and the script by which kubectl completes its arguments.
+	@mkdir -p $(BIN)
+	go build -ldflags "-X main.linkedVersion=$(VERSION)" -o $(BIN)/kubectl-fwupgrade ./cmd/kubectl-fwupgrade
+	@install -m 0755 cmd/kubectl-fwupgrade/kubectl_complete-fwupgrade $(BIN)/kubectl_complete-fwupgrade
+
+.PHONY: building
+building:
+	@echo "Building the operator and what belongs to it: some two minutes the first time, on two cores, then seconds"
+
 .PHONY: build
-build: ## Build the binaries: the manager, the simulator and what run and demo start.
+build: building plugin ## Build the binaries: the manager, the simulator and what run and demo start.
 	@mkdir -p $(BIN)
 	go build -ldflags "-X main.linkedVersion=$(VERSION)" -o $(BIN)/manager ./cmd/manager
 	go build -o $(BIN)/simulator ./hack/simulator
@@ -95,6 +129,7 @@ build: ## Build the binaries: the manager, the simulator and what run and demo s
 .PHONY: test
 test: $(CONTROLPLANE_BINARIES) build ## Run all tests, with the race detector, in random order, against a real API server.
 	go test -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
+	@for module in $(TEST_MODULES); do (set -x; go test -C $$module -shuffle=on -timeout $(TEST_TIMEOUT) ./...); done
 
 # What is measured: see `bin/bench --help`. For example: make bench BENCH_ARGS="--connections=64 --other-rounds=0".
 BENCH_ARGS ?=
@@ -139,25 +174,71 @@ bench-scale: $(CONTROLPLANE_BINARIES) build build-bench ## Measure what many res
 verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(CONTROLPLANE)/kubectl ## Check that what is committed is generated, formatted, linted and tidy.
 	@hack/verify.sh
 
+##@ Package
+
+# The image's name and tag, in bin/image.tar and in dist/install.yaml; with PUSH=1 it is pushed to the registry in it.
+IMAGE ?= fwupgrade-operator:latest
+PLATFORMS ?= linux/amd64,linux/arm64
+PUSH ?=
+# The address of the repository, for a label of the image and for the plugin's manifest for krew.
+SOURCE ?=
+# The time of everything that is packaged: the commit's, so that the same commit gives the same bytes.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+export SOURCE_DATE_EPOCH
+HELM := $(TOOLS)/helm
+
+.PHONY: image
+image: ## Build the image without Docker: bin/image.tar, for all PLATFORMS; PUSH=1 pushes it to IMAGE.
+	@mkdir -p $(BIN)
+	go build -C hack/image -o $(BIN)/build-image .
+	@$(BIN)/build-image --image=$(IMAGE) --platforms=$(PLATFORMS) --version=$(VERSION) \
+		--revision=$(shell git rev-parse HEAD 2>/dev/null) --source=$(SOURCE) \
+		--out=$(BIN)/image.tar --sbom=$(BIN)/image.spdx.json $(if $(PUSH),--push)
+
+.PHONY: dist
+dist: $(CONTROLPLANE)/kubectl ## Write dist/install.yaml, for IMAGE, and the chart's generated templates.
+	go run ./hack/dist --image=$(IMAGE)
+
+.PHONY: release-files
+release-files: $(CONTROLPLANE)/kubectl $(HELM) ## Make everything that a release has, in bin/release (VERSION=v0.1.0, IMAGE=…, SOURCE=URL).
+	@rm -rf $(BIN)/release && mkdir -p $(BIN)/release
+	@$(MAKE) --no-print-directory image
+	@cp $(BIN)/image.tar $(BIN)/release/fwupgrade-operator-$(VERSION).tar
+	@cp $(BIN)/image.spdx.json $(BIN)/release/fwupgrade-operator-$(VERSION).spdx.json
+	go run ./hack/dist --image=$(IMAGE) --install=$(BIN)/release/install.yaml --chart=
+	@VERSION=$(VERSION) IMAGE=$(IMAGE) SOURCE=$(SOURCE) hack/release.sh
+
+$(HELM): test/chart/go.mod test/chart/go.sum
+	go build -C test/chart -o $@ helm.sh/helm/v4/cmd/helm
+	@touch $@
+
 ##@ Embedded control plane and tools
 
 .PHONY: controlplane
-controlplane: $(addprefix $(CONTROLPLANE)/,etcd kube-apiserver kube-controller-manager kubectl) ## Build etcd, kube-apiserver, kube-controller-manager and kubectl (ten to twenty minutes the first time, on two cores).
+controlplane: $(addprefix $(CONTROLPLANE)/,etcd kube-apiserver kubectl kube-controller-manager) ## Build etcd, kube-apiserver, kubectl and kube-controller-manager: ten to twenty minutes the first time, on two cores.
 
 # The version that the binaries report. Whoever changes it changes hack/controlplane/go.mod too.
 KUBERNETES_VERSION := 1.37.2
 VERSION_PACKAGE := k8s.io/component-base/version
 KUBERNETES_LDFLAGS := -s -w -X $(VERSION_PACKAGE).gitVersion=v$(KUBERNETES_VERSION) -X $(VERSION_PACKAGE).gitMajor=1 -X $(VERSION_PACKAGE).gitMinor=37
 CONTROLPLANE_MODULE := hack/controlplane/go.mod hack/controlplane/go.sum
+BUILD_CONTROLPLANE := hack/controlplane/build.sh
 
-# `touch`, because go build leaves a binary alone that is right already, and make would come back each time.
-$(addprefix $(CONTROLPLANE)/,kube-apiserver kube-controller-manager kubectl): $(CONTROLPLANE)/%: $(CONTROLPLANE_MODULE)
-	go build -C hack/controlplane -trimpath -ldflags "$(KUBERNETES_LDFLAGS)" -o $@ k8s.io/kubernetes/cmd/$*
-	@touch $@
+# How many binaries the goal needs.
+OF := 4
+run demo: OF := 3
 
 $(CONTROLPLANE)/etcd: $(CONTROLPLANE_MODULE)
-	go build -C hack/controlplane -trimpath -ldflags "-s -w" -o $@ go.etcd.io/etcd/server/v3
-	@touch $@
+	@$(BUILD_CONTROLPLANE) $@ go.etcd.io/etcd/server/v3 1/$(OF) "about 2 minutes" "-s -w"
+
+$(CONTROLPLANE)/kube-apiserver: $(CONTROLPLANE_MODULE)
+	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kube-apiserver 2/$(OF) "about 8 minutes" "$(KUBERNETES_LDFLAGS)"
+
+$(CONTROLPLANE)/kubectl: $(CONTROLPLANE_MODULE)
+	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kubectl 3/$(OF) "about 2 minutes" "$(KUBERNETES_LDFLAGS)"
+
+$(CONTROLPLANE)/kube-controller-manager: $(CONTROLPLANE_MODULE)
+	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kube-controller-manager 4/$(OF) "about 6 minutes" "$(KUBERNETES_LDFLAGS)"
 
 $(CONTROLLER_GEN): hack/tools/go.mod hack/tools/go.sum
 	go build -C hack/tools -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
@@ -167,8 +248,12 @@ $(GOLANGCI_LINT): hack/tools/go.mod hack/tools/go.sum
 	go build -C hack/tools -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $@
 
+$(CRD_REF_DOCS): hack/tools/go.mod hack/tools/go.sum
+	go build -C hack/tools -o $@ github.com/elastic/crd-ref-docs
+	@touch $@
+
 .PHONY: tools
-tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) ## Build the tools.
+tools: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(CRD_REF_DOCS) ## Build the tools.
 
 .PHONY: clean
 clean: ## Remove what was built, except the control plane and the tools.

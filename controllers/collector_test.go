@@ -247,8 +247,8 @@ func TestCollectorReadsClusterAndStore(t *testing.T) {
 	}
 }
 
-// TestReleasedTasksAreNotUnclaimed holds that a task whose FirmwareUpgrade was deleted is not waiting for one, unless it
-// reports again.
+// TestReleasedTasksAreNotUnclaimed holds that a task whose FirmwareUpgrade was deleted is not waiting for one, unless
+// it reports again.
 func TestReleasedTasksAreNotUnclaimed(t *testing.T) {
 	results := startStore(t)
 	collector := newUpgradesCollector(k8s, results, claim.Rules{}, clock.RealClock{})

@@ -80,15 +80,18 @@ committed() {
 
 check "generated code" make --no-print-directory generate
 check "generated manifests" make --no-print-directory manifests
+check "generated references" make --no-print-directory docs
+check "install.yaml and the chart" make --no-print-directory dist IMAGE=fwupgrade-operator:latest
 check "format" formatted
 check "license headers" headers
 check "width of text" narrow
+check "links, flags and targets in the manuals" go test ./test/docs
 check "go vet" go vet ./...
 check "linters" bin/tools/golangci-lint run ./...
-for module in . hack/controlplane hack/plot hack/tools; do
+for module in . hack/controlplane hack/plot hack/tools hack/image test/chart test/monitoring; do
 	check "go mod tidy in $module" tidy "$module"
 done
-for folder in config/default config/flow-control config/samples; do
+for folder in config/default config/flow-control config/monitoring config/samples; do
 	check "render $folder" renders "$folder"
 done
 check "nothing left to commit" committed

@@ -74,6 +74,9 @@ func start(ctx context.Context, o *options) error {
 	if err != nil {
 		return err
 	}
+	if err := useDefaultRuntimeMetrics(metrics.Registry); err != nil {
+		return err
+	}
 	if err := this.register(metrics.Registry); err != nil {
 		return err
 	}

@@ -383,6 +383,9 @@ func TestAPIServerIsAwayAtTheStart(t *testing.T) {
 	contains(t, body, "the API server")
 	_, body = get(t, "http://"+m.MetricsAddress+"/metrics")
 	contains(t, body, `fwupgrade_build_info{goversion="`+runtime.Version()+`",version="`)
+	if n := strings.Count(body, "\n# TYPE go_"); n == 0 || n > 50 {
+		t.Errorf("%d metrics of the Go runtime are served, want the usual ones", n)
+	}
 	if conn, err := net.Dial("tcp", m.CallbackAddress); err == nil {
 		_ = conn.Close()
 		t.Error("the callback takes connections that it can't serve")
