@@ -127,7 +127,7 @@ build: building plugin ## Build the binaries: the manager, the simulator and wha
 	go build -o $(BIN)/local-demo ./hack/demo
 
 .PHONY: test
-test: $(CONTROLPLANE_BINARIES) build ## Run all tests, with the race detector, in random order, against a real API server.
+test: $(CONTROLPLANE_BINARIES) build ## Run all tests in random order, against a real API server; the operator's and the plugin's with the race detector.
 	go test -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
 	@for module in $(TEST_MODULES); do (set -x; go test -C $$module -shuffle=on -timeout $(TEST_TIMEOUT) ./...); done
 
