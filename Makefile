@@ -180,6 +180,8 @@ verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(CONTROLPLANE)/kubectl ## Check that
 IMAGE ?= fwupgrade-operator:latest
 PLATFORMS ?= linux/amd64,linux/arm64
 PUSH ?=
+# The manifest that `make dist` writes; the one in dist has the default IMAGE and is committed.
+INSTALL ?= dist/install.yaml
 # The address of the repository, for a label of the image and for the plugin's manifest for krew.
 SOURCE ?=
 # The time of everything that is packaged: the commit's, so that the same commit gives the same bytes.
@@ -196,8 +198,8 @@ image: ## Build the image without Docker: bin/image.tar, for all PLATFORMS; PUSH
 		--out=$(BIN)/image.tar --sbom=$(BIN)/image.spdx.json $(if $(PUSH),--push)
 
 .PHONY: dist
-dist: $(CONTROLPLANE)/kubectl ## Write dist/install.yaml, for IMAGE, and the chart's generated templates.
-	go run ./hack/dist --image=$(IMAGE)
+dist: $(CONTROLPLANE)/kubectl ## Write the manifest to apply, for IMAGE, to INSTALL=dist/install.yaml, and the chart's generated templates.
+	go run ./hack/dist --image=$(IMAGE) --install=$(INSTALL)
 
 .PHONY: release-files
 release-files: $(CONTROLPLANE)/kubectl $(HELM) ## Make everything that a release has, in bin/release (VERSION=v0.1.0, IMAGE=…, SOURCE=URL).

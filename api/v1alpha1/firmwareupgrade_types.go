@@ -68,7 +68,7 @@ type FirmwareUpgradeSpec struct {
 	// +kubebuilder:validation:XValidation:rule="bytes(self).size() <= 256",message="operationId is longer than 256 bytes: no notification can carry it"
 	// +kubebuilder:validation:XValidation:rule="self.trim() == self",message="operationId has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
 	// +kubebuilder:validation:XValidation:rule=`self.trim().matches(r'^[\p{L}\p{M}\p{N}\p{P}\p{S} ]*$') && !self.matches('[\ufffd\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]')`,message="operationId holds a control character or an invisible one, or U+FFFD in place of one: type it anew, as copying brings such characters along"
-	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="operationId is immutable: for another task create a FirmwareUpgrade with another name, such as one with the version in it (meters-1.7). To keep the name, have the object replaced (Flux: annotation kustomize.toolkit.fluxcd.io/force: enabled; Argo CD: annotation argocd.argoproj.io/sync-options: Replace=true,Force=true)"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="operationId is immutable: for another task create a FirmwareUpgrade with another name, such as one with the version in it (meters-1.7). To keep the name, have the object replaced, which loses no result (kubectl: delete and create it; Flux: annotation kustomize.toolkit.fluxcd.io/force: enabled; Argo CD: annotation argocd.argoproj.io/sync-options: Replace=true,Force=true)"
 	OperationID string `json:"operationId"`
 
 	// appId is the northbound application whose task it is. Without it the task of any application with this

@@ -10,9 +10,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/hack/local/console"
 	"fwupgrade.io/operator/hack/simulator/platform"
 )
@@ -80,6 +83,28 @@ func TestEnd(t *testing.T) {
 			if stopped := strings.Contains(out.String(), "kube-apiserver and etcd were stopped"); stopped !=
 				(c.interrupted && c.err == nil) {
 				t.Errorf("that everything was stopped: %t, in %q", stopped, out.String())
+			}
+		})
+	}
+}
+
+// TestInterruptedAtTheStart holds that an interrupt is no error, but that something stays behind is.
+func TestInterruptedAtTheStart(t *testing.T) {
+	t.Setenv("KUBEBUILDER_ASSETS", t.TempDir()) // so that no control plane starts
+	for name, stays := range map[string]bool{"everything is stopped": false, "something stays": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if stays {
+				// A folder is not removed as a file is.
+				if err := os.MkdirAll(filepath.Join(dir, "kubeconfig", "folder"), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ctx, interrupt := context.WithCancel(t.Context())
+			interrupt()
+			_, err := run(ctx, console.New(io.Discard, console.Options{}), dir)
+			if (err != nil) != stays || stays && !errors.Is(err, local.ErrNotStopped) {
+				t.Errorf("got %v; want an error that says what stays: %t", err, stays)
 			}
 		})
 	}

@@ -132,7 +132,7 @@ func run(ctx context.Context, out *console.Console, dir string) (_ *stage, err e
 		dir = filepath.Join(root, logs)
 	}
 	operator, err := start(ctx, out, dir)
-	if errors.Is(ctx.Err(), context.Canceled) && err != nil {
+	if errors.Is(ctx.Err(), context.Canceled) && err != nil && !errors.Is(err, local.ErrNotStopped) {
 		return nil, nil // everything was stopped again
 	}
 	if err != nil {

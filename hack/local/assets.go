@@ -45,15 +45,20 @@ func ModuleRoot() (string, error) {
 	}
 }
 
-// Asset returns the absolute path of a binary of the control plane: from KUBEBUILDER_ASSETS or, where that is not set
-// or lacks the binary (setup-envtest brings no kube-controller-manager), from bin/controlplane of this module.
+// Asset returns the absolute path of a binary of the control plane: from KUBEBUILDER_ASSETS or, where that is not set,
+// from bin/controlplane of this module. kube-controller-manager, which setup-envtest does not bring, is taken from there
+// too where KUBEBUILDER_ASSETS lacks it; another binary would be of another version than the rest.
 func Asset(name string) (string, error) {
 	var folders []string
 	if assets := os.Getenv(envAssets); assets != "" {
 		folders = append(folders, assets)
 	}
-	if root, err := ModuleRoot(); err == nil {
-		folders = append(folders, filepath.Join(root, "bin", "controlplane"))
+	if len(folders) == 0 || name == controllerManagerName {
+		if root, err := ModuleRoot(); err == nil {
+			folders = append(folders, filepath.Join(root, "bin", "controlplane"))
+		} else if len(folders) == 0 {
+			return "", err
+		}
 	}
 	for _, folder := range folders {
 		path, err := filepath.Abs(filepath.Join(folder, name))
@@ -64,8 +69,8 @@ func Asset(name string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s is in none of %v: run `make controlplane`, or point %s to a folder that has it",
-		name, folders, envAssets)
+	return "", fmt.Errorf("%s is not in %s: set %s to a folder that has it, or leave it unset and run `make controlplane`",
+		name, strings.Join(folders, " or "), envAssets)
 }
 
 // HasControllerManager tells whether there is a kube-controller-manager to start; setup-envtest brings none.

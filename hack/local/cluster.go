@@ -83,7 +83,7 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	c := &Cluster{guard: g, logDir: o.LogDir}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, c.Stop())
+			err = errors.Join(err, notStopped(c.Stop()))
 		}
 	}()
 	if c.logDir == "" {

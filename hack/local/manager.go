@@ -90,7 +90,7 @@ func StartManager(ctx context.Context, o ManagerOptions) (*Manager, error) {
 	}
 	if o.ReadyTimeout >= 0 {
 		if err := m.WaitReady(ctx, o.ReadyTimeout); err != nil {
-			return nil, errors.Join(err, m.Kill())
+			return nil, errors.Join(err, notStopped(m.Kill()))
 		}
 	}
 	return m, nil

@@ -31,6 +31,17 @@ const (
 	secretsFile = "callback-secrets"
 )
 
+// ErrNotStopped is in the error of a start that failed, or was interrupted, and left something behind.
+var ErrNotStopped = errors.New("not everything was stopped again")
+
+// notStopped marks an error of stopping what was started.
+func notStopped(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrNotStopped, err)
+}
+
 // OperatorOptions says how StartOperator runs control plane and operator.
 type OperatorOptions struct {
 	// Dir is where kubeconfig, callback-secrets and the logs are written, by one operator at a time. Required. But for
@@ -64,7 +75,7 @@ type Operator struct {
 }
 
 // StartOperator starts a control plane and the operator and returns when both are ready. A path secret is made anew
-// each time. The caller has to Stop it.
+// each time. The caller has to Stop it. On an error everything is stopped again, or the error is ErrNotStopped, too.
 func StartOperator(ctx context.Context, o OperatorOptions) (_ *Operator, err error) {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(o.CallbackPort))
 	if o.CallbackPort == 0 {
@@ -84,7 +95,7 @@ func StartOperator(ctx context.Context, o OperatorOptions) (_ *Operator, err err
 	op := &Operator{Kubeconfig: filepath.Join(o.Dir, "kubeconfig"), lock: held}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, op.Stop())
+			err = errors.Join(err, notStopped(op.Stop()))
 		}
 	}()
 	options := o.cluster()

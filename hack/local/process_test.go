@@ -5,6 +5,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -163,5 +164,22 @@ func TestManagerLeavesNoKubeconfig(t *testing.T) {
 	}
 	if len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestNotStopped holds that the error of a start tells whether everything was stopped again.
+func TestNotStopped(t *testing.T) {
+	t.Setenv(envAssets, t.TempDir()) // so that no control plane starts
+	for name, stays := range map[string]bool{"everything is stopped": false, "something stays": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if stays {
+				write(t, filepath.Join(dir, "kubeconfig", "file"), "", 0o600) // a folder is not removed as a file is
+			}
+			_, err := StartOperator(t.Context(), OperatorOptions{Dir: dir})
+			if err == nil || errors.Is(err, ErrNotStopped) != stays {
+				t.Errorf("got %v; want an error that is ErrNotStopped: %t", err, stays)
+			}
+		})
 	}
 }

@@ -69,23 +69,29 @@ func run(ctx context.Context, out *console.Console, args []string) (err error) {
 		WithoutControllerManager: !local.HasControllerManager(),
 	})
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil && !errors.Is(err, local.ErrNotStopped) {
 			return nil // interrupted before it was up; everything was stopped
 		}
 		return err
 	}
 	defer func() { err = errors.Join(err, stop(out, operator, folder)) }()
-	shell := &shell{root: root, folder: folder, operator: operator}
-	if err := shell.write(); err != nil {
+	return stay(ctx, out, &shell{root: root, folder: folder, operator: operator})
+}
+
+// stay says how to use the operator and waits for its end or an interrupt. What is secret does not stay behind, nor
+// does a part of it that was written.
+func stay(ctx context.Context, out *console.Console, s *shell) (err error) {
+	defer func() { err = errors.Join(err, s.remove()) }()
+	if err := s.write(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, shell.remove()) }()
-	shell.tell(out)
+	s.tell(out)
+	manager := s.operator.Manager
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-operator.Manager.Done():
-		return fmt.Errorf("the operator ended by itself: %w; its log is %s/manager.log", operator.Manager.Err(), folder)
+	case <-manager.Done():
+		return fmt.Errorf("the operator ended by itself: %w; its log is %s/manager.log", manager.Err(), s.folder)
 	}
 }
 

@@ -5,7 +5,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -163,5 +167,56 @@ func TestFilesBelongTogether(t *testing.T) {
 	}
 	if fwu.Spec.OperationID != body["operationId"] {
 		t.Errorf("it declares %s, want %s", fwu.Spec.OperationID, body["operationId"])
+	}
+}
+
+// TestInterruptedAtTheStart holds that an interrupt is no error, but that something stays behind is.
+func TestInterruptedAtTheStart(t *testing.T) {
+	addresses, err := local.FreeAddresses(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(addresses[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(envPort, port)
+	t.Setenv("KUBEBUILDER_ASSETS", t.TempDir()) // so that no control plane starts
+	for name, stays := range map[string]bool{"everything is stopped": false, "something stays": true} {
+		t.Run(name, func(t *testing.T) {
+			root := t.TempDir()
+			t.Chdir(root)
+			blocked := filepath.Join(root, "bin", "run-"+port)
+			if stays {
+				blocked = filepath.Join(blocked, "kubeconfig", "a folder is not removed as a file is")
+			}
+			err := errors.Join(os.WriteFile("go.mod", []byte("module fwupgrade.io/operator\n"), 0o600),
+				os.MkdirAll(blocked, 0o700))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, interrupt := context.WithCancel(t.Context())
+			interrupt()
+			err = run(ctx, console.New(io.Discard, console.Options{}), nil)
+			if (err != nil) != stays || stays && !errors.Is(err, local.ErrNotStopped) {
+				t.Errorf("got %v; want an error that says what stays: %t", err, stays)
+			}
+		})
+	}
+}
+
+// TestNothingStaysOfAFailedStart holds that no secret stays behind where not all files can be written.
+func TestNothingStaysOfAFailedStart(t *testing.T) {
+	s := newShell(t, true)
+	if err := errors.Join(s.remove(), os.Mkdir(s.path(upgradeFile), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	err := stay(t.Context(), console.New(io.Discard, console.Options{}), s)
+	if err == nil || !strings.Contains(err.Error(), upgradeFile) {
+		t.Errorf("got %v, want an error about %s", err, upgradeFile)
+	}
+	left, err := os.ReadDir(filepath.Join(s.root, s.folder))
+	if err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

@@ -133,7 +133,8 @@ func (s *shell) tell(out *console.Console) {
 	s.example(out, "One device, as the platform reports it, and the FirmwareUpgrade of its task:",
 		`curl -sS -d @`+s.folder+`/`+notificationFile+` "$CALLBACK_URL"`, "kubectl apply -f "+s.folder+"/"+upgradeFile)
 	if s.hasPlugin {
-		s.example(out, "Who failed, and why:", "kubectl fwupgrade status mine", "kubectl fwupgrade results mine --failed")
+		s.example(out, "What became of it, and each of its devices:", "kubectl fwupgrade status mine",
+			"kubectl fwupgrade results mine")
 	}
 	out.Line("")
 	out.Line("docs/tutorial.md goes on from here. Ctrl-C stops everything; but for the logs, in " + s.folder + ",")

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,13 +26,15 @@ import (
 const (
 	// fewestBlocks is how many blocks of commands the page has at least: fewer would mean that they are not found.
 	fewestBlocks = 12
+	// fewestExamples is the same for the commands that make run suggests.
+	fewestExamples = 6
 	// upTimeout is how long `make run` may take, with what it has to build; blockTimeout, a block of commands;
 	// stopTimeout, the end after an interrupt.
 	upTimeout    = 5 * time.Minute
 	blockTimeout = 2 * time.Minute
 	stopTimeout  = time.Minute
-	// up is what is printed when the operator can be used.
-	up = "nothing is kept."
+	// upText is what is printed when the operator can be used.
+	upText = "nothing is kept.\n"
 )
 
 // TestTutorial runs the page from its beginning to its end: `make run` in one terminal, everything else in one bash in
@@ -57,9 +60,25 @@ func TestTutorial(t *testing.T) {
 	first := startFirst(t, root, blocks[0])
 	second := startSecond(t, first.folder)
 	for _, b := range blocks[1:] {
-		second.run(t, b)
+		compare(t, b, second.run(t, b))
 	}
+	tryExamples(t, first, second)
 	first.interrupt(t)
+}
+
+// tryExamples runs the commands that `make run` suggests, in their order. Each has to print something, beside notes.
+func tryExamples(t *testing.T, first *first, second *second) {
+	t.Helper()
+	_, told, _ := strings.Cut(first.text(), "── The operator is up.")
+	examples := regexp.MustCompile(`(?m)^  (\w.*)$`).FindAllStringSubmatch(told, -1)
+	if len(examples) < fewestExamples {
+		t.Fatalf("make run suggests %d commands, want %d and more:\n%s", len(examples), fewestExamples, told)
+	}
+	for _, example := range examples {
+		if strings.TrimSpace(second.run(t, block{commands: example[1] + " 2>/dev/null\n"})) == "" {
+			t.Errorf("make run suggests %q, which prints nothing", example[1])
+		}
+	}
 }
 
 // first is the terminal in which `make run` runs.
@@ -67,16 +86,23 @@ type first struct {
 	cmd *exec.Cmd
 	// folder is where the operator keeps its files; with a port of its own it is not the one of the page.
 	folder string
-	done   chan struct{}
+	// up is closed when the operator can be used, done when the command has ended.
+	up, done chan struct{}
 
-	mu      sync.Mutex // guards printed
+	mu      sync.Mutex // guards what follows
 	printed strings.Builder
+	isUp    bool
 }
 
 func (f *first) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.printed.Write(p)
+	n, err := f.printed.Write(p)
+	if !f.isUp && strings.Contains(f.printed.String(), upText) {
+		f.isUp = true
+		close(f.up)
+	}
+	return n, err
 }
 
 // text returns what was printed so far, as it is with the port of the page.
@@ -89,7 +115,7 @@ func (f *first) text() string {
 func startFirst(t *testing.T, root string, b block) *first {
 	t.Helper()
 	port := freePort(t)
-	f := &first{folder: filepath.Join(root, "bin", "run-"+port), done: make(chan struct{})}
+	f := &first{folder: filepath.Join(root, "bin", "run-"+port), up: make(chan struct{}), done: make(chan struct{})}
 	f.cmd = exec.Command("bash", "-c", b.commands)
 	f.cmd.Dir = root
 	f.cmd.Env = append(environment(), "CALLBACK_PORT="+port)
@@ -109,15 +135,12 @@ func startFirst(t *testing.T, root string, b block) *first {
 			t.Error(err)
 		}
 	})
-	for deadline := time.Now().Add(upTimeout); !strings.Contains(f.text(), up); time.Sleep(100 * time.Millisecond) {
-		select {
-		case <-f.done:
-			t.Fatalf("make run ended:\n%s", f.text())
-		default:
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("make run was not ready within %s:\n%s", upTimeout, f.text())
-		}
+	select {
+	case <-f.up:
+	case <-f.done:
+		t.Fatalf("make run ended:\n%s", f.text())
+	case <-time.After(upTimeout):
+		t.Fatalf("make run was not ready within %s:\n%s", upTimeout, f.text())
 	}
 	compare(t, b, f.text())
 	return f
@@ -206,9 +229,9 @@ func startSecond(t *testing.T, folder string) *second {
 	return s
 }
 
-// run runs a block as it is written, and compares what it prints. Every block has to succeed: where the page shows a
+// run runs a block as it is written, and returns what it prints. Every block has to succeed: where the page shows a
 // failure, its commands say so.
-func (s *second) run(t *testing.T, b block) {
+func (s *second) run(t *testing.T, b block) string {
 	t.Helper()
 	script := filepath.Join(s.dir, fmt.Sprintf("line-%d.sh", b.line))
 	if err := os.WriteFile(script, []byte(b.commands), 0o600); err != nil {
@@ -233,8 +256,7 @@ func (s *second) run(t *testing.T, b block) {
 			if code != "0" {
 				t.Fatalf("line %d: exit code %s of\n%s\nwhich printed\n%s", b.line, code, b.commands, printed.String())
 			}
-			compare(t, b, printed.String())
-			return
+			return printed.String()
 		case <-timeout:
 			t.Fatalf("line %d: not done within %s:\n%s\nwhich printed\n%s", b.line, blockTimeout, b.commands,
 				printed.String())

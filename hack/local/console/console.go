@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"golang.org/x/term"
+	"k8s.io/utils/clock"
 )
 
 // MaxWidth is the widest that a printed line is, in columns; less where the terminal is narrower.
@@ -31,6 +32,8 @@ type Options struct {
 	Unicode bool
 	// Width is how many columns a line has at most; default MaxWidth.
 	Width int
+	// Clock tells how long something takes; default the real one.
+	Clock clock.WithTicker
 }
 
 // Console prints lines. Its methods may be called from several goroutines.
@@ -50,6 +53,9 @@ func New(out io.Writer, o Options) *Console {
 		o.Width = MaxWidth
 	}
 	o.Width = max(minWidth, min(o.Width, MaxWidth))
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
 	return &Console{out: out, options: o}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+	testclock "k8s.io/utils/clock/testing"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -144,28 +145,45 @@ func play(c *Console) {
 
 func TestSteps(t *testing.T) {
 	var out bytes.Buffer
-	play(New(&out, Options{Unicode: true}))
+	play(New(&out, Options{Unicode: true, Clock: standing()}))
 	const want = "  etcd  0 s\n  the operator \na line meanwhile\nabove the bar\ndone\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("Unexpected output (-want,+got):\n%s", diff)
 	}
 }
 
+// standing returns a clock that stands still until it is stepped.
+func standing() *testclock.FakeClock { return testclock.NewFakeClock(time.Unix(0, 0)) }
+
+// writes hands over what is written, piece by piece.
+type writes chan string
+
+func (w writes) Write(p []byte) (int, error) {
+	w <- string(p)
+	return len(p), nil
+}
+
 // TestADotEachSecond holds that something moves where no line can be redrawn.
 func TestADotEachSecond(t *testing.T) {
-	var out bytes.Buffer
-	end := New(&out, Options{Unicode: true}).Step("etcd")
-	time.Sleep(pulse + pulse/4)
+	const pieces = 4
+	out, clock := make(writes, pieces), standing()
+	end := New(out, Options{Unicode: true, Clock: clock}).Step("etcd")
+	got := []string{<-out}
+	for range 2 {
+		clock.Step(pulse)
+		got = append(got, <-out)
+	}
 	end(true)
-	if got, want := out.String(), "  etcd . 1 s\n"; got != want {
-		t.Errorf("got %q, want %q", got, want)
+	got = append(got, <-out)
+	if diff := cmp.Diff([]string{"  etcd ", ".", ".", " 2 s\n"}, got); diff != "" {
+		t.Errorf("Unexpected output (-want,+got):\n%s", diff)
 	}
 }
 
 // TestDotsFit holds that a step that takes long does not make its line wider than the console.
 func TestDotsFit(t *testing.T) {
 	var out bytes.Buffer
-	c := New(&out, Options{Width: minWidth})
+	c := New(&out, Options{Width: minWidth, Clock: standing()})
 	end := c.Step("something")
 	for n := range 3 * minWidth {
 		c.move("something", n, 0)
@@ -186,6 +204,7 @@ func TestLive(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
+			o.Clock = standing()
 			play(New(&out, o))
 			escape := regexp.MustCompile("\x1b\\[[0-9;]*[mK]")
 			var left []string

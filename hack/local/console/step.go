@@ -26,30 +26,30 @@ const (
 // Step shows that something is being done, and for how long, until the returned function is called. That has to be
 // called once, with whether it was done.
 func (c *Console) Step(text string) (end func(done bool)) {
-	began := time.Now()
+	began := c.options.Clock.Now()
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	every := frame
 	if !c.options.Live {
 		every = pulse
 		c.begin(c.cut(c.plain("  "+text+" "), c.options.Width-endWidth))
 	}
+	ticker := c.options.Clock.NewTicker(every)
 	go func() {
 		defer close(stopped)
-		ticker := time.NewTicker(every)
 		defer ticker.Stop()
 		for n := 0; ; n++ {
-			c.move(text, n, time.Since(began))
+			c.move(text, n, c.options.Clock.Since(began))
 			select {
 			case <-stop:
 				return
-			case <-ticker.C:
+			case <-ticker.C():
 			}
 		}
 	}()
 	return func(done bool) {
 		close(stop)
 		<-stopped
-		c.end(text, done, time.Since(began))
+		c.end(text, done, c.options.Clock.Since(began))
 	}
 }
 
@@ -142,14 +142,15 @@ func (c *Console) Bar(total int) *Bar {
 
 // Set draws the bar at n, with what it says behind it, unless it has just been drawn.
 func (b *Bar) Set(n int, text string) {
-	if !b.console.options.Live || time.Since(b.drawn) < frame && n < b.bar.GetMax() {
+	o := b.console.options
+	if !o.Live || o.Clock.Since(b.drawn) < frame && n < b.bar.GetMax() {
 		return
 	}
-	b.drawn = time.Now()
+	b.drawn = o.Clock.Now()
 	b.bar.Describe(b.console.plain(text))
 	_ = b.bar.Set(n) // nothing can fail where nothing is written
 	line := strings.TrimRight(strings.TrimPrefix(b.bar.String(), "\r"), " ")
-	b.console.draw(b.console.styled(Green, b.console.cut(line, b.console.options.Width-1)))
+	b.console.draw(b.console.styled(Green, b.console.cut(line, o.Width-1)))
 }
 
 // End takes the bar away.
