@@ -297,3 +297,14 @@ func TestSeriesExistFromTheStart(t *testing.T) {
 		}
 	}
 }
+
+// TestMetricsThatAreOnlyRegistered holds that what the reference is made from can be gathered, too.
+func TestMetricsThatAreOnlyRegistered(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	if err := RegisterMetrics(registry); err != nil {
+		t.Fatal(err)
+	}
+	if series := gathered(t, registry); len(series) == 0 {
+		t.Error("no series is there from the start")
+	}
+}

@@ -42,8 +42,11 @@ const (
 const (
 	// eventWorkers is how many outboxes are delivered at once.
 	eventWorkers = 4
-	// malformedFor is how long it is tried to create an Event of which the API server finds a field wrong: what changed
-	// the field on its way may go. Longer, it would keep those behind it from being told for ever.
+	// minimalAfter is after which time an Event of which the API server finds a field wrong is created without its text.
+	// Until then its own is tried: what changed the field on its way may go.
+	minimalAfter = 5 * time.Minute
+	// malformedFor is how long it is tried to create an Event of which the API server finds a field wrong, without its
+	// text, too. Longer, it would keep those behind it from being told for ever.
 	malformedFor = time.Hour
 	// minimalNote is the text of an Event whose own text the API server finds wrong.
 	minimalNote = "The text of this Event could not be stored"
@@ -169,8 +172,8 @@ func (r *eventReconciler) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpg
 }
 
 // create creates an Event. Its name follows from the outbox, so that a repetition meets AlreadyExists and is done. One
-// that is malformed is created with what the sums follow from; what is refused for any other reason is tried again, for
-// ever.
+// that is malformed for minutes is created with what the sums follow from; what is refused for any other reason is tried
+// again, for ever.
 func (r *eventReconciler) create(
 	ctx context.Context,
 	fwu *v1alpha1.FirmwareUpgrade,
@@ -179,7 +182,9 @@ func (r *eventReconciler) create(
 ) error {
 	created := newEvent(fwu, number, planned, r.clock.Now(), r.instance)
 	err := r.client.Create(ctx, created)
-	if isMalformed(err) {
+	age := r.clock.Since(planned.PlanTime.Time)
+	if isMalformed(err) && age > minimalAfter {
+		ctrl.LoggerFrom(ctx).Error(err, "Left the text of an Event out", "event", created.Name, "reason", planned.Reason)
 		created = minimal(created)
 		err = r.client.Create(ctx, created)
 	}
@@ -188,7 +193,7 @@ func (r *eventReconciler) create(
 		r.metrics.announced(planned, r.clock.Now())
 	case apierrors.IsAlreadyExists(err):
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause),
-		isMalformed(err) && r.clock.Since(planned.PlanTime.Time) > malformedFor:
+		isMalformed(err) && age > malformedFor:
 		ctrl.LoggerFrom(ctx).Error(err, "Gave an Event up", "event", created.Name, "reason", planned.Reason)
 	default:
 		return fmt.Errorf("create event %s: %w", created.Name, err)

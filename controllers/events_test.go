@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -373,8 +374,9 @@ func TestEventsRefusedForLongAreCreatedLater(t *testing.T) {
 	}
 }
 
-// An Event that the API server finds malformed is created with what the sums follow from; one that can't be created
-// even so is given up after a while, and keeps nothing else from being told.
+// An Event that the API server finds malformed is tried as it is for some minutes, and then created with what the sums
+// follow from, which the log tells; one that can't be created even so is given up after a while, and keeps nothing else
+// from being told.
 func TestMalformedEvents(t *testing.T) {
 	ns := harness.NewNamespace(t, k8s)
 	events := newLeader(t, k8s, startStore(t)).events
@@ -386,17 +388,35 @@ func TestMalformedEvents(t *testing.T) {
 		v1alpha1.OutboxEvent{Type: corev1.EventTypeWarning, Note: "it has no reason"},
 	)
 	req := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}
-	if _, err := events.Reconcile(t.Context(), req); err == nil {
+	var logged strings.Builder
+	ctx := ctrl.LoggerInto(t.Context(), funcr.New(func(_, args string) { logged.WriteString(args + "\n") }, funcr.Options{}))
+	name := newEvent(fwu, 1, fwu.Status.OperatorState.Outbox[0], time.Now(), "").Name
+	check := func(want map[string]int, wantFailures int64, wantLogged ...string) {
+		t.Helper()
+		if got, failures := eventsAbout(t, fwu); !cmp.Equal(want, got) || failures != wantFailures {
+			t.Errorf("want %v with %d failures, got %v with %d", want, wantFailures, got, failures)
+		}
+		for _, text := range wantLogged {
+			if !strings.Contains(logged.String(), text) {
+				t.Errorf("want %q in the log, got %s", text, logged.String())
+			}
+		}
+	}
+	_, err := events.Reconcile(ctx, req)
+	if err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("want an error that names the Event %s, got %v", name, err)
+	}
+	check(map[string]int{}, 0)
+	events.clock = clocktesting.NewFakeClock(time.Now().Add(2 * minimalAfter))
+	if _, err := events.Reconcile(ctx, req); err == nil {
 		t.Error("what can't be created was given up at once")
 	}
-	want := map[string]int{"DevicesFailed": 1}
-	if got, failures := eventsAbout(t, fwu); !cmp.Equal(want, got) || failures != 7 {
-		t.Errorf("want %v, got %v with %d failures", want, got, failures)
-	}
-	events.clock = clocktesting.NewFakeClock(time.Now().Add(2 * time.Hour))
-	if _, err := events.Reconcile(t.Context(), req); err != nil {
+	check(map[string]int{"DevicesFailed": 1}, 7, name, "Left the text of an Event out", "1024 characters")
+	events.clock = clocktesting.NewFakeClock(time.Now().Add(2 * malformedFor))
+	if _, err := events.Reconcile(ctx, req); err != nil {
 		t.Errorf("it was not given up: %v", err)
 	}
+	check(map[string]int{"DevicesFailed": 1}, 7, "Gave an Event up")
 }
 
 // Who denies an Event may name fields, and is no reason to give it up.

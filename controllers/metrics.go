@@ -60,7 +60,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 }
 
 // RegisterMetrics registers the metrics of the controllers, but for those of the store, without running anything: the
-// reference of the metrics is made from it.
+// reference of the metrics is made from it. There is no leader then, so that nothing is told about FirmwareUpgrades.
 func RegisterMetrics(reg prometheus.Registerer) error {
 	if _, err := newMetrics(reg); err != nil {
 		return err

@@ -67,9 +67,10 @@ func (c *upgradesCollector) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. Only a leader that has read all slices reports anything.
+// Collect implements prometheus.Collector. Only a leader that has read all slices reports anything, and nothing without
+// a store: see RegisterMetrics.
 func (c *upgradesCollector) Collect(ch chan<- prometheus.Metric) {
-	if !c.store.Synced() {
+	if c.store == nil || !c.store.Synced() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)

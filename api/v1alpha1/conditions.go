@@ -53,7 +53,7 @@ const (
 	ReasonNotPermitted = "NotPermitted"
 	// ReasonPurging means that the FirmwareUpgrade that has the task is being deleted, and its results with it.
 	ReasonPurging = "Purging"
-	// ReasonReleased means that the FirmwareUpgrade is being deleted and has given its task up, while a finalizer that is
+	// ReasonReleased means that the FirmwareUpgrade is being deleted and has no task any more, while a finalizer that is
 	// not the operator's keeps it.
 	ReasonReleased = "Released"
 	// ReasonResultsArchived means that the spec was changed after retention removed the results.

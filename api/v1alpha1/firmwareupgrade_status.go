@@ -48,7 +48,8 @@ type FirmwareUpgradeStatus struct {
 	// reason is what a person has to know first: why the upgrade can't be counted or ended badly, as the conditions have
 	// it ("DuplicateOperation", "DeadlineExceeded: 35 never reported", "UnexpectedDevices (8)"), else the most frequent
 	// cause of failure and how often it was reported ("Invalid URI (14)"), else how many devices are suspect
-	// ("VersionSuspect (3)"); empty where nothing is wrong. For programs there are the conditions and topCause. At most
+	// ("VersionSuspect (3)"); empty where nothing is wrong. While devices still report, a broken failure policy stands
+	// before that ("FailurePolicyBroken: Invalid URI (14)"). For programs there are the conditions and topCause. At most
 	// 300 bytes.
 	// +optional
 	// +kubebuilder:validation:MaxLength=300

@@ -30,7 +30,7 @@ func main() {
 	ctrl.SetLogger(logr.Discard())
 	// Whoever closes the output ends the command, which then removes its files.
 	signal.Ignore(syscall.SIGPIPE)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interrupted()
 	code := cli.Run(ctx, os.Args[1:], cli.Options{
 		Streams: genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},
 		Clock:   clock.RealClock{},
@@ -39,6 +39,13 @@ func main() {
 	})
 	stop()
 	os.Exit(code)
+}
+
+// interrupted ends with the first signal to end. The second one ends the process, in case that it is stuck.
+func interrupted() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 // version is what the linker was told, else what the toolchain found in the repository.

@@ -20,6 +20,13 @@ import (
 // FirmwareUpgrade by Git creates the new one first, and prunes the old one some seconds later.
 const rivalDelay = 30 * time.Second
 
+const (
+	// maxNames is how many applications a message names.
+	maxNames = 3
+	// maxNameBytes is how much of each a message shows where it names several. The platform's have 28 bytes.
+	maxNameBytes = 32
+)
+
 // Claim is what became of a FirmwareUpgrade's claim to its task.
 type Claim struct {
 	// Reason is empty where the claim holds, else the condition reason that says why not.
@@ -111,6 +118,20 @@ func purging(f *v1alpha1.FirmwareUpgrade) bool {
 	return !f.DeletionTimestamp.IsZero() && slices.Contains(f.Finalizers, v1alpha1.FinalizerPurge)
 }
 
+// Deletion is what becomes of the claim of a FirmwareUpgrade that is being deleted, while a finalizer keeps it.
+func Deletion(f *v1alpha1.FirmwareUpgrade) Claim {
+	if purging(f) {
+		return Claim{
+			Reason:  v1alpha1.ReasonPurging,
+			Message: "is being deleted: stays until the results are removed",
+		}
+	}
+	return Claim{
+		Reason:  v1alpha1.ReasonReleased,
+		Message: "is being deleted and has no task, results are not counted: stays until metadata.finalizers is empty",
+	}
+}
+
 // younger returns when the younger of two was created.
 func younger(a, b *v1alpha1.FirmwareUpgrade) time.Time {
 	if a.CreationTimestamp.After(b.CreationTimestamp.Time) {
@@ -144,13 +165,17 @@ func (r Rules) OtherApplications(f *v1alpha1.FirmwareUpgrade, withResults []resu
 }
 
 // applicationName names the application of a task, whose notifications may name none.
-func applicationName(t result.Task) string { return cmp.Or(Name(t.AppID), "none named") }
+func applicationName(t result.Task) string { return cmp.Or(result.ShortName(t.AppID), "none named") }
 
 // applicationNames names the first applications of some tasks.
 func applicationNames(tasks []result.Task) string {
 	var names []string
 	for _, t := range tasks[:min(len(tasks), maxNames)] {
-		names = append(names, applicationName(t))
+		name := applicationName(t)
+		if len(tasks) > 1 {
+			name = result.Shorten(name, maxNameBytes)
+		}
+		names = append(names, name)
 	}
 	return strings.Join(names, ", ")
 }
@@ -209,7 +234,7 @@ func notPermittedMessage(f *v1alpha1.FirmwareUpgrade, rules Rules) string {
 	if f.Spec.AppID == "" {
 		return "namespace " + f.Namespace + " has no application: ask the operator's administrator to map one to it"
 	}
-	return "application " + Name(f.Spec.AppID) + " is not mapped to namespace " + f.Namespace +
+	return "application " + result.ShortName(f.Spec.AppID) + " is not mapped to namespace " + f.Namespace +
 		": ask the operator's administrator, or create this FirmwareUpgrade in the application's namespace"
 }
 

@@ -370,3 +370,31 @@ func TestTask(t *testing.T) {
 		})
 	}
 }
+
+func TestDeletion(t *testing.T) {
+	deleted := func() *wrappers.FirmwareUpgrade { return wrappers.MakeFirmwareUpgrade("n", "a").Deleted(created) }
+	for name, c := range map[string]struct {
+		fwu    *wrappers.FirmwareUpgrade
+		reason string
+		end    string
+	}{
+		"its results go with it": {
+			deleted().Finalizers("example.com/f", v1alpha1.FinalizerPurge), v1alpha1.ReasonPurging, "results are removed",
+		},
+		"somebody else keeps it": {
+			deleted().Finalizers("example.com/f"), v1alpha1.ReasonReleased, "metadata.finalizers is empty",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fwu := c.fwu.Obj()
+			got := Deletion(fwu)
+			if got.Reason != c.reason || !strings.HasSuffix(got.Message, c.end) {
+				t.Errorf("want %s and what ends with %q, got %+v", c.reason, c.end, got)
+			}
+			held := len(Holders([]v1alpha1.FirmwareUpgrade{*fwu}, Rules{})) == 1
+			if held != got.Waits() {
+				t.Errorf("it has the task: %t, it says: %t", held, got.Waits())
+			}
+		})
+	}
+}

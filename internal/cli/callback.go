@@ -13,9 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,14 +47,14 @@ type callback struct {
 	client *http.Client
 }
 
-func (s *session) newCallback(o *callbackOptions) (*callback, error) {
-	text, err := s.callbackURL(o.urlFile)
+func (s *session) newCallback(ctx context.Context, o *callbackOptions) (*callback, error) {
+	text, err := s.callbackURL(ctx, o.urlFile)
 	if err != nil {
 		return nil, err
 	}
 	parsed, err := url.Parse(text)
 	if err != nil || parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
-		return nil, errors.New("the callback's URL is none: write https://host:port/path/secret") // not what it is
+		return nil, errors.New("the callback's URL is not a URL: write https://host:port/path/secret") // not what it is
 	}
 	config := &tls.Config{
 		MinVersion:         tls.VersionTLS12,
@@ -61,7 +63,7 @@ func (s *session) newCallback(o *callbackOptions) (*callback, error) {
 	if o.caFile != "" {
 		pem, err := os.ReadFile(o.caFile)
 		if err != nil {
-			return nil, fmt.Errorf("read the callback's CA: %w", err)
+			return nil, fmt.Errorf("read the callback's CA: %w", withoutPath(err))
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
@@ -76,34 +78,48 @@ func (s *session) newCallback(o *callbackOptions) (*callback, error) {
 	}}, nil
 }
 
-// callbackURL reads the URL from a file, or from the environment.
-func (s *session) callbackURL(file string) (string, error) {
+// callbackURL reads the URL from a file, or from the environment. What may be the URL instead of a file's name is not
+// printed either.
+func (s *session) callbackURL(ctx context.Context, file string) (string, error) {
 	from, name := s.Streams.In, "standard input"
-	switch file {
-	case "":
+	switch {
+	case file == "":
 		text := strings.TrimSpace(s.Getenv(envCallbackURL))
 		if text == "" {
 			return "", errors.New("the callback's URL is missing: write it into a file for --callback-url-file, or set " +
 				envCallbackURL)
 		}
 		return text, nil
-	case "-":
-	default:
+	case strings.Contains(file, "://"):
+		return "", errors.New("--callback-url-file is a URL: write the URL into a file, and name that")
+	case file != "-":
 		opened, err := os.Open(file)
 		if err != nil {
-			return "", fmt.Errorf("read the callback's URL: %w", err)
+			return "", fmt.Errorf("read the callback's URL from a file: %w", withoutPath(err))
 		}
 		defer func() { _ = opened.Close() }()
-		from, name = opened, file
+		from, name = opened, "the file"
 	}
-	text, err := io.ReadAll(io.LimitReader(from, maxURLBytes))
+	text, err := io.ReadAll(io.LimitReader(interruptible(ctx, from), maxURLBytes+1))
 	if err != nil {
-		return "", fmt.Errorf("read the callback's URL: %w", err)
+		return "", fmt.Errorf("read the callback's URL from %s: %w", name, withoutPath(err))
+	}
+	if len(text) > maxURLBytes {
+		return "", fmt.Errorf("read the callback's URL: %s is longer than %d bytes", name, maxURLBytes)
 	}
 	if len(bytes.TrimSpace(text)) == 0 {
 		return "", fmt.Errorf("read the callback's URL: %s is empty", name)
 	}
 	return string(bytes.TrimSpace(text)), nil
+}
+
+// withoutPath is an error of a file without the name that was given for it.
+func withoutPath(err error) error {
+	var of *fs.PathError
+	if errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 func (c *callback) close() { c.client.CloseIdleConnections() }
@@ -193,26 +209,26 @@ func (c *callback) redact(text string) string {
 	return text
 }
 
-// secrets are the parts of the URL that nobody may see, the longest first: all that follows the host, each part of the
-// path that is long enough for a secret, and the credentials.
+// secrets are the parts of the URL that nobody may see, the longest first so that none leaves a rest of another: all
+// that follows the host, each part of the path and of the query, and the credentials, if long enough for a secret.
 func (c *callback) secrets() []string {
-	secrets := []string{c.url.String(), c.url.RequestURI(), c.url.Path}
-	for _, part := range strings.Split(c.url.EscapedPath(), "/") {
-		if len(part) >= minSecretBytes && part != "messageReceiver" {
-			secrets = append(secrets, part)
+	password, _ := c.url.User.Password()
+	secrets := []string{
+		c.url.String(), c.url.RequestURI(), c.url.Path, c.url.RawQuery, c.url.User.Username(), password,
+	}
+	for _, part := range strings.FieldsFunc(c.url.RequestURI(), func(r rune) bool { return strings.ContainsRune("/?&=;", r) }) {
+		secrets = append(secrets, part)
+		for _, unescape := range []func(string) (string, error){url.PathUnescape, url.QueryUnescape} {
+			if plain, err := unescape(part); err == nil {
+				secrets = append(secrets, plain)
+			}
 		}
 	}
-	if password, has := c.url.User.Password(); has {
-		secrets = append(secrets, password)
-	}
-	secrets = append(secrets, c.url.RawQuery)
-	var some []string
-	for _, secret := range secrets {
-		if len(secret) >= minSecretBytes {
-			some = append(some, secret)
-		}
-	}
-	return some
+	secrets = slices.DeleteFunc(secrets, func(secret string) bool {
+		return len(secret) < minSecretBytes || secret == "messageReceiver"
+	})
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	return secrets
 }
 
 // minSecretBytes is how short a part of the URL may be that is taken for a secret; the webhook asks for 16.

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/status"
 )
 
 // campaignOptions are the flags of the command campaign.
@@ -38,7 +39,7 @@ Exit codes: 0 all are Ready, 1 one went wrong, 2 none went wrong and one is not 
 if no upgrade has the labels.
 
 --wait waits as the command wait does, until all are Ready or one goes wrong. --watch shows them until none is
-unfinished.`,
+unfinished. Both end with 3 when one is deleted or loses the labels meanwhile, unless one went wrong.`,
 		Example: `  kubectl fwupgrade campaign -l campaign=meters-1.6 -A
   kubectl fwupgrade campaign -l campaign=meters-1.6 --wait --timeout 48h`,
 		Args:              arguments(cobra.NoArgs),
@@ -84,20 +85,24 @@ func (s *session) campaign(ctx context.Context, selector labels.Selector, o *cam
 	}
 	screen := s.newScreen()
 	var last *campaign
+	seen := presence{}
 	see := func(now []*v1alpha1.FirmwareUpgrade) (bool, error) {
-		if len(now) == 0 {
-			return true, &exitError{code: exitUnknown, err: fmt.Errorf(
-				"no FirmwareUpgrade %s has the labels %s", where, selector)}
-		}
 		last = newCampaign(now)
 		last.ofAll = o.all
-		if o.watch {
-			s.drawCampaign(screen, last)
-			return last.codes[exitUnfinished] == 0, nil
+		gone, lost := seen.lost(now)
+		switch {
+		case lost && last.code() != exitBad: // nobody knows how it went
+			return true, &exitError{code: exitUnknown, err: fmt.Errorf(
+				"firmwareupgrade %q was deleted, or does not have the labels %s any more", gone, selector)}
+		case len(now) == 0:
+			return true, &exitError{code: exitUnknown, err: fmt.Errorf(
+				"no FirmwareUpgrade %s has the labels %s", where, selector)}
+		case o.watch:
+			return last.codes[exitUnfinished] == 0, s.drawCampaign(screen, last)
 		}
 		return last.code() != exitUnfinished, nil
 	}
-	err = s.followFor(ctx, c, timeout, s.newFollower(c, 0, options...), see)
+	err = s.followFor(ctx, c, timeout, s.newFollower(c, 0, screen.note, options...), see)
 	if err != nil && !errors.Is(err, errTimedOut) {
 		return err
 	}
@@ -140,7 +145,7 @@ func newCampaign(upgrades []*v1alpha1.FirmwareUpgrade) *campaign {
 		of.Pending += d.Pending
 		of.Suspect += d.Suspect
 		of.Recovered += d.Recovered
-		done, expected, known := doneOf(fwu)
+		done, expected, known := status.Done(fwu)
 		c.done += done
 		c.of += expected
 		if !known {
@@ -250,17 +255,17 @@ func (s *session) printCampaign(c *campaign) error {
 }
 
 // drawCampaign draws on a terminal, and writes a line for each change elsewhere.
-func (s *session) drawCampaign(screen *screen, c *campaign) {
+func (s *session) drawCampaign(screen *screen, c *campaign) error {
+	screen.measure()
 	lines := s.totals(c)
 	const around = 4 // a blank line, the header, "and 3 more", the cursor's line
 	if rows, err := s.campaignTable(c, max(1, s.look.height-len(lines)-around)); err == nil {
 		lines = append(lines, rows...)
 	}
 	if screen.fits(lines) {
-		screen.draw(lines)
-		return
+		return screen.draw(lines)
 	}
-	screen.line(fmt.Sprintf("%d Ready, %d wrong, %d not finished; devices: %d succeeded, %d failed, %d to come",
+	return screen.line(fmt.Sprintf("%d Ready, %d wrong, %d not finished; devices: %d succeeded, %d failed, %d to come",
 		c.codes[exitGood], c.codes[exitBad], c.codes[exitUnfinished],
 		c.devices.Succeeded, c.devices.Failed, c.devices.InProgress+c.devices.Pending), s.Clock.Now())
 }

@@ -8,6 +8,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -49,7 +50,9 @@ const (
 type session struct {
 	Options
 	flags *genericclioptions.ConfigFlags
-	look  look
+	// look is how the output may look, and terminal what it goes to, without the output around it.
+	look     look
+	terminal io.Writer
 	// operatorNamespace is where the slices are; empty to ask the ResultStore.
 	operatorNamespace string
 }
@@ -69,7 +72,10 @@ func newSession(o Options) *session {
 	if o.Limits.MemoryResults <= 0 {
 		o.Limits.MemoryResults = defaultMemoryResults
 	}
-	return &session{Options: o, flags: genericclioptions.NewConfigFlags(true), look: lookOf(o.Streams.Out, o.Getenv)}
+	s := &session{Options: o, flags: genericclioptions.NewConfigFlags(true), terminal: o.Streams.Out}
+	s.look = lookOf(s.terminal, o.Getenv)
+	s.Streams.Out = output{s.terminal}
+	return s
 }
 
 func newRootCommand(s *session) *cobra.Command {
@@ -80,7 +86,8 @@ func newRootCommand(s *session) *cobra.Command {
 
 Exit codes of all commands:
   0  good: what was asked for is so, or was printed
-  1  bad: an upgrade went wrong, the counts differ, or not everything could be read
+  1  bad: an upgrade went wrong, the counts differ, a push was not recorded, or
+     not everything could be read
   2  not finished yet
   3  could not be told: wrong usage, not found, not allowed, no answer`,
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl fwupgrade"},

@@ -7,9 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,6 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -183,6 +191,30 @@ func TestSeveralApplications(t *testing.T) {
 	}
 }
 
+// labelled is a FirmwareUpgrade of a campaign.
+func (f *fleet) labelled(name, campaign string) *v1alpha1.FirmwareUpgrade {
+	fwu := wrappers.MakeFirmwareUpgrade(name, f.namespace).Operation(name + f.namespace).App("app").Expected(1).Obj()
+	fwu.Labels = map[string]string{"campaign": campaign}
+	return fwu
+}
+
+// newProxy is a server in front of the API server, to which a request goes on unless before answers it.
+func newProxy(t *testing.T, before func(w http.ResponseWriter, r *http.Request) (goesOn bool)) string {
+	t.Helper()
+	transport, err := rest.TransportFor(cluster.Config())
+	must(t, err)
+	to, err := url.Parse(cluster.Config().Host)
+	must(t, err)
+	proxy := &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if before(w, r) {
+			proxy.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
 // campaignOf makes an upgrade for each way of ending.
 func campaignOf(f *fleet, label string) {
 	labelled := func(name, operation string) *wrappers.FirmwareUpgrade {
@@ -256,15 +288,24 @@ func TestWaitFollows(t *testing.T) {
 			t.Run(name+" "+args[0], func(t *testing.T) {
 				f := newFleet(t)
 				fwu := f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID).App("app").Expected(1))
-				ended := make(chan int, 1)
+				ended, listening := make(chan int, 1), make(chan struct{})
+				var once sync.Once
+				server := newProxy(t, func(_ http.ResponseWriter, r *http.Request) bool {
+					if r.URL.Query().Get("watch") != "" {
+						once.Do(func() { close(listening) })
+					}
+					return true
+				})
 				go func() {
-					code, _, _ := f.run("viewer", args...)
+					code, _, _ := f.run("viewer", append(args, "--server", server)...)
 					ended <- code
 				}()
 				select {
 				case code := <-ended:
 					t.Fatalf("it did not wait: %d", code)
-				case <-time.After(time.Second): // it is listening by now; if not, it sees the change all the same
+				case <-listening:
+				case <-time.After(time.Minute):
+					t.Fatal("it does not watch")
 				}
 				c.change(f, fwu)
 				select {
@@ -297,9 +338,9 @@ func TestBrokenPipe(t *testing.T) {
 	f := newFleet(t)
 	var results []result.Result
 	for i := range 3000 {
-		results = append(results, reported(f.task(), fmt.Sprintf("device-%06d", i), time.Minute, failed, "Invalid URI"))
+		results = append(results, reported(f.task(), fmt.Sprintf("device-%06d", i), 24*time.Hour, succeeded, ""))
 	}
-	f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID).App("app"), results...)
+	f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID).App("app").Expected(3000), results...)
 	f.storeSlices(1000, results...)
 	read, write, err := os.Pipe()
 	must(t, err)
@@ -308,10 +349,26 @@ func TestBrokenPipe(t *testing.T) {
 	streams.Out = write
 	o := f.options(streams)
 	o.Limits.MemoryResults = 500
-	code := Run(t.Context(), []string{"--kubeconfig", kubeconfig, "-n", f.namespace, "results", "meters"}, o)
+	must(t, k8s.Create(t.Context(), f.labelled("unfinished", "y")))
+	storeRejected(t, f)
+	to := newReceiver(t)
+	f.env[envCallbackURL] = to.callback()
+	for _, command := range []string{
+		"results meters", "status unfinished --watch", "campaign -l campaign=y --watch", "wait meters unfinished",
+		"rejected replay", "verify meters",
+	} {
+		errOut.Reset()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		args := append([]string{"--kubeconfig", kubeconfig, "-n", f.namespace}, strings.Fields(command)...)
+		code := Run(ctx, args, o)
+		cancel()
+		if code != exitBrokenPipe || errOut.Len() > 0 {
+			t.Errorf("%s: code %d: %s", command, code, errOut)
+		}
+	}
 	must(t, write.Close())
-	if code != exitBrokenPipe || errOut.Len() > 0 {
-		t.Errorf("code %d: %s", code, errOut)
+	if len(to.got) > 1 {
+		t.Errorf("%d were pushed when nobody listened any more", len(to.got))
 	}
 	if left, err := filepath.Glob(filepath.Join(o.TempDir, "*")); err != nil || len(left) > 0 {
 		t.Errorf("files were left behind: %v, %v", left, err)
@@ -329,6 +386,145 @@ func TestCompletion(t *testing.T) {
 	}
 	if diff := cmp.Diff("meters-1.6\n:4\n", out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Where nothing could be read at all, nobody says "not finished".
+func TestNoAnswerInTime(t *testing.T) {
+	f := newFleet(t)
+	server := newProxy(t, func(_ http.ResponseWriter, r *http.Request) bool {
+		<-r.Context().Done()
+		return false
+	})
+	for _, command := range []string{"wait meters", "campaign -l a=b --wait", "campaign -l a=b --watch"} {
+		args := append(strings.Fields(command), "--timeout", "200ms", "--server", server)
+		code, _, errOut := f.run("viewer", args...)
+		want := "error: the API server at " + server + " did not answer within 200ms\n"
+		if diff := cmp.Diff(want, errOut); diff != "" || code != exitUnknown {
+			t.Errorf("%s: code %d (-want +got):\n%s", command, code, diff)
+		}
+	}
+}
+
+// Where the ResultStore can't be read for another reason than a lack of rights, no other namespace is read instead.
+func TestOperatorNamespaceIsNotGuessed(t *testing.T) {
+	f := newFleet(t)
+	f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID))
+	server := newProxy(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.URL.Path, "resultstores") {
+			http.Error(w, "etcd is away", http.StatusInternalServerError)
+			return false
+		}
+		return true
+	})
+	for _, command := range []string{"rejected", "results meters", "verify meters"} {
+		code, _, errOut := f.run("reader", append(strings.Fields(command), "--server", server)...)
+		if code != exitUnknown || !strings.Contains(errOut, "error: read the ResultStore: ") {
+			t.Errorf("%s: code %d: %s", command, code, errOut)
+		}
+	}
+}
+
+// A broken connection is none of whoever reads the output.
+func TestBrokenConnection(t *testing.T) {
+	streams, _, errOut := buffers()
+	s := newSession(optionsWith(Options{}))
+	s.Streams = streams
+	code := s.exitCode(t.Context(), fmt.Errorf("read FirmwareUpgrades: %w", syscall.EPIPE))
+	if code != exitUnknown || errOut.String() != "error: read FirmwareUpgrades: broken pipe\n" {
+		t.Errorf("code %d: %s", code, errOut)
+	}
+}
+
+// An interrupt ends a command that waits for standard input.
+func TestInterruptedWhileItReads(t *testing.T) {
+	f := newFleet(t)
+	f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID))
+	for _, command := range []string{"results meters --missing-from -", "rejected replay --callback-url-file -"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		read, write := io.Pipe()
+		streams, _, errOut := buffers()
+		streams.In = readerFunc(func(p []byte) (int, error) {
+			cancel() // somebody reads
+			return read.Read(p)
+		})
+		args := append([]string{"--kubeconfig", kubeconfig, "-n", f.namespace}, strings.Fields(command)...)
+		if code := Run(ctx, args, f.options(streams)); code != exitInterrupted {
+			t.Errorf("%s: code %d: %s", command, code, errOut)
+		}
+		must(t, write.Close())
+	}
+}
+
+// A bad upgrade that is taken out of a campaign does not make the campaign a success.
+func TestCampaignLosesOne(t *testing.T) {
+	changes := map[string]func(f *fleet, fwu *v1alpha1.FirmwareUpgrade) error{
+		"deleted": func(f *fleet, fwu *v1alpha1.FirmwareUpgrade) error { return k8s.Delete(f.t.Context(), fwu) },
+		"relabelled": func(f *fleet, fwu *v1alpha1.FirmwareUpgrade) error {
+			fwu.Labels = nil
+			return k8s.Update(f.t.Context(), fwu)
+		},
+		"made anew": func(f *fleet, fwu *v1alpha1.FirmwareUpgrade) error {
+			return errors.Join(k8s.Delete(f.t.Context(), fwu), k8s.Create(f.t.Context(), f.labelled(fwu.Name, f.namespace)))
+		},
+	}
+	for name, change := range changes {
+		for _, flag := range []string{"--wait", "--watch"} {
+			t.Run(name+flag, func(t *testing.T) {
+				f := newFleet(t)
+				task := result.Task{AppID: "app", OperationID: "good" + f.namespace}
+				good := f.labelled("good", f.namespace)
+				must(t, k8s.Create(t.Context(), good))
+				f.count(good, reported(task, "d", time.Minute, succeeded, ""))
+				unfinished := f.labelled("unfinished", f.namespace)
+				must(t, k8s.Create(t.Context(), unfinished))
+				var once sync.Once
+				server := newProxy(t, func(_ http.ResponseWriter, r *http.Request) bool {
+					if r.URL.Query().Get("watch") != "" {
+						once.Do(func() {
+							if err := change(f, unfinished); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+					return true
+				})
+				code, _, errOut := f.run("viewer", "campaign", "-l", "campaign="+f.namespace, flag, "--timeout", "1m",
+					"--server", server)
+				if want := `/unfinished" was deleted, or does not have the labels`; code != exitUnknown ||
+					!strings.Contains(errOut, want) {
+					t.Errorf("code %d: %s", code, errOut)
+				}
+			})
+		}
+	}
+}
+
+// A burst of changes is looked at once.
+func TestFollowerGathersChanges(t *testing.T) {
+	f := newFleet(t)
+	fwu := f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID))
+	passing, changes := clocktesting.NewFakeClock(now), watch.NewFake()
+	follower := &follower{
+		client:  &flakyClient{WithWatch: k8s, list: func() error { return nil }, changes: changes},
+		options: named(f.namespace, "meters"), clock: passing, lost: func(err error) { t.Error(err) },
+	}
+	const burst = 500
+	go func() {
+		for i := range burst {
+			next := fwu.DeepCopy()
+			next.Generation = int64(i + 1)
+			changes.Modify(next) // waits until it is taken
+		}
+		passing.Step(seePause)
+	}()
+	looks, last := 0, int64(0)
+	err := follower.run(t.Context(), func(now []*v1alpha1.FirmwareUpgrade) (bool, error) {
+		looks, last = looks+1, now[0].Generation
+		return looks > 1, nil
+	})
+	if err != nil || looks != 2 || last != burst {
+		t.Errorf("error %v, %d looks, the last one at generation %d", err, looks, last)
 	}
 }
 
@@ -401,10 +597,12 @@ func TestFollowerGoesOn(t *testing.T) {
 	}
 }
 
-// flakyClient fails to list when it is told to, and its watches break off at once.
+// flakyClient fails to list when it is told to, and its watches are not those of the API server.
 type flakyClient struct {
 	client.WithWatch
 	list func() error
+	// changes is what is watched instead; nil for watches that break off at once.
+	changes watch.Interface
 }
 
 func (c *flakyClient) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
@@ -415,5 +613,8 @@ func (c *flakyClient) List(ctx context.Context, list client.ObjectList, options 
 }
 
 func (c *flakyClient) Watch(context.Context, client.ObjectList, ...client.ListOption) (watch.Interface, error) {
+	if c.changes != nil {
+		return c.changes, nil
+	}
 	return watch.NewEmptyWatch(), nil
 }

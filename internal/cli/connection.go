@@ -4,11 +4,13 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 
 	"github.com/spf13/pflag"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -84,15 +86,15 @@ func (s *session) addOperatorNamespace(flags *pflag.FlagSet) {
 }
 
 // slicesNamespace returns where the slices are: what the flag says, else what the ResultStore says. Who may not read
-// that takes the usual one.
-func (s *session) slicesNamespace(ctx context.Context, c *connection) string {
+// that takes the usual one, as where there is none.
+func (s *session) slicesNamespace(ctx context.Context, c *connection) (string, error) {
 	if s.operatorNamespace != "" {
-		return s.operatorNamespace
+		return s.operatorNamespace, nil
 	}
 	store := &storage.ResultStore{}
 	err := c.client.Get(ctx, client.ObjectKey{Name: storage.ResultStoreName}, store)
-	if err != nil || store.Spec.Namespace == "" {
-		return defaultOperatorNamespace
+	if err != nil && !isForbidden(err) && !apierrors.IsNotFound(err) {
+		return "", c.explain(err, "read the ResultStore")
 	}
-	return store.Spec.Namespace
+	return cmp.Or(store.Spec.Namespace, defaultOperatorNamespace), nil
 }

@@ -47,10 +47,11 @@ func withCode(code int) error {
 // exitCode prints what is left to be said of the end of a command, and returns its code.
 func (s *session) exitCode(ctx context.Context, err error) int {
 	var ended *exitError
+	var unwritten *outputError
 	switch {
 	case err == nil:
 		return exitGood
-	case errors.Is(err, syscall.EPIPE):
+	case errors.As(err, &unwritten) && errors.Is(unwritten, syscall.EPIPE):
 		return exitBrokenPipe // whoever reads has enough
 	case ctx.Err() != nil:
 		s.printError(errors.New("interrupted"))

@@ -25,7 +25,7 @@ func (c *connection) explainUpgrades(err error, name string) error {
 		return fmt.Errorf("you may not read FirmwareUpgrades: %w\nWho administers the cluster lets you by\n  %s",
 			err, grant(err, c.namespace, "fwupgrade-view", "view"))
 	case apierrors.IsNotFound(err) && !isMissingKind(err) && name != "":
-		return notFound(name, c.namespace, false)
+		return notFound(name, c.namespace)
 	}
 	return c.explain(err, "read FirmwareUpgrades")
 }

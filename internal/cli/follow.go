@@ -29,6 +29,8 @@ const (
 	watchSeconds = 240
 	// followPause is how long to wait before reading again.
 	followPause = 2 * time.Second
+	// seePause is for how long changes are gathered before they are looked at.
+	seePause = 200 * time.Millisecond
 )
 
 // errTimedOut is the cause of a context that ended because its time was up.
@@ -47,6 +49,22 @@ type follower struct {
 
 // upgradesByUID are FirmwareUpgrades as they are now.
 type upgradesByUID map[types.UID]*v1alpha1.FirmwareUpgrade
+
+// presence remembers which FirmwareUpgrades were seen.
+type presence map[types.UID]types.NamespacedName
+
+// lost returns one that was seen before and is not there any more, also if another one has its name by now.
+func (p presence) lost(now []*v1alpha1.FirmwareUpgrade) (name types.NamespacedName, is bool) {
+	gone := maps.Clone(p)
+	for _, fwu := range now {
+		delete(gone, fwu.UID)
+		p[fwu.UID] = client.ObjectKeyFromObject(fwu)
+	}
+	for _, name = range gone {
+		return name, true
+	}
+	return name, false
+}
 
 // sorted returns them by namespace and name.
 func (u upgradesByUID) sorted() []*v1alpha1.FirmwareUpgrade {
@@ -131,16 +149,23 @@ func (f *follower) watch(ctx context.Context, now upgradesByUID, version string,
 		defer ticker.Stop()
 		refresh = ticker.C()
 	}
+	var due <-chan time.Time // when to look; nil where nothing changed
 	for {
 		select {
 		case <-ctx.Done():
 			return false, context.Cause(ctx)
 		case <-refresh:
+		case <-due:
 		case change, open := <-changes.ResultChan():
 			if !open || !now.apply(change) {
 				return false, nil
 			}
+			if due == nil {
+				due = f.clock.After(seePause)
+			}
+			continue
 		}
+		due = nil
 		if enough, err := see(now.sorted()); enough || err != nil {
 			return enough, err
 		}
@@ -163,15 +188,17 @@ func (u upgradesByUID) apply(change watch.Event) bool {
 	return true
 }
 
-// newFollower follows FirmwareUpgrades, and says when the API server does not answer.
-func (s *session) newFollower(c *connection, refresh time.Duration, options ...client.ListOption) *follower {
+// newFollower follows FirmwareUpgrades, and notes when the API server does not answer.
+func (s *session) newFollower(
+	c *connection, refresh time.Duration, note func(format string, args ...any), options ...client.ListOption,
+) *follower {
 	said := ""
 	return &follower{
 		client: c.client, options: options, clock: s.Clock, refresh: refresh,
 		lost: func(err error) {
 			if text := c.explain(err, "follow FirmwareUpgrades").Error(); text != said {
 				said = text
-				s.say("%s; trying again", text)
+				note("%s; trying again", text)
 			}
 		},
 	}

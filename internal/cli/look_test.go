@@ -98,15 +98,25 @@ func TestCleanAndCut(t *testing.T) {
 
 // On a terminal what was drawn is drawn over; where the lines don't fit, nothing moves.
 func TestScreen(t *testing.T) {
-	var out strings.Builder
-	s := &screen{out: &out, look: look{cursor: true, width: 10, height: 4}}
+	var out, errOut strings.Builder
+	shown := &session{look: look{cursor: true, width: 10, height: 4}}
+	shown.Streams.Out, shown.Streams.ErrOut = &out, &errOut
+	s := shown.newScreen()
 	for _, lines := range [][]string{{"a", "b"}, {"a", "b"}, {"c", "\x1b[31m1234567890\x1b[0m"}} {
 		if !s.fits(lines) {
 			t.Fatalf("%q does not fit", lines)
 		}
-		s.draw(lines)
+		must(t, s.draw(lines))
 	}
 	if diff := cmp.Diff("a\nb\n\x1b[2A\x1b[Jc\n\x1b[31m1234567890\x1b[0m\n", out.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	out.Reset()
+	s.note("the API server is away")
+	must(t, s.draw([]string{"c"})) // below the note, which stays
+	must(t, s.line("one", now))
+	must(t, s.draw([]string{"d"}))
+	if diff := cmp.Diff("c\n2026-03-01T12:00:00Z  one\nd\n", out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for _, lines := range [][]string{{"a", "b", "c", "d"}, {"12345678901"}} {
@@ -119,9 +129,9 @@ func TestScreen(t *testing.T) {
 	if s.fits([]string{"a"}) {
 		t.Error("something can be drawn where there is no terminal")
 	}
-	s.line("a", now)
-	s.line("a", now.Add(time.Second))
-	s.line("b", now.Add(time.Second))
+	must(t, s.line("a", now))
+	must(t, s.line("a", now.Add(time.Second)))
+	must(t, s.line("b", now.Add(time.Second)))
 	if diff := cmp.Diff("2026-03-01T12:00:00Z  a\n2026-03-01T12:00:01Z  b\n", out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -136,7 +146,12 @@ func TestTerminalSeesNothingHidden(t *testing.T) {
 			s := &session{look: look{terminal: terminal}}
 			printer := s.newResultPrinter(&out, &resultsOptions{output: format}, newSuspects(""))
 			must(t, errors.Join(printer.row(&r), printer.end()))
-			if got := strings.Contains(out.String(), "\u009b"); got != hidden {
+			s.Streams, _, _ = buffers()
+			s.Streams.Out = &out
+			expected := &sorter[string]{compare: strings.Compare, limit: 2}
+			must(t, expected.add("\u009bd"))
+			must(t, s.printMissing(expected, s.newResultSorter(false), format))
+			if got := strings.Count(out.String(), "\u009b"); (got == 2) != hidden || got > 0 && !hidden {
 				t.Errorf("%s, terminal %v: %q", format, terminal, out.String())
 			}
 		}
@@ -148,5 +163,21 @@ func TestQuoted(t *testing.T) {
 		if got := quoted(word); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
+	}
+}
+
+// In another size what was drawn may be broken, so that it is not drawn over.
+func TestScreenFollowsTheSize(t *testing.T) {
+	columns := "100"
+	o := optionsWith(Options{})
+	streams, out, _ := buffers()
+	o.Streams, o.Getenv = streams, func(name string) string { return map[string]string{"COLUMNS": columns}[name] }
+	s := newSession(o).newScreen()
+	for _, columns = range []string{"100", "100", "60"} {
+		s.measure()
+		must(t, s.draw([]string{strings.Repeat("-", s.look.width/20), columns}))
+	}
+	if diff := cmp.Diff("-----\n100\n---\n60\n", out.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -5,6 +5,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -21,7 +22,9 @@ import (
 const maxLineBytes = 64 << 10
 
 // expectedDevices returns the ids that are expected, sorted; nil where nobody asks who is missing.
-func (s *session) expectedDevices(fwu *v1alpha1.FirmwareUpgrade, o *resultsOptions) (*sorter[string], error) {
+func (s *session) expectedDevices(
+	ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, o *resultsOptions,
+) (*sorter[string], error) {
 	expected := &sorter[string]{
 		compare: strings.Compare,
 		join:    func(a, _ string) string { return a },
@@ -31,7 +34,7 @@ func (s *session) expectedDevices(fwu *v1alpha1.FirmwareUpgrade, o *resultsOptio
 	case o.missing:
 		for _, device := range fwu.Spec.Devices {
 			if err := expected.add(device); err != nil {
-				return nil, err
+				return nil, errors.Join(err, expected.close())
 			}
 		}
 		return expected, nil
@@ -47,7 +50,7 @@ func (s *session) expectedDevices(fwu *v1alpha1.FirmwareUpgrade, o *resultsOptio
 		defer func() { _ = file.Close() }()
 		list = file
 	}
-	if err := readDevices(list, expected); err != nil {
+	if err := readDevices(interruptible(ctx, list), expected); err != nil {
 		return nil, errors.Join(fmt.Errorf("read the list of devices: %w", err), expected.close())
 	}
 	return expected, nil
@@ -75,6 +78,10 @@ func readDevices(list io.Reader, into *sorter[string]) error {
 func (s *session) printMissing(expected *sorter[string], gathered *sorter[result.Result], format string) error {
 	out := bufio.NewWriter(s.Streams.Out)
 	write := s.devicePrinter(out, format)
+	if s.look.terminal {
+		data := write
+		write = func(device string) error { return data(result.Clean(device, maxTextBytes)) }
+	}
 	total, missing := 0, 0
 	reported := newCursor(gathered.sorted())
 	defer reported.stop()

@@ -89,7 +89,10 @@ func (s *session) readRejected(ctx context.Context, since time.Time) ([]storage.
 	if err != nil {
 		return nil, err
 	}
-	reader := s.newSliceReader(ctx, c)
+	reader, err := s.newSliceReader(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	var rejected []storage.RejectedNotification
 	err = reader.read(ctx, sharedSlices(), func(slice *storage.ResultSlice) error {
 		for _, r := range slice.Rejected {
@@ -140,10 +143,13 @@ func (s *session) listRejected(ctx context.Context, since time.Time, format stri
 	if format == formatJSON {
 		encoder := newLineEncoder(out)
 		for i := range rejected {
+			r := rejected[i]
 			if s.look.terminal {
-				rejected[i].Body = result.Clean(rejected[i].Body, maxTextBytes)
+				for _, text := range []*string{&r.Reason, &r.Body, &r.ContentEncoding} {
+					*text = result.Clean(*text, maxTextBytes)
+				}
 			}
-			if err := encoder.Encode(&rejected[i]); err != nil {
+			if err := encoder.Encode(&r); err != nil {
 				return err
 			}
 		}

@@ -6,9 +6,11 @@ package cli
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,6 +110,24 @@ func TestRejected(t *testing.T) {
 	f.golden("rejected")
 }
 
+// On a terminal nothing hides in what came, whichever field it is in.
+func TestRejectedOnATerminal(t *testing.T) {
+	f := newFleet(t)
+	hidden := rejectedAt(time.Minute, "a\u009bb", "c\u009bd")
+	hidden.ContentEncoding = "e\u009bf"
+	f.storeSlice(&storage.ResultSlice{Rejected: []storage.RejectedNotification{hidden}})
+	for terminal, want := range map[bool]int{true: 0, false: 3} {
+		streams, out, _ := buffers()
+		s := newSession(f.options(streams))
+		s.look.terminal = terminal
+		*s.flags.KubeConfig = kubeconfig
+		must(t, s.listRejected(t.Context(), time.Time{}, formatJSON))
+		if got := strings.Count(out.String(), "\u009b"); got != want {
+			t.Errorf("terminal %t: %q", terminal, out)
+		}
+	}
+}
+
 // The callback's URL is in no output, whatever the other side is or says.
 func TestReplayKeepsTheSecret(t *testing.T) {
 	f := newFleet(t)
@@ -119,8 +139,9 @@ func TestReplayKeepsTheSecret(t *testing.T) {
 		"a wrong secret":   {newReceiver(t, `401 {"error":"no valid credentials in /x/`+secret+`"}`).callback(), "401 failed: no valid"},
 		"a stranger":       {newReceiver(t, "200 no such page: "+secret).callback(), "is not the operator's"},
 		"a redirect":       {newReceiver(t, "302 ").callback(), "302 failed"},
-		"no URL":           {"https://" + secret + "\x7f/", "the callback's URL is none"},
-		"another protocol": {"ftp://example.com/" + secret, "the callback's URL is none"},
+		"no URL":           {"https://" + secret + "\x7f/", "the callback's URL is not a URL"},
+		"another protocol": {"ftp://example.com/" + secret, "the callback's URL is not a URL"},
+		"too long":         {"https://example.com/" + secret + strings.Repeat("a", maxURLBytes), "the file is longer than 8192 bytes"},
 		"TLS":              {"https" + strings.TrimPrefix(newReceiver(t).callback(), "http"), "no answer failed: http: server gave HTTP"},
 	}
 	for name, c := range cases {
@@ -138,6 +159,71 @@ func TestReplayKeepsTheSecret(t *testing.T) {
 				t.Errorf("it went on:\n%s", out)
 			}
 		})
+	}
+}
+
+// Who gives the URL where it does not belong does not find it in the output.
+func TestReplayKeepsAMisplacedSecret(t *testing.T) {
+	f := newFleet(t)
+	url := "example.com/v1.0.0/messageReceiver/" + secret
+	cases := map[string]struct{ arg, want string }{
+		"instead of its file":      {"--callback-url-file=https://" + url, "--callback-url-file is a URL"},
+		"half of it":               {"--callback-url-file=" + url, "read the callback's URL from a file: no such file"},
+		"instead of the CA's file": {"--callback-ca-file=https://" + url, "read the callback's CA: no such file"},
+		"as an argument":           {"https://" + url, "replay takes flags only"},
+	}
+	for name, c := range cases {
+		f.env[envCallbackURL] = "https://" + url
+		code, out, errOut := f.run("reader", "rejected", "replay", c.arg)
+		if code != exitUnknown || !strings.Contains(errOut, c.want) || strings.Contains(out+errOut, secret) {
+			t.Errorf("%s: code %d, want %q in: %s%s", name, code, c.want, out, errOut)
+		}
+	}
+}
+
+// Nothing of a secret is left, whichever form of which part of the URL a text has.
+func TestNothingOfTheSecretIsLeft(t *testing.T) {
+	to, err := url.Parse("https://longuser1:password@example.com/shortsec/shortsec-and-longer/p%41th%2Fs3cret?token=a%2Bsecret+value")
+	must(t, err)
+	c := &callback{url: to}
+	for _, text := range []string{
+		"shortsec-and-longer", "shortsec", "longuser1", "password", "p%41th%2Fs3cret", "pAth/s3cret", "a%2Bsecret+value",
+		"a+secret value", to.String(), to.RequestURI(),
+	} {
+		if got := c.redact("<" + text + ">"); got != "<***>" {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+}
+
+// What was pushed before an interrupt is told, also of the push that it broke off. A dry run needs no URL, and what is
+// left out is no failure.
+func TestReplayTellsWhatWasPushed(t *testing.T) {
+	f := newFleet(t)
+	storeRejected(t, f)
+	code, out, _ := f.run("reader", "rejected", "replay", "--since", "1d", "--dry-run")
+	if want := "2 would be pushed again, 1 left out.\n"; code != exitGood || !strings.HasSuffix(out, want) {
+		t.Errorf("code %d: %s", code, out)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	pushes := 0
+	to := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if pushes++; pushes == 2 {
+			_, _ = io.Copy(io.Discard, r.Body)
+			cancel()
+			<-r.Context().Done()
+		}
+		_, _ = io.WriteString(w, `{"result":"recorded"}`)
+	}))
+	defer to.Close()
+	f.env[envCallbackURL] = to.URL + "/" + secret
+	streams, stdout, errOut := buffers()
+	code = Run(ctx, []string{"--kubeconfig", kubeconfig, "rejected", "replay"}, f.options(streams))
+	if code != exitInterrupted || strings.Contains(errOut.String(), "alike") ||
+		!strings.Contains(stdout.String(), "no answer failed: context canceled\n") ||
+		!strings.HasSuffix(stdout.String(), "2 pushed again: 1 recorded, 1 failed, 2 not pushed.\n") {
+		t.Errorf("code %d: %s%s", code, stdout, errOut)
 	}
 }
 

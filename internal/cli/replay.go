@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -35,9 +36,11 @@ What is pushed again counts as received now. What it was rejected as stays store
 pushed again before. It ends at the first answer that says that the URL is wrong.`,
 		Example: `  kubectl fwupgrade rejected replay --since 2h --callback-url-file url.txt --dry-run
   kubectl fwupgrade rejected replay --since 2h --callback-url-file url.txt`,
-		Args:              arguments(cobra.NoArgs),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 { // not what they are: one may be the URL
+				return usageError(cmd, errors.New("replay takes flags only"))
+			}
 			from, err := parseSince(o.since, s.Clock.Now())
 			if err != nil {
 				return usageError(cmd, err)
@@ -61,51 +64,64 @@ pushed again before. It ends at the first answer that says that the URL is wrong
 type replayed struct{ recorded, rejected, ignored, failed, cut, left int }
 
 func (s *session) replay(ctx context.Context, since time.Time, o *replayOptions) error {
-	callback, err := s.newCallback(&o.callback)
-	if err != nil {
-		return err
+	var to *callback
+	if !o.dryRun {
+		var err error
+		if to, err = s.newCallback(ctx, &o.callback); err != nil {
+			return err
+		}
+		defer to.close()
 	}
-	defer callback.close()
 	rejected, err := s.readRejected(ctx, since)
 	if err != nil {
 		return err
 	}
 	var counts replayed
 	for i := range rejected {
-		r := &rejected[i]
-		at := rfc3339(r.ReceiveTime.Time)
-		switch {
-		case isCut(r):
-			counts.cut++
-			s.print("%s  left out: only %d of its %d bytes are kept", at, len(bytesOf(r)), r.BodyBytes)
-			continue
-		case o.dryRun:
-			counts.left++
-			s.print("%s  would be pushed, %d bytes: %s", at, len(bytesOf(r)), r.Reason)
-			continue
+		goesOn, err := s.replayOne(ctx, to, &rejected[i], &counts)
+		if err != nil {
+			return err
 		}
-		got := callback.push(ctx, r)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		counts.count(got)
-		s.print("%s  %s", at, got)
-		if got.final() {
+		if !goesOn {
 			counts.left = len(rejected) - i - 1
-			s.say("The rest would be answered alike, so it was not pushed.")
 			break
 		}
 	}
-	s.print("%s", counts.summary(o.dryRun))
+	if err := s.print("%s", counts.summary(o.dryRun)); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if counts.failed+counts.rejected+counts.ignored > 0 {
 		return withCode(exitBad)
 	}
 	return nil
 }
 
-// print prints a line, cleaned.
-func (s *session) print(format string, args ...any) {
-	_, _ = fmt.Fprintln(s.Streams.Out, s.look.clean(fmt.Sprintf(format, args...)))
+// replayOne pushes one, unless the callback is nil, and says whether the others are to follow.
+func (s *session) replayOne(
+	ctx context.Context, to *callback, r *storage.RejectedNotification, counts *replayed,
+) (goesOn bool, err error) {
+	at := rfc3339(r.ReceiveTime.Time)
+	switch {
+	case isCut(r):
+		counts.cut++
+		return true, s.print("%s  left out: only %d of its %d bytes are kept", at, len(bytesOf(r)), r.BodyBytes)
+	case to == nil:
+		counts.left++
+		return true, s.print("%s  would be pushed, %d bytes: %s", at, len(bytesOf(r)), r.Reason)
+	}
+	got := to.push(ctx, r)
+	counts.count(got)
+	if err := s.print("%s  %s", at, got); err != nil {
+		return false, err
+	}
+	interrupted := ctx.Err() != nil
+	if got.final() && !interrupted {
+		s.say("The rest would be answered alike, so it was not pushed.")
+	}
+	return !got.final() && !interrupted, nil
 }
 
 func (c *replayed) count(got pushAnswer) {

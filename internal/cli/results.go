@@ -111,7 +111,7 @@ func (s *session) results(ctx context.Context, name string, o *resultsOptions) (
 		return fmt.Errorf("spec.devices of %s is not set, so that nobody can say which devices are missing: "+
 			"give a list of them with --missing-from FILE", name)
 	}
-	expected, err := s.expectedDevices(fwu, o)
+	expected, err := s.expectedDevices(ctx, fwu, o)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,10 @@ func (s *session) results(ctx context.Context, name string, o *resultsOptions) (
 		defer func() { err = errors.Join(err, expected.close()) }()
 	}
 	task := taskOf(fwu)
-	reader := s.newSliceReader(ctx, c)
+	reader, err := s.newSliceReader(ctx, c)
+	if err != nil {
+		return err
+	}
 	gathered := s.newResultSorter(o.device != "")
 	defer func() { err = errors.Join(err, gathered.close()) }()
 	if err := gather(ctx, reader, task, o.device, gathered); err != nil {
@@ -187,9 +190,12 @@ func gather(
 
 // printResults prints results in order.
 func (s *session) printResults(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result], o *resultsOptions) error {
-	target, err := targetOf(fwu, gathered)
-	if err != nil {
-		return err
+	target := fwu.Spec.TargetVersion
+	if target == "" && o.device == "" { // one device does not tell the target of all
+		var err error
+		if target, err = commonTarget(fwu, gathered); err != nil {
+			return err
+		}
 	}
 	out := bufio.NewWriter(s.Streams.Out)
 	suspects := newSuspects(target)
@@ -217,12 +223,9 @@ func (s *session) printResults(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[r
 	return nil
 }
 
-// targetOf is the version that the devices were to get: what the spec says, else what most of those that it lists were
-// to get, or of all where it lists none, as the operator's tally has it.
-func targetOf(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result]) (string, error) {
-	if fwu.Spec.TargetVersion != "" {
-		return fwu.Spec.TargetVersion, nil
-	}
+// commonTarget is the version that most devices that the spec lists were to get, or of all where it lists none, as the
+// operator's tally has it where the spec names no target.
+func commonTarget(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result]) (string, error) {
 	listed := sets.New(fwu.Spec.Devices...)
 	devices := map[string]int64{}
 	for r, err := range gathered.sorted() {
@@ -244,8 +247,19 @@ func nothingPrinted(reported int, o *resultsOptions) string {
 	case reported == 0:
 		return "No result is stored of this task."
 	default:
-		return fmt.Sprintf("None of the %d devices that reported is so.", reported)
+		return fmt.Sprintf("None of the %d devices that reported matches %s.", reported, o.filter())
 	}
+}
+
+// filter is the flag that selects devices.
+func (o *resultsOptions) filter() string {
+	switch {
+	case o.failed:
+		return "--failed"
+	case o.suspect:
+		return "--suspect"
+	}
+	return "--state " + strings.Join(o.states, ",")
 }
 
 // wants says whether a result is to be printed.

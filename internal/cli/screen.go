@@ -13,14 +13,22 @@ import (
 
 // screen draws lines over those that it drew before, on a terminal.
 type screen struct {
-	out   io.Writer
-	look  look
+	*session
+	// drawn is the picture that ends where the cursor is; none where something else was written below it.
 	drawn []string
 	// said is the last line that was written where nothing can be drawn.
 	said string
 }
 
-func (s *session) newScreen() *screen { return &screen{out: s.Streams.Out, look: s.look} }
+func (s *session) newScreen() *screen { return &screen{session: s} }
+
+// measure takes the size of the terminal anew. In another size the lines before may have been broken, so that they
+// can't be drawn over.
+func (s *screen) measure() {
+	if now := lookOf(s.terminal, s.Getenv); now != s.look {
+		s.look, s.drawn = now, nil
+	}
+}
 
 // refresh is how often to draw anew although nothing changed: where it can be drawn.
 func (s *screen) refresh() time.Duration {
@@ -37,9 +45,9 @@ func (s *screen) fits(lines []string) bool {
 }
 
 // draw draws lines in place of those before.
-func (s *screen) draw(lines []string) {
+func (s *screen) draw(lines []string) error {
 	if slices.Equal(lines, s.drawn) {
-		return
+		return nil
 	}
 	var b strings.Builder
 	if len(s.drawn) > 0 {
@@ -49,20 +57,28 @@ func (s *screen) draw(lines []string) {
 		b.WriteString(line + "\n")
 	}
 	s.drawn = lines
-	_, _ = io.WriteString(s.out, b.String())
+	_, err := io.WriteString(s.Streams.Out, b.String())
+	return err
+}
+
+// note prints a note to standard error, which may be the same terminal: what was drawn stays above it.
+func (s *screen) note(format string, args ...any) {
+	s.drawn = nil
+	s.say(format, args...)
 }
 
 // isDrawn says whether anything stands on the screen.
 func (s *screen) isDrawn() bool { return len(s.drawn) > 0 }
 
 // line writes a line with the time, where nothing can be drawn, if it is another one than before.
-func (s *screen) line(text string, now time.Time) {
+func (s *screen) line(text string, now time.Time) error {
 	text = s.look.clean(text)
 	if text == s.said {
-		return
+		return nil
 	}
-	s.said = text
-	_, _ = fmt.Fprintf(s.out, "%s  %s\n", rfc3339(now), text)
+	s.said, s.drawn = text, nil
+	_, err := fmt.Fprintf(s.Streams.Out, "%s  %s\n", rfc3339(now), text)
+	return err
 }
 
 // plain is a line without colours.

@@ -32,13 +32,17 @@ type sliceReader struct {
 	firstUnreadable error
 }
 
-func (s *session) newSliceReader(ctx context.Context, c *connection) *sliceReader {
+func (s *session) newSliceReader(ctx context.Context, c *connection) (*sliceReader, error) {
+	namespace, err := s.slicesNamespace(ctx, c)
+	if err != nil {
+		return nil, err
+	}
 	return &sliceReader{
 		list: func(ctx context.Context, list *storage.ResultSliceList, options ...client.ListOption) error {
 			return c.client.List(ctx, list, options...)
 		},
-		namespace: s.slicesNamespace(ctx, c), page: s.Limits.PageSlices, say: s.say,
-	}
+		namespace: namespace, page: s.Limits.PageSlices, say: s.say,
+	}, nil
 }
 
 // read calls visit with each slice that is stored, and perhaps with some of them again. The selectors are applied one

@@ -65,25 +65,32 @@ func (s *session) watchStatus(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	code, begun := exitUnfinished, false
+	code, seen := exitUnfinished, presence{}
 	screen := s.newScreen()
 	see := func(now []*v1alpha1.FirmwareUpgrade) (bool, error) {
+		if gone, is := seen.lost(now); is {
+			return true, wasDeleted(gone.Name)
+		}
 		if len(now) == 0 {
-			return true, notFound(name, c.namespace, begun)
+			return true, notFound(name, c.namespace)
 		}
-		begun = true
 		code = codeOf(now[0])
-		if lines := s.statusLines(now[0], s.Clock.Now()); screen.fits(lines) {
-			screen.draw(lines)
-		} else {
-			screen.line(progressLine(now[0]), s.Clock.Now())
-		}
-		return code != exitUnfinished, nil
+		return code != exitUnfinished, s.drawStatus(screen, now[0])
 	}
-	if err := s.follow(ctx, c, s.newFollower(c, screen.refresh(), named(c.namespace, name)...), see); err != nil {
+	follower := s.newFollower(c, screen.refresh(), screen.note, named(c.namespace, name)...)
+	if err := s.follow(ctx, c, follower, see); err != nil {
 		return err
 	}
 	return withCode(code)
+}
+
+// drawStatus draws on a terminal, and writes a line for each change elsewhere.
+func (s *session) drawStatus(screen *screen, fwu *v1alpha1.FirmwareUpgrade) error {
+	screen.measure()
+	if lines := s.statusLines(fwu, s.Clock.Now()); screen.fits(lines) {
+		return screen.draw(lines)
+	}
+	return screen.line(progressLine(fwu), s.Clock.Now())
 }
 
 // progressLine is what is told of a change where nothing can be drawn.
@@ -143,23 +150,12 @@ func deadlineLine(deadline, now time.Time) string {
 
 // progressLines are the bar and how many are done, where the number of devices is known.
 func (s *session) progressLines(fwu *v1alpha1.FirmwareUpgrade) []string {
-	done, of, known := doneOf(fwu)
+	done, of, known := status.Done(fwu)
 	if !known {
 		return s.labelled("Progress:", fmt.Sprintf("%d done; how many are expected is not known", done))
 	}
 	text := fmt.Sprintf("%3d %%, %d of %d done", percent(done, of), done, of)
 	return []string{pad("Progress:", labelColumns) + s.look.bar(fwu.Status.Devices) + " " + text}
-}
-
-// doneOf is how many of the expected devices have succeeded or failed, as status.progress says.
-func doneOf(fwu *v1alpha1.FirmwareUpgrade) (done, of int64, known bool) {
-	if n, _ := fmt.Sscanf(fwu.Status.Progress, "%d/%d", &done, &of); n == 2 {
-		return done, of, true
-	}
-	if fwu.Spec.ExpectedDevices != nil {
-		return done, *fwu.Spec.ExpectedDevices, true
-	}
-	return done, int64(len(fwu.Spec.Devices)), len(fwu.Spec.Devices) > 0
 }
 
 func (s *session) countLines(c v1alpha1.DeviceCounts) []string {

@@ -6,10 +6,12 @@ package cli
 import (
 	"strings"
 	"testing"
+	"time"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/test/wrappers"
 )
 
 // Where the spec names no version, the devices of the rarer target are suspect, as in the status.
@@ -35,15 +37,37 @@ func TestTargetIsThatOfMostDevices(t *testing.T) {
 	}{
 		"of all":        {v1alpha1.FirmwareUpgradeSpec{}, "1.6"},
 		"of the listed": {v1alpha1.FirmwareUpgradeSpec{Devices: []string{"c"}}, "1.5"},
-		"of the spec":   {v1alpha1.FirmwareUpgradeSpec{TargetVersion: "1.7"}, "1.7"},
 	}
 	for name, c := range cases {
-		got, err := targetOf(&v1alpha1.FirmwareUpgrade{Spec: c.spec}, gathered)
+		got, err := commonTarget(&v1alpha1.FirmwareUpgrade{Spec: c.spec}, gathered)
 		if err != nil || got != c.want {
 			t.Errorf("%s: want %s, got %s, %v", name, c.want, got, err)
 		}
 		if suspect, want := newSuspects(got).has(&rare), c.want != "1.5"; suspect != want {
 			t.Errorf("%s: want the rare one to be suspect: %t, got %t", name, want, suspect)
 		}
+	}
+}
+
+// One device does not tell what most devices were to get: what it reported is suspect by its own target only.
+func TestOneDeviceIsNotMost(t *testing.T) {
+	f := newFleet(t)
+	f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID).App("app"))
+	towards := func(ago time.Duration, target, current string) result.Result {
+		r := reported(f.task(), "d", ago, succeeded, "")
+		r.TargetVersion, r.CurVersion = target, current
+		return r
+	}
+	f.storeSlices(3, towards(3*time.Hour, "1.5", "1.5"), towards(2*time.Hour, "1.5", "1.5"), towards(time.Hour, "1.6", "1.6"))
+	if code, out, errOut := f.run("reader", "results", "meters", "--device", "d"); code != exitGood ||
+		strings.Contains(out, "suspect") || strings.Count(out, "Succeeded") != 3 {
+		t.Errorf("code %d: %s%s", code, out, errOut)
+	}
+	f.storeSlices(1, towards(time.Minute, "1.6", "1.4"))
+	if _, out, _ := f.run("reader", "results", "meters", "--device", "d"); strings.Count(out, "suspect: 1.4, not 1.6") != 1 {
+		t.Errorf("%s", out)
+	}
+	if _, _, errOut := f.run("reader", "results", "meters", "--failed"); errOut != "None of the 1 devices that reported matches --failed.\n" {
+		t.Errorf("%s", errOut)
 	}
 }

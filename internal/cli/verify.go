@@ -113,9 +113,12 @@ func (s *session) recount(
 	ctx context.Context, c *connection, fwu *v1alpha1.FirmwareUpgrade,
 ) (v1alpha1.FirmwareUpgradeStatus, error) {
 	task := taskOf(fwu)
-	reader := s.newSliceReader(ctx, c)
+	reader, err := s.newSliceReader(ctx, c)
+	if err != nil {
+		return v1alpha1.FirmwareUpgradeStatus{}, err
+	}
 	counted := tally.New()
-	err := reader.read(ctx, everySlice(), func(slice *storage.ResultSlice) error {
+	err = reader.read(ctx, everySlice(), func(slice *storage.ResultSlice) error {
 		counted.Add(slices.DeleteFunc(reader.unpack(slice), func(r result.Result) bool { return !task.has(&r) }))
 		return nil
 	})
@@ -194,14 +197,18 @@ func (s *session) printComparison(c *comparison, code int) error {
 			return err
 		}
 	}
-	if err := table.flush(); err != nil {
+	err := table.flush()
+	if err != nil {
 		return err
 	}
 	switch code {
 	case exitGood:
-		s.print("The status is what is stored.")
+		err = s.print("The status is what is stored.")
 	case exitBad:
-		s.print("The status is not what is stored.")
+		err = s.print("The status is not what is stored.")
+	}
+	if err != nil {
+		return err
 	}
 	return withCode(code)
 }

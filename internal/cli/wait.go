@@ -53,8 +53,8 @@ func (s *session) wait(ctx context.Context, names []string, timeout time.Duratio
 	if len(names) == 1 {
 		options = named(c.namespace, names[0])
 	}
-	waiting := &waiting{session: s, names: names, namespace: c.namespace, said: map[string]bool{}}
-	err = s.followFor(ctx, c, timeout, s.newFollower(c, 0, options...), waiting.see)
+	waiting := &waiting{session: s, names: names, namespace: c.namespace, said: map[string]bool{}, seen: presence{}}
+	err = s.followFor(ctx, c, timeout, s.newFollower(c, 0, s.say, options...), waiting.see)
 	if errors.Is(err, errTimedOut) {
 		for _, fwu := range waiting.unfinished {
 			s.say("%s", sentence(fwu))
@@ -67,7 +67,8 @@ func (s *session) wait(ctx context.Context, names []string, timeout time.Duratio
 	return err
 }
 
-// followFor follows for a time; with 0 it looks once. It fails with errTimedOut when the time is up.
+// followFor follows for a time; with 0 it looks once. It fails with errTimedOut when the time is up, unless nothing at
+// all could be read until then: that nobody can tell.
 func (s *session) followFor(
 	ctx context.Context, c *connection, timeout time.Duration, f *follower, see seeFunc,
 ) error {
@@ -75,23 +76,31 @@ func (s *session) followFor(
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, timeout, errTimedOut)
 		defer cancel()
-	} else {
-		full := see
-		see = func(now []*v1alpha1.FirmwareUpgrade) (bool, error) {
-			if enough, err := full(now); enough || err != nil {
-				return enough, err
-			}
-			return false, errTimedOut
-		}
 	}
-	return s.follow(ctx, c, f, see)
+	seen := false
+	err := s.follow(ctx, c, f, func(now []*v1alpha1.FirmwareUpgrade) (bool, error) {
+		seen = true
+		enough, err := see(now)
+		if timeout == 0 && !enough && err == nil {
+			err = errTimedOut
+		}
+		return enough, err
+	})
+	if errors.Is(err, errTimedOut) && !seen {
+		return &exitError{code: exitUnknown, err: fmt.Errorf(
+			"the API server at %s did not answer within %s", c.host, timeout)}
+	}
+	return err
 }
 
 // follow follows until see has seen enough, and explains what the API server answers.
 func (s *session) follow(ctx context.Context, c *connection, f *follower, see seeFunc) error {
-	err := f.run(ctx, see)
-	var ended *exitError
-	if err == nil || errors.Is(err, errTimedOut) || errors.As(err, &ended) || ctx.Err() != nil {
+	var ended error
+	err := f.run(ctx, func(now []*v1alpha1.FirmwareUpgrade) (enough bool, err error) {
+		enough, ended = see(now)
+		return enough, ended
+	})
+	if err == nil || ended != nil || ctx.Err() != nil {
 		return err
 	}
 	return c.explainUpgrades(err, "")
@@ -103,19 +112,22 @@ type waiting struct {
 	names     []string
 	namespace string
 	said      map[string]bool
-	seen      bool
+	seen      presence
 	// unfinished are those that are waited for.
 	unfinished []*v1alpha1.FirmwareUpgrade
 }
 
 // see looks whether all are good, or one is bad or gone.
 func (w *waiting) see(now []*v1alpha1.FirmwareUpgrade) (enough bool, err error) {
-	defer func() { w.seen = true }()
+	now = slices.DeleteFunc(now, func(fwu *v1alpha1.FirmwareUpgrade) bool { return !slices.Contains(w.names, fwu.Name) })
+	if gone, is := w.seen.lost(now); is {
+		return true, wasDeleted(gone.Name)
+	}
 	w.unfinished = nil
 	for _, name := range w.names {
 		i := slices.IndexFunc(now, func(fwu *v1alpha1.FirmwareUpgrade) bool { return fwu.Name == name })
 		if i < 0 {
-			return true, notFound(name, w.namespace, w.seen)
+			return true, notFound(name, w.namespace)
 		}
 		switch codeOf(now[i]) {
 		case exitBad:
@@ -125,18 +137,22 @@ func (w *waiting) see(now []*v1alpha1.FirmwareUpgrade) (enough bool, err error) 
 		case exitGood:
 			if !w.said[name] {
 				w.said[name] = true
-				w.print("%s", sentence(now[i]))
+				if err := w.print("%s", sentence(now[i])); err != nil {
+					return true, err
+				}
 			}
 		}
 	}
 	return len(w.unfinished) == 0, nil
 }
 
-// notFound is the error of a FirmwareUpgrade that is not there, or not any more.
-func notFound(name, namespace string, wasThere bool) error {
-	if wasThere {
-		return &exitError{code: exitUnknown, err: fmt.Errorf("firmwareupgrade %q was deleted", name)}
-	}
+// wasDeleted is the error of a FirmwareUpgrade that is not there any more.
+func wasDeleted(name string) error {
+	return &exitError{code: exitUnknown, err: fmt.Errorf("firmwareupgrade %q was deleted", name)}
+}
+
+// notFound is the error of a FirmwareUpgrade that is not there.
+func notFound(name, namespace string) error {
 	return &exitError{code: exitUnknown, err: fmt.Errorf(
 		"firmwareupgrade %q not found in namespace %q (kubectl get firmwareupgrades -A lists all)", name, namespace)}
 }

@@ -34,6 +34,22 @@ func Clean(s string, maxBytes int) string {
 	return strings.TrimRightFunc(b.String(), IsPadding)
 }
 
+// maxShortName is how much of an id, a version or another name a message shows.
+const maxShortName = 64
+
+// Shorten returns a text as it may stand in a message, cut to so many bytes so that there is room for what follows; "…"
+// says that it was cut.
+func Shorten(text string, maxBytes int) string {
+	const ellipsis = "…"
+	if clean := Clean(text, utf8.UTFMax*len(text)); len(clean) <= maxBytes {
+		return clean
+	}
+	return Clean(text, maxBytes-len(ellipsis)) + ellipsis
+}
+
+// ShortName returns an id, a version or another name from outside as it may stand in a message.
+func ShortName(name string) string { return Shorten(name, maxShortName) }
+
 // IsHidden says whether a character can't be seen, or changes how others are seen: it is a control or format character
 // (such as U+202E, which turns the text after it around), a filler, a variation selector, a blank other than U+0020, a
 // line or paragraph separator, half a surrogate, private, or not assigned. In an id such a character would make two

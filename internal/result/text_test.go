@@ -37,6 +37,31 @@ func TestCutString(t *testing.T) {
 	}
 }
 
+// TestShorten: a text that is cut shows it, and fits all the same; as long as it is when it is clean is what counts.
+func TestShorten(t *testing.T) {
+	cases := map[string]struct {
+		text string
+		max  int
+		want string
+	}{
+		"short":            {"abcd", 4, "abcd"},
+		"long":             {"abcde", 4, "a…"},
+		"at a rune":        {"aéééé", 6, "aé…"},
+		"short when clean": {"\n abcd \x00", 4, "abcd"},
+		"long when clean":  {"a\x1b\x1bb", 5, "a…"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := result.Shorten(c.text, c.max); got != c.want {
+				t.Errorf("Shorten(%q, %d) = %q, want %q", c.text, c.max, got, c.want)
+			}
+		})
+	}
+	if got := result.ShortName(strings.Repeat("n", 65)); got != strings.Repeat("n", 61)+"…" {
+		t.Errorf("want 64 bytes of a name, got %q", got)
+	}
+}
+
 // TestClean: what a person sees is one line in which nothing is hidden and nothing acts on a terminal; what can be read
 // stays as it is, in any script, and padding at the ends is no part of a text.
 func TestClean(t *testing.T) {

@@ -199,8 +199,22 @@ func startTime(spec v1alpha1.FirmwareUpgradeSpec, previous *metav1.Time, sum tal
 	return first
 }
 
-// reasonOf is what a person has to know first: empty where nothing is wrong, and never where somebody has to act.
+// reasonOf is what a person has to know first: empty where nothing is wrong, and never where somebody has to act. One
+// whose policy is broken while devices still report says so before the cause: its phase is Running, as that of a good
+// one.
 func reasonOf(st v1alpha1.FirmwareUpgradeStatus, v verdict) string {
+	trouble := troubleOf(st, v)
+	switch {
+	case v.policy != policyBroken || v.finished && trouble != "":
+		return trouble
+	case trouble == "":
+		return v1alpha1.ReasonFailurePolicyBroken
+	}
+	return v1alpha1.ReasonFailurePolicyBroken + ": " + trouble
+}
+
+// troubleOf is what is wrong with the devices, in a few words.
+func troubleOf(st v1alpha1.FirmwareUpgradeStatus, v verdict) string {
 	switch {
 	case v.finished && v.reason == v1alpha1.ReasonDeadlineExceeded:
 		return v1alpha1.ReasonDeadlineExceeded + ": " + v.judged.missing()
@@ -210,8 +224,6 @@ func reasonOf(st v1alpha1.FirmwareUpgradeStatus, v verdict) string {
 		return fmt.Sprintf("%s (%d)", st.TopCause, st.Details.Causes[0].Count)
 	case st.Devices.Suspect > 0:
 		return fmt.Sprintf("%s (%d)", EventVersionSuspect, st.Devices.Suspect)
-	case v.policy == policyBroken:
-		return v1alpha1.ReasonFailurePolicyBroken
 	}
 	return ""
 }

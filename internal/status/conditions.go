@@ -11,6 +11,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // maxMessageBytes keeps five messages well below the bound of the status.
@@ -139,7 +140,7 @@ func conditionSetter(
 		}
 		meta.SetStatusCondition(&st.Conditions, metav1.Condition{
 			Type: kind, Status: status, Reason: reason, ObservedGeneration: generation,
-			Message:            claim.Short(message, maxMessageBytes),
+			Message:            result.Shorten(message, maxMessageBytes),
 			LastTransitionTime: metav1.Time{Time: now},
 		})
 	}

@@ -4,8 +4,6 @@
 package status
 
 import (
-	"slices"
-
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -20,7 +18,7 @@ func Deleting(
 	prev v1alpha1.FirmwareUpgradeStatus,
 	seen Observation,
 ) v1alpha1.FirmwareUpgradeStatus {
-	next, why := *prev.DeepCopy(), deletion(fwu)
+	next, why := *prev.DeepCopy(), claim.Deletion(fwu)
 	next.ObservedGeneration = fwu.Generation
 	set := conditionSetter(&next, fwu.Generation, seen.Now)
 	set(v1alpha1.ConditionReady, false, why.Reason, why.Message)
@@ -39,19 +37,4 @@ func Deleting(
 	box.dropDelivered(seen.Delivered)
 	next.OperatorState = box.state
 	return next
-}
-
-// deletion is what becomes of the task of a FirmwareUpgrade that is being deleted.
-func deletion(fwu *v1alpha1.FirmwareUpgrade) claim.Claim {
-	if slices.Contains(fwu.Finalizers, v1alpha1.FinalizerPurge) {
-		return claim.Claim{
-			Reason:  v1alpha1.ReasonPurging,
-			Message: "is being deleted: stays until the results are removed",
-		}
-	}
-	return claim.Claim{
-		Reason: v1alpha1.ReasonReleased,
-		Message: "is being deleted and has given its task up, results are not counted any more: stays until " +
-			"metadata.finalizers is empty",
-	}
 }

@@ -12,7 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/tally"
 )
@@ -46,14 +45,14 @@ const (
 	// maxEventSamples is how many devices an Event names.
 	maxEventSamples = 3
 	// maxNoteBytes is well below what the API allows, so that a full outbox stays small. A message of a condition fits in,
-	// with the words before it, and so does what a device reported.
+	// with the words before it; what a device reported may not, and is shortened.
 	maxNoteBytes = maxMessageBytes + 128
 	// maxExampleBytes is how much a digest shows of what one of its devices reported.
 	maxExampleBytes = 160
 )
 
 func normal(reason, note string) v1alpha1.OutboxEvent {
-	return v1alpha1.OutboxEvent{Type: corev1.EventTypeNormal, Reason: reason, Note: claim.Short(note, maxNoteBytes)}
+	return v1alpha1.OutboxEvent{Type: corev1.EventTypeNormal, Reason: reason, Note: result.Shorten(note, maxNoteBytes)}
 }
 
 func warning(reason, note string) v1alpha1.OutboxEvent {
@@ -76,7 +75,7 @@ func degraded(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
 // versionSuspect tells how many devices are suspect, and names the first of them with their versions.
 func versionSuspect(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus) v1alpha1.OutboxEvent {
 	const advice = "; check what they run"
-	wanted := cmp.Or(claim.Name(spec.TargetVersion), "the target")
+	wanted := cmp.Or(result.ShortName(spec.TargetVersion), "the target")
 	note, before := devices(st.Devices.Suspect)+" succeeded with another version than "+wanted, ": "
 	for _, d := range st.Details.SuspectDevices[:min(maxEventSamples, len(st.Details.SuspectDevices))] {
 		example := before + suspectDevice(d)
@@ -92,12 +91,12 @@ func versionSuspect(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgra
 func suspectDevice(d v1alpha1.SuspectDevice) string {
 	var parts []string
 	if d.CurVersion != "" {
-		parts = append(parts, "has "+claim.Name(d.CurVersion))
+		parts = append(parts, "has "+result.ShortName(d.CurVersion))
 	}
 	if d.TargetVersion != "" {
-		parts = append(parts, "was to get "+claim.Name(d.TargetVersion))
+		parts = append(parts, "was to get "+result.ShortName(d.TargetVersion))
 	}
-	return claim.Name(d.DeviceID) + " (" + strings.Join(parts, ", ") + ")"
+	return result.ShortName(d.DeviceID) + " (" + strings.Join(parts, ", ") + ")"
 }
 
 func devicesRecovered(recovered int64) v1alpha1.OutboxEvent {
@@ -121,7 +120,7 @@ func end(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
 func outcomeChanged(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent {
 	e := end(finished, ready)
 	e.Reason = EventOutcomeChanged
-	e.Note = claim.Short("Ready is now "+map[bool]string{true: "True", false: "False"}[ready]+": "+e.Note, maxNoteBytes)
+	e.Note = result.Shorten("Ready is now "+map[bool]string{true: "True", false: "False"}[ready]+": "+e.Note, maxNoteBytes)
 	return e
 }
 
@@ -152,16 +151,23 @@ func failures(log FailureLog, task result.Task, from, unannounced int64) []v1alp
 }
 
 func singleFailure(f tally.Failure) v1alpha1.OutboxEvent {
-	note := "Device " + f.DeviceID + " failed: " + cmp.Or(f.Text, f.Cause)
+	version := ""
 	if f.CurVersion != "" {
-		note += " (version " + claim.Name(f.CurVersion) + ")"
+		version = " (version " + result.ShortName(f.CurVersion) + ")"
 	}
+	note := deviceFailed(f.DeviceID, cmp.Or(f.Text, f.Cause), version)
 	if f.Recovered {
-		note = "Device " + f.DeviceID + " failed and has succeeded since"
+		note = "Device " + result.ShortName(f.DeviceID) + " failed and has succeeded since"
 	}
 	e := warning(EventDeviceFailed, note)
 	e.Failures, e.Devices, e.Cause = 1, []string{f.DeviceID}, cmp.Or(f.Cause, tally.CauseRecovered)
 	return e
+}
+
+// deviceFailed says what a device reported, as much of it as there is room for.
+func deviceFailed(id, text, version string) string {
+	note := "Device " + result.ShortName(id) + " failed: "
+	return note + result.Shorten(text, maxNoteBytes-len(note)-len(version)) + version
 }
 
 // digest announces devices that failed for the same cause; one alone as if it were announced alone.
@@ -169,16 +175,19 @@ func digest(g tally.FailureGroup) v1alpha1.OutboxEvent {
 	var e v1alpha1.OutboxEvent
 	switch {
 	case g.Count == 1 && len(g.Devices) == 1 && g.Cause != tally.CauseRecovered:
-		e = warning(EventDeviceFailed, "Device "+g.Devices[0]+" failed: "+cmp.Or(g.Example, g.Cause))
+		e = warning(EventDeviceFailed, deviceFailed(g.Devices[0], cmp.Or(g.Example, g.Cause), ""))
 	default:
 		examples := "for example "
 		if g.Count == int64(len(g.Devices)) {
 			examples = "namely "
 		}
-		note := devices(g.Count) + " failed: " + claim.Short(g.Cause, maxCauseBytes) + "; " + examples +
-			strings.Join(names(g.Devices), ", ")
+		why := " failed: " + result.Shorten(g.Cause, maxCauseBytes)
+		if g.Cause == tally.CauseRecovered {
+			why = " failed and have succeeded since"
+		}
+		note := devices(g.Count) + why + "; " + examples + strings.Join(names(g.Devices), ", ")
 		if g.Example != "" {
-			note += "; the first one reported: " + claim.Short(g.Example, maxExampleBytes)
+			note += "; the first one reported: " + result.Shorten(g.Example, maxExampleBytes)
 		}
 		e = warning(EventDevicesFailed, note)
 	}

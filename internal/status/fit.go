@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
 )
 
@@ -70,7 +69,7 @@ func fitOutbox(outbox []v1alpha1.OutboxEvent) []v1alpha1.OutboxEvent {
 			break
 		}
 		for i := range outbox {
-			outbox[i].Devices, outbox[i].Note = nil, claim.Short(outbox[i].Note, noteBytes)
+			outbox[i].Devices, outbox[i].Note = nil, result.Shorten(outbox[i].Note, noteBytes)
 		}
 	}
 	return outbox

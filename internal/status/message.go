@@ -12,7 +12,7 @@ import (
 	human "k8s.io/apimachinery/pkg/util/duration"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
 )
 
 const (
@@ -24,11 +24,21 @@ const (
 	MaxUndeclared = 10
 )
 
-// part is a part of a message; an optional one is left out where there is no room for it.
+// part is a part of a message. Where there is no room for all of them, the optional ones are left out first, then those
+// that tell progress.
 type part struct {
-	text     string
-	optional bool
+	text string
+	rank rank
 }
+
+// rank is how much a part of a message is needed.
+type rank int
+
+const (
+	needed rank = iota
+	progress
+	optional
+)
 
 // message is one sentence that a person on call can act on, the most important first: what went wrong and what the
 // policy allows, how far it got, what it waits for and until when. It moves with the status, not with time.
@@ -53,7 +63,7 @@ func (v verdict) message(
 		parts, unexpected = append(parts, unexpected), part{}
 	}
 	parts = append(parts, v.trouble(spec, st)...)
-	parts = append(parts, v.done(st, overdue), part{text: v.waits(spec)}, unexpected, part{text: seen.Claim.Message})
+	parts = append(parts, v.done(st, overdue), part{v.waits(spec), progress}, unexpected, part{text: seen.Claim.Message})
 	if overdue {
 		parts = append(parts, v.names(st.Details)...)
 	}
@@ -66,9 +76,9 @@ func (v verdict) done(st v1alpha1.FirmwareUpgradeStatus, overdue bool) part {
 	case v.judged.reported() == 0:
 		return part{}
 	case v.finished && v.judged.bad() == 0 && !overdue:
-		return part{text: st.Progress + " devices succeeded"}
+		return part{st.Progress + " devices succeeded", progress}
 	default:
-		return part{text: st.Progress + " devices done"}
+		return part{st.Progress + " devices done", progress}
 	}
 }
 
@@ -91,10 +101,10 @@ func (v verdict) trouble(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.Firmware
 	}
 	parts := []part{{text: v.count() + ", " + v.allowance(spec)}}
 	if v.judged.retried > 0 && !v.finished {
-		parts = append(parts, part{fmt.Sprintf("%d tried again by the platform", v.judged.retried), true})
+		parts = append(parts, part{fmt.Sprintf("%d tried again by the platform", v.judged.retried), optional})
 	}
 	if v.judged.failed > 0 && st.TopCause != "" {
-		parts = append(parts, part{"most often: " + claim.Short(st.TopCause, maxCauseBytes), true})
+		parts = append(parts, part{"most often: " + result.Shorten(st.TopCause, maxCauseBytes), optional})
 	}
 	return parts
 }
@@ -200,7 +210,7 @@ func (v verdict) names(d v1alpha1.Details) []part {
 	for _, p := range d.InProgressDevices[:min(int64(len(d.InProgressDevices)), v.judged.inProgress)] {
 		inProgress = append(inProgress, p.DeviceID)
 	}
-	return []part{{some("missing", d.MissingDevices), true}, {some("in progress", inProgress), true}}
+	return []part{{some("missing", d.MissingDevices), optional}, {some("in progress", inProgress), optional}}
 }
 
 // some names the first few of some devices.
@@ -219,19 +229,19 @@ func some(what string, ids []string) string {
 func names(ids []string) []string {
 	var shown []string
 	for _, id := range ids[:min(maxMessageNames, len(ids))] {
-		shown = append(shown, claim.Name(id))
+		shown = append(shown, result.ShortName(id))
 	}
 	return shown
 }
 
-// join joins the parts that are not empty, and for which there is room: none is cut, and the optional ones come last.
+// join joins the parts that are not empty, and for which there is room: none is cut, and those that are needed go first.
 func join(parts []part) string {
 	const between = "; "
 	left := maxMessageBytes + len(between)
 	said := make([]string, len(parts))
-	for _, optional := range []bool{false, true} {
+	for of := needed; of <= optional; of++ {
 		for i, p := range parts {
-			if bytes := len(p.text) + len(between); p.text != "" && p.optional == optional && bytes <= left {
+			if bytes := len(p.text) + len(between); p.text != "" && p.rank == of && bytes <= left {
 				said[i], left = p.text, left-bytes
 			}
 		}

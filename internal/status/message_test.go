@@ -5,6 +5,7 @@ package status
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -106,7 +107,7 @@ func TestMessages(t *testing.T) {
 			ready: "5 of 23 failed, the policy allows 5% (1); most often: Invalid URI; 23/30 devices done; " +
 				"waits for 7 devices (0 in progress)" + until,
 			degraded: "5 of 23 failed, the policy allows 5% (1)",
-			reason:   "Invalid URI (5)",
+			reason:   "FailurePolicyBroken: Invalid URI (5)",
 		},
 		"settling": {
 			fwu:  made().Expected(3).Settle(time.Minute),
@@ -246,6 +247,24 @@ func TestMessageOfAPolicyThatWasBroken(t *testing.T) {
 	}
 }
 
+// One whose policy is broken while devices report is told from a good one in the table.
+func TestReasonOfAPolicyThatIsBroken(t *testing.T) {
+	fwu := made().Expected(4).MaxFailed("0", 0).Obj()
+	broken := summary(0, 1, 0)
+	broken.Causes = []tally.CauseCount{{Cause: "Invalid URI", Count: 1}}
+	step(fwu, broken, first)
+	if got, want := fwu.Status.Reason, "FailurePolicyBroken: Invalid URI (1)"; got != want {
+		t.Errorf("while devices report, REASON: want %q, got %q", want, got)
+	}
+	ended := summary(3, 1, 0)
+	ended.Causes = broken.Causes
+	step(fwu, ended, last)
+	step(fwu, ended, last.Add(time.Hour))
+	if got, want := string(fwu.Status.Phase)+" "+fwu.Status.Reason, "Failed Invalid URI (1)"; got != want {
+		t.Errorf("at the end, phase and REASON: want %q, got %q", want, got)
+	}
+}
+
 // Every count that alarms has names in the details: who is missing, in progress, suspect and unexpected.
 func TestDetailsNameDevices(t *testing.T) {
 	l := newLeader(made().Devices("d000001", "d000002", "d000003").Target("2").Obj())
@@ -305,11 +324,11 @@ func TestEventsCarryThePlatformsText(t *testing.T) {
 // and names show that they were, and where there is no room for a part that is not needed, it is left out.
 func TestMessagesAreNotCut(t *testing.T) {
 	long := strings.Repeat("e\u0301\u202e", 50) // 250 bytes, and more when cleaned
-	cause := "most often: " + claim.Short(long, maxCauseBytes)
+	cause := "most often: " + result.Shorten(long, maxCauseBytes)
 	if len(cause) > 108 || !strings.HasSuffix(cause, "…") {
 		t.Fatalf("the cause is shown as %q", cause)
 	}
-	name := claim.Name(long)
+	name := result.ShortName(long)
 	broken := summary(90, 9, 0)
 	broken.Causes = []tally.CauseCount{{Cause: long, Count: 9}}
 	broken.Retried, broken.Suspect = 1, 5
@@ -320,10 +339,14 @@ func TestMessagesAreNotCut(t *testing.T) {
 	for _, d := range []string{"a", "b", "c", "d"} {
 		listed.Missing = append(listed.Missing, d+long)
 	}
+	many := summary(700, 400, 50)
+	many.Suspect = 100
+	oneOfSeveral := result.Shorten(long, 32)
 	cases := map[string]struct {
-		fwu  *wrappers.FirmwareUpgrade
-		seen Observation
-		want []string
+		fwu     *wrappers.FirmwareUpgrade
+		earlier *Observation
+		seen    Observation
+		want    []string
 	}{
 		"a broken policy, a retry and a long cause": {
 			fwu:  made().Expected(98).MaxFailed("5%", 0).Settle(time.Minute),
@@ -344,6 +367,19 @@ func TestMessagesAreNotCut(t *testing.T) {
 				cause, "2/6 devices done", "97 devices not expected (8 failed, 4 suspect)",
 			},
 		},
+		"what to do about other applications": {
+			fwu:     made().Expected(1000).MaxFailed("60%", 0).Deadline(time.Minute),
+			earlier: &Observation{Now: first, Summary: summary(0, 1, 0)},
+			seen:    Observation{Now: last, Summary: many, Claim: othersReport(t, long)},
+			want: []string{
+				"the deadline passed at 2026-03-01T12:02:00Z: 50 still in progress",
+				"400 of 1100 failed and 100 succeeded with another version than the target, the policy allows 60% (600), " +
+					"but it was broken before and stays so until the spec changes",
+				"150 devices not expected: correct spec.expectedDevices, or name the devices in spec.devices",
+				"other applications report this operationId, too, and are not counted (" +
+					strings.Join([]string{oneOfSeveral, oneOfSeveral, oneOfSeveral}, ", ") + "): set spec.appId",
+			},
+		},
 		"other applications": {
 			fwu:  made().App("app").Expected(1),
 			seen: Observation{Now: created, OtherApplications: []string{long, long, long, long}},
@@ -357,6 +393,10 @@ func TestMessagesAreNotCut(t *testing.T) {
 	for what, c := range cases {
 		t.Run(what, func(t *testing.T) {
 			fwu := c.fwu.Obj()
+			if c.earlier != nil {
+				c.earlier.Failures = tally.New()
+				fwu.Status, _ = Compute(fwu, fwu.Status, *c.earlier)
+			}
 			c.seen.Failures = tally.New()
 			st, _ := Compute(fwu, fwu.Status, c.seen)
 			if diff := cmp.Diff(strings.Join(c.want, "; "), condition(st, v1alpha1.ConditionReady).Message); diff != "" {
@@ -364,6 +404,23 @@ func TestMessagesAreNotCut(t *testing.T) {
 			}
 		})
 	}
+}
+
+// othersReport is the claim of one that had finished when other applications reported its operationId.
+func othersReport(t *testing.T, application string) claim.Claim {
+	t.Helper()
+	fwu := made().Expected(98).Obj()
+	seen := Observation{Now: last.Add(time.Hour), Summary: summary(98, 0, 0), Failures: tally.New()}
+	fwu.Status, _ = Compute(fwu, fwu.Status, seen)
+	tasks := []result.Task{{OperationID: fwu.Spec.OperationID}}
+	for n := range 4 {
+		tasks = append(tasks, result.Task{AppID: application + strconv.Itoa(n), OperationID: fwu.Spec.OperationID})
+	}
+	_, counted, c := claim.Task(fwu, tasks, claim.Rules{})
+	if !counted || !c.Holds() || c.Message == "" {
+		t.Fatalf("want a claim that holds and has a message, got %+v of %+v", c, fwu.Status)
+	}
+	return c
 }
 
 // Nor is the text of an Event: what it has to say, what to do among that, stands in it however long the ids are.
@@ -377,11 +434,17 @@ func TestNotesAreNotCut(t *testing.T) {
 	}
 	message := strings.Repeat("m", maxMessageBytes-1) + "!"
 	ended := metav1.Condition{Reason: v1alpha1.ReasonPartiallySucceeded, Message: message}
+	text := strings.Repeat("t", 1024) // what a device may report at most
 	for end, e := range map[string]v1alpha1.OutboxEvent{
 		"; check what they run": versionSuspect(v1alpha1.FirmwareUpgradeSpec{TargetVersion: long}, sum),
 		"m!":                    outcomeChanged(ended, false),
-		"…)":                    singleFailure(tally.Failure{DeviceID: long, Text: long, CurVersion: long}),
-		"reported: " + claim.Short(long, maxExampleBytes): digest(tally.FailureGroup{
+		"… (version " + result.ShortName(long) + ")": singleFailure(
+			tally.Failure{DeviceID: long, Text: text, CurVersion: long}),
+		"t… (version 1.5)": singleFailure(tally.Failure{DeviceID: "d1", Text: text, CurVersion: "1.5"}),
+		"i… failed: " + strings.Repeat("t", 64): digest(
+			tally.FailureGroup{Cause: long, Count: 1, Devices: []string{long}, Example: text[:64]}),
+		"i… failed and has succeeded since": singleFailure(tally.Failure{DeviceID: long, Recovered: true}),
+		"reported: " + result.Shorten(long, maxExampleBytes): digest(tally.FailureGroup{
 			Cause: long, Count: 9, Devices: []string{long, long, long}, Example: long,
 		}),
 	} {

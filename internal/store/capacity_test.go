@@ -316,12 +316,36 @@ func TestRejectedOfALateClockAreAnnounced(t *testing.T) {
 		}
 	}
 	compact()
+	s = lead()
+	s.awaitRead()
+	compact()
 	check(3, "2")
 	check(0)
 	compact()
 	check(0)
 	s = lead()
 	check(0)
+}
+
+// One that is stored twice, as compaction broke off, is announced once, also where only one of the two slices says when
+// it was stored.
+func TestRejectedStoredTwiceCountOnce(t *testing.T) {
+	x := newIndex()
+	late := rejection{receivedAt: first.UnixMicro(), reason: "no JSON"}
+	stored := first.Add(time.Hour).UnixMicro()
+	for name, at := range map[string]int64{"r-0": stored, "c-0": 0, "c-1": stored} {
+		x.insert(&storedSlice{
+			ObjectMeta: metav1.ObjectMeta{Name: name}, rejected: []rejection{late}, rejectedStored: at,
+		})
+	}
+	for _, within := range []struct {
+		after, until int64
+		want         int
+	}{{0, stored, 1}, {stored - 1, stored, 1}, {0, stored - 1, 0}, {stored, stored + 1, 0}} {
+		if got := x.rejectedWithin(within.after, within.until); got.count != within.want {
+			t.Errorf("after %d until %d: want %d, got %d", within.after, within.until, within.want, got.count)
+		}
+	}
 }
 
 // listsRejected runs the command that a note names on what is stored, where jq is installed.

@@ -64,7 +64,6 @@ func newIndex() *index {
 
 // insert remembers a slice, in the place of what was known under its name.
 func (x *index) insert(s *storedSlice) {
-	x.dateRejected(s)
 	if before, known := x.byName[s.Name]; known {
 		x.drop(before)
 	}

@@ -10,8 +10,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -49,6 +51,7 @@ type merge struct {
 	share       share
 	drop        func(*result.Result) bool
 
+	inputs []*storedSlice
 	// parts are what was taken of each input, so that their order is always the same.
 	parts []part
 }
@@ -64,7 +67,7 @@ type part struct {
 func newMerge(inputs []*storedSlice, of share, ownSlicesAt int, drop func(*result.Result) bool) *merge {
 	m := &merge{
 		owners: map[result.Task]bool{}, ownSlicesAt: ownSlicesAt, share: of, drop: drop,
-		parts: make([]part, len(inputs)),
+		inputs: inputs, parts: make([]part, len(inputs)),
 	}
 	for _, s := range inputs {
 		m.uids = append(m.uids, string(s.UID))
@@ -101,12 +104,12 @@ func (m *merge) add(i int, slice *storage.ResultSlice) error {
 
 // outputs returns the slices that take the place of the inputs: tasks with many results get slices of their own,
 // labelled with a hash of the task, the others share slices. Rejected notifications and releases get slices of their
-// own.
+// own: see rejectedSlices.
 func (m *merge) outputs(namespace string) ([]*storage.ResultSlice, error) {
 	var all part
 	for _, p := range m.parts {
 		all.results = append(all.results, p.results...)
-		all.rejected, all.releases = append(all.rejected, p.rejected...), append(all.releases, p.releases...)
+		all.releases = append(all.releases, p.releases...)
 	}
 	var outputs []*storage.ResultSlice
 	pack := func(labels map[string]string, results []result.Result) {
@@ -125,12 +128,7 @@ func (m *merge) outputs(namespace string) ([]*storage.ResultSlice, error) {
 		}
 	}
 	pack(nil, together)
-	slices.SortStableFunc(all.rejected, func(a, b storage.RejectedNotification) int {
-		return a.ReceiveTime.Compare(b.ReceiveTime.Time)
-	})
-	for chunk := range slices.Chunk(all.rejected, restPerSlice) {
-		outputs = append(outputs, &storage.ResultSlice{Rejected: chunk})
-	}
+	outputs = append(outputs, m.rejectedSlices()...)
 	for chunk := range slices.Chunk(mergeReleases(all.releases), restPerSlice) {
 		outputs = append(outputs, &storage.ResultSlice{Releases: chunk})
 	}
@@ -141,6 +139,36 @@ func (m *merge) outputs(namespace string) ([]*storage.ResultSlice, error) {
 		errs = append(errs, err)
 	}
 	return outputs, errors.Join(errs...)
+}
+
+// rejectedSlices returns the slices of rejected notifications. Those that count as received when they were stored are
+// apart from the others, by that time, and their slices say it.
+func (m *merge) rejectedSlices() (outputs []*storage.ResultSlice) {
+	byStored := map[int64][]storage.RejectedNotification{}
+	for i, p := range m.parts {
+		for _, r := range p.rejected {
+			stored := int64(0)
+			if in := m.inputs[i]; in.isLate(r.ReceiveTime.UnixMicro()) {
+				stored = in.rejectedStored
+			}
+			byStored[stored] = append(byStored[stored], r)
+		}
+	}
+	for _, stored := range slices.Sorted(maps.Keys(byStored)) {
+		rejected := byStored[stored]
+		slices.SortStableFunc(rejected, func(a, b storage.RejectedNotification) int {
+			return a.ReceiveTime.Compare(b.ReceiveTime.Time)
+		})
+		for chunk := range slices.Chunk(rejected, restPerSlice) {
+			out := &storage.ResultSlice{Rejected: chunk}
+			if stored != 0 {
+				at := time.UnixMicro(stored).UTC().Format(time.RFC3339)
+				out.Annotations = map[string]string{annotationStored: at}
+			}
+			outputs = append(outputs, out)
+		}
+	}
+	return outputs
 }
 
 // mergeReleases keeps the latest release of each task, sorted by task.

@@ -37,7 +37,7 @@ func (s *Store) rejectedToAnnounce(st storage.ResultStoreStatus, now time.Time) 
 	if rejected.count == 0 {
 		return nil
 	}
-	return microTime(time.UnixMicro(rejected.last.countsAt))
+	return microTime(time.UnixMicro(rejected.lastAt))
 }
 
 // announceRejected creates the Event about rejected notifications, and records that.
@@ -60,10 +60,11 @@ func (s *Store) announceRejected(ctx context.Context, store *storage.ResultStore
 }
 
 // rejectedSome are some rejected notifications: how many, the one that was received first, and the one that counts as
-// received last.
+// received last, with when that is.
 type rejectedSome struct {
 	count       int
 	first, last rejection
+	lastAt      int64
 }
 
 // rejectedWithin returns the rejected notifications that count as received after one time and until another, in
@@ -71,53 +72,56 @@ type rejectedSome struct {
 func (x *index) rejectedWithin(after, until int64) (some rejectedSome) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	seen := map[rejection]struct{}{}
+	countsAt := map[rejection]int64{}
 	for _, s := range x.byName {
 		for _, r := range s.rejected {
-			if _, again := seen[r]; again || r.countsAt <= after || r.countsAt > until {
-				continue
-			}
-			seen[r] = struct{}{}
-			if some.count == 0 || r.receivedAt < some.first.receivedAt {
-				some.first = r
-			}
-			if some.count == 0 || r.countsAt >= some.last.countsAt {
-				some.last = r
-			}
-			some.count++
+			countsAt[r] = max(countsAt[r], s.countsAt(r.receivedAt))
 		}
+	}
+	for r, at := range countsAt {
+		if at <= after || at > until {
+			continue
+		}
+		if some.count == 0 || r.receivedAt < some.first.receivedAt {
+			some.first = r
+		}
+		if some.count == 0 || at >= some.lastAt {
+			some.last, some.lastAt = r, at
+		}
+		some.count++
 	}
 	return some
 }
 
-// dateRejected says of the rejected notifications of a slice when they count as received: at the time that the webhook
-// says, unless it is long before they were stored, as the clock of a replica is behind. Then others of that time were
-// announced long ago, and they count from when they were stored. Compaction stores them anew; that changes nothing. The
-// caller has the lock.
-func (x *index) dateRejected(s *storedSlice) {
-	if len(s.rejected) == 0 {
-		return
+// countsAt returns when a rejected notification of the slice counts as received where it is announced: at the time that
+// the webhook says, unless it is long before they were stored, as the clock of a replica is behind. Then others of that
+// time were announced long ago, and it counts from when it was stored.
+func (s *storedSlice) countsAt(receivedAt int64) int64 {
+	if s.isLate(receivedAt) {
+		return s.rejectedStored
 	}
-	stored, merged := s.CreationTimestamp.UnixMicro(), strings.HasPrefix(s.Name, mergedPrefix)
-	for i := range s.rejected {
-		r := &s.rejected[i]
-		r.countsAt = r.receivedAt
-		if !merged && stored-r.receivedAt > arrivalDelay.Microseconds() {
-			r.countsAt = stored
-		}
+	return receivedAt
+}
+
+// isLate says whether a rejected notification was stored long after the time that the webhook says.
+func (s *storedSlice) isLate(receivedAt int64) bool {
+	return s.rejectedStored-receivedAt > arrivalDelay.Microseconds()
+}
+
+// annotationStored says of a merged slice when its rejected notifications were stored first, in RFC 3339: where they
+// count as received then, which compaction does not change.
+const annotationStored = "storage.fwupgrade.io/rejected-stored"
+
+// rejectedStored returns when the webhook stored the rejected notifications of a slice.
+func rejectedStored(s *storage.ResultSlice) int64 {
+	if !strings.HasPrefix(s.Name, mergedPrefix) {
+		return s.CreationTimestamp.UnixMicro()
 	}
-	if !merged {
-		return
+	at, err := time.Parse(time.RFC3339, s.Annotations[annotationStored])
+	if err != nil {
+		return 0
 	}
-	for _, other := range x.byName {
-		for _, before := range other.rejected {
-			for i := range s.rejected {
-				if r := &s.rejected[i]; r.receivedAt == before.receivedAt && r.reason == before.reason {
-					r.countsAt = max(r.countsAt, before.countsAt)
-				}
-			}
-		}
-	}
+	return at.UnixMicro()
 }
 
 // rejectedNote says how many there were since when, why the last one could not be used, and how to list all of them, by

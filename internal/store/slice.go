@@ -25,6 +25,9 @@ type storedSlice struct {
 	singleTask bool
 	// rejected are its rejected notifications, without their bodies.
 	rejected []rejection
+	// rejectedStored is when the webhook stored these, in microseconds since 1970-01-01 UTC; 0 where compaction has
+	// moved them, and that does not matter.
+	rejectedStored int64
 	// releases are its records of released tasks.
 	releases []storage.Release
 	// bytes is about how large it is.
@@ -51,8 +54,6 @@ type rejection struct {
 	receivedAt int64
 	// reason is why it could not be used.
 	reason string
-	// countsAt is when it counts as received where it is announced: see index.dateRejected.
-	countsAt int64
 }
 
 // receivedAt is when a result counts as received for retention and purges: when the last notification arrived that went
@@ -80,6 +81,7 @@ func newStoredSlice(s *storage.ResultSlice) (stored *storedSlice, results []resu
 		})
 		stored.bytes += len(r.Reason) + len(r.Body) + base64.StdEncoding.EncodedLen(len(r.RawBody))
 	}
+	stored.rejectedStored = rejectedStored(s)
 	seen := map[result.Task]int{}
 	for i := range results {
 		r := &results[i]

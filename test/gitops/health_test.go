@@ -149,8 +149,8 @@ func reasons(t *testing.T) []string {
 	return found
 }
 
-// checkTestData runs the script over its test data, as Argo CD's own test does, and holds that these are what the
-// operator writes today, but for times and ids.
+// checkTestData runs the script over its test data, as Argo CD's own test does, and holds that these have the spec, the
+// phase, the reason and the conditions that the operator writes today: see essence.
 func checkTestData(t *testing.T, objects map[string]*unstructured.Unstructured, script string) {
 	t.Helper()
 	if *update {
@@ -233,7 +233,8 @@ func writeTestData(t *testing.T, objects map[string]*unstructured.Unstructured, 
 // times are the times in messages.
 var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
-// essence is what tools look at of an object, and what is the same each time it is recorded.
+// essence is what tools look at of an object, and what is the same each time it is recorded: not the counts, the details,
+// the times and the ids.
 func essence(t *testing.T, object *unstructured.Unstructured) map[string]any {
 	t.Helper()
 	fwu := &v1alpha1.FirmwareUpgrade{}

@@ -5,6 +5,7 @@ package gitops
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/test/harness"
@@ -51,15 +53,38 @@ func TestHealthScriptIsInstalledByThePatch(t *testing.T) {
 		t.Errorf("the patch is not health.lua, run go test ./test/gitops -update (-want +got):\n%s", diff)
 	}
 
-	ns := harness.NewNamespace(t, k8s)
+	checkPatch(t, "argocd-cm", "config/argocd/argocd-cm-patch.yaml", map[string]string{healthKey: script})
+}
+
+// TestTriggersAreInstalledByThePatch holds the same of the triggers.
+func TestTriggersAreInstalledByThePatch(t *testing.T) {
+	triggers := &corev1.ConfigMap{}
+	object := named(t, samples(t), "ConfigMap", "argocd-notifications-cm").Object
+	must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object, triggers))
+	checkPatch(t, triggers.Name, "config/samples/gitops/argocd/argocd-notifications-cm-patch.yaml", triggers.Data)
+}
+
+// checkPatch holds that the command of the manual adds to a ConfigMap of Argo CD, and leaves alone what is there.
+func checkPatch(t *testing.T, configMap, file string, added map[string]string) {
+	t.Helper()
+	args := []string{"patch", "configmap", configMap, "--patch-file"}
+	command := "kubectl -n argocd " + strings.Join(args, " ") + " " + file
+	if _, text := manual(t); !strings.Contains(text, command) {
+		t.Errorf("docs/gitops.md does not say %q", command)
+	}
+	content, err := os.ReadFile(path(t, file))
+	must(t, err)
+	ns, own := harness.NewNamespace(t, k8s), map[string]string{"url": "https://argocd"}
 	must(t, k8s.Create(t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "argocd-cm"}, Data: map[string]string{"url": "https://argocd"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: configMap}, Data: own,
 	}))
-	mine := strings.Replace(string(got), "namespace: argocd", fmt.Sprintf("namespace: %q", ns), 1)
-	mustKubectl(t, "-n", ns, "patch", "configmap", "argocd-cm", "--patch-file", inGit(t, mine))
+	mine := inGit(t, strings.Replace(string(content), "namespace: argocd", fmt.Sprintf("namespace: %q", ns), 1))
+	mustKubectl(t, append([]string{"-n", ns}, append(args, mine)...)...)
 	installed := &corev1.ConfigMap{}
-	must(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: "argocd-cm"}, installed))
-	if diff := cmp.Diff(map[string]string{"url": "https://argocd", healthKey: script}, installed.Data); diff != "" {
-		t.Errorf("argocd-cm (-want +got):\n%s", diff)
+	must(t, k8s.Get(t.Context(), client.ObjectKey{Namespace: ns, Name: configMap}, installed))
+	want := maps.Clone(added)
+	maps.Copy(want, own)
+	if diff := cmp.Diff(want, installed.Data); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", configMap, diff)
 	}
 }

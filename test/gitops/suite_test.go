@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,13 +37,8 @@ import (
 // and the table of the manual.
 var update = flag.Bool("update", false, "write the generated files instead of comparing with them")
 
-const (
-	// operatorNamespace is where results are stored.
-	operatorNamespace = "fwupgrade-system"
-	// publishedCRDs is the environment variable that may name a folder with the CRDs of Flux and Argo CD, as they publish
-	// them: then the API server judges our samples by these, beside our own list of fields.
-	publishedCRDs = "GITOPS_CRDS"
-)
+// operatorNamespace is where results are stored.
+const operatorNamespace = "fwupgrade-system"
 
 // What the tests share: an API server, its administrator, and a kubeconfig of his.
 var (
@@ -63,30 +57,8 @@ func TestMain(m *testing.M) {
 		return errors.Join(
 			cluster.WriteKubeconfig(kubeconfig),
 			k8s.Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}}),
-			installPublished(os.Getenv(publishedCRDs)),
 		)
 	})
-}
-
-// installPublished installs the CRDs of a folder, if one is named, and waits until they are served.
-func installPublished(folder string) error {
-	if folder == "" {
-		return nil
-	}
-	ctx := context.Background()
-	out, _, err := runKubectl(ctx, "create", "-f", folder)
-	for tries := 0; err == nil && tries < 20; tries++ { // kubectl wait ends at once where one has no conditions yet
-		var code int
-		if out, code, err = runKubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "-f", folder); code == 1 {
-			err = nil
-			continue
-		}
-		break
-	}
-	if err != nil {
-		return fmt.Errorf("install the CRDs of %s: %w: %s", folder, err, out)
-	}
-	return nil
 }
 
 // path returns the path of a file of this module.
