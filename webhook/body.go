@@ -20,9 +20,10 @@ import (
 //	larger ones  maxLargeBodies                                                       128 MiB
 //	queue        10,000 x 8 KiB (texts of a result, the beginning of its body)         80 MiB
 //	decompression, one at a time: window, tables, the text                            0.3 MiB
+//	decoding of what is large or to be repaired, one at a time                        1.7 MiB
 //	all else (idle process, slices being written)                                      40 MiB
 //
-// That is 347 MiB; the rest is for garbage. What a connection takes is estimated: most of it is
+// That is 349 MiB; the rest is for garbage. What a connection takes is estimated: most of it is
 // the standard library's.
 const (
 	// smallBodyBytes is up to how large a body has room in any case: four times the platform's largest notification,

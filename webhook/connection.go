@@ -116,14 +116,9 @@ func (c *connection) answeredByServer(answer []byte) {
 	if problem == "400 Bad Request" {
 		problem = stage
 	}
-	c.turnedAway(answer, stage, result.Clean(problem, maxProblemBytes))
-}
-
-// turnedAway counts an answer to what can't be read as a request, and logs the problem, of each stage once in a while.
-func (c *connection) turnedAway(answer []byte, stage, problem string) {
 	status := c.listener.metrics.answeredByServer(answer)
 	c.listener.lines.info("answer "+status+" "+stage, "Turned away a request that can't be read", "status", status,
-		"problem", problem)
+		"problem", result.Clean(problem, maxProblemBytes))
 }
 
 // Close implements io.Closer.
@@ -172,6 +167,19 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, own.self())
 	}
 	return ctx
+}
+
+// connectionOf returns the connection over which a request came.
+func connectionOf(r *http.Request) (*connection, bool) {
+	c, ok := r.Context().Value(connectionKey{}).(*connection)
+	return c, ok
+}
+
+// lacksLength says whether a push is of HTTP/1.0 and nobody knows how long its body is. The server takes that for an
+// empty one, and what was sent would be lost.
+func lacksLength(r *http.Request) bool {
+	c, ok := connectionOf(r)
+	return ok && c.framing.unframed && r.Method == http.MethodPost && !r.ProtoAtLeast(1, 1)
 }
 
 // stateChanged tells a connection its state.

@@ -237,6 +237,12 @@ func TestPushWithoutALength(t *testing.T) {
 			strings.Replace(headers("Transfer-Encoding: chunked\r\n", chunked), "HTTP/1.1", "HTTP/1.2", 1), "200 OK", 1,
 		},
 		"a probe": {"GET /healthz HTTP/1.0\r\n\r\n", "200 OK", 0},
+		"a stranger": {
+			strings.Replace(old(headers("", body)), testSecret, "wrong", 1), "401 Unauthorized", 0,
+		},
+		"a stranger on another path": {
+			strings.Replace(old(headers("", body)), DefaultCallbackPath, "/x", 1), "404 Not Found", 0,
+		},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -247,12 +253,35 @@ func TestPushWithoutALength(t *testing.T) {
 			if stored := storedIn(t, r.namespace); len(stored.results) != tc.results || len(stored.rejected) != 0 {
 				t.Errorf("stored %+v", stored)
 			}
-			refused := tc.status != "200 OK"
-			counted := r.metric("fwupgrade_webhook_server_answers_total", "400")
-			if logged := strings.Contains(r.logs.text(), noLength); logged != refused || (counted == 1) != refused {
-				t.Errorf("counted %v times, logged:\n%s", counted, r.logs.text())
+			want := 0.0
+			if tc.status == "400 Bad Request" {
+				want = 1
+			}
+			eventually(t, "it is counted and logged", func() bool {
+				return r.metric("fwupgrade_webhook_notifications_total", "no_length") == want &&
+					strings.Contains(r.logs.text(), "the body needs a Content-Length, or HTTP/1.1") == (want == 1)
+			})
+			if n := r.metric("fwupgrade_webhook_server_answers_total"); n != 0 {
+				t.Errorf("counted %v times as the server's own", n)
 			}
 		})
+	}
+}
+
+// One who sends such a body to its end gets to read the answer, and no reset.
+func TestWhoGivesNoLengthReadsTheAnswer(t *testing.T) {
+	r := startReceiver(t, nil)
+	for path, status := range map[string]string{"/" + testSecret: "400 Bad Request", "/wrong": "401 Unauthorized"} {
+		for range 5 {
+			connection := connect(t, r.Addr(), "POST "+DefaultCallbackPath+path+" HTTP/1.0\r\nHost: h\r\n\r\n")
+			if _, err := connection.Write([]byte(strings.Repeat("x", 60000))); err != nil {
+				t.Fatal(err)
+			}
+			answer, took := heard(t, connection)
+			if !strings.HasPrefix(answer, "HTTP/1.0 "+status) || took > 2*time.Second {
+				t.Errorf("after %s: %q", took, answer)
+			}
+		}
 	}
 }
 
@@ -268,6 +297,7 @@ func TestServersOwnAnswersAreCounted(t *testing.T) {
 	}{
 		"no HTTP":            {"nonsense\r\n\r\n", "400", "the request line can't be read"},
 		"a blank in a path":  {strings.Replace(headers("", ""), " HTTP", " x HTTP", 1), "400", "the request line can't be read"},
+		"PROXY protocol":     {"PROXY TCP4 192.0.2.1 192.0.2.2 5 443\r\n" + headers("", ""), "400", hintProxyProtocol},
 		"no header":          {headers(testSecret+"\r\n", ""), "400", "a header line can't be read"},
 		"odd length":         {headers("Content-Length: x\r\n", ""), "400", "Content-Length or Host can't be read"},
 		"no host":            {"GET / HTTP/1.1\r\n\r\n", "400", "400 Bad Request: missing required Host header"},

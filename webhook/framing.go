@@ -22,8 +22,9 @@ type framing struct {
 	// begun is whether there was a line of the present head; empty ones before it are allowed. headers is whether another
 	// one followed.
 	begun, headers bool
-	// old is whether the request is of HTTP/1.0, odd whether the server is going to refuse it.
-	old, odd bool
+	// old is whether the request is of HTTP/1.0, odd whether the server is going to refuse it, proxied whether it is no
+	// request but the beginning of the PROXY protocol.
+	old, odd, proxied bool
 	// length and coding are whether there was a Content-Length, and a Transfer-Encoding; bytes is the former.
 	length, coding bool
 	bytes          int64
@@ -53,6 +54,9 @@ func (f *framing) see(line []byte, whole bool) {
 	text := bytes.TrimRight(line, "\r\n")
 	switch {
 	case !first:
+		if f.part == partHead && !f.headers {
+			withoutLonePercent(line)
+		}
 	case f.part == partChunk:
 		f.chunk(text)
 	case len(text) == 0 && f.part == partTrailer:
@@ -75,6 +79,7 @@ func (f *framing) headLine(text []byte) {
 	if !f.begun {
 		f.begun = true
 		f.old = !bytes.HasSuffix(text, []byte("HTTP/1.1"))
+		f.proxied = bytes.HasPrefix(text, []byte("PROXY "))
 		return
 	}
 	f.headers = true
@@ -157,14 +162,14 @@ func withoutIdentity(line []byte) {
 
 // withoutLonePercent replaces each percent sign of a request line that escapes nothing, within its bytes. The server
 // answers such a line 400, even where it stands after the secret and says nothing. In its place comes a character that
-// neither a secret nor a callback path may hold, so that it makes none right. Of a line that goes on, the last two
-// bytes may be an escape of which the rest is to come.
+// neither a secret nor a callback path may hold, so that it makes none right. One at the end of a part of a line is
+// replaced in any case, since none of a secret or a callback path escapes anything.
 func withoutLonePercent(line []byte) {
-	for i := 0; i+2 < len(line); i++ {
-		if line[i] != '%' {
+	for i, c := range line {
+		if c != '%' {
 			continue
 		}
-		if _, err := hex.Decode(make([]byte, 1), line[i+1:i+3]); err != nil {
+		if n, err := hex.Decode(make([]byte, 1), line[i+1:min(i+3, len(line))]); n == 0 || err != nil {
 			line[i] = '!'
 		}
 	}
@@ -173,6 +178,8 @@ func withoutLonePercent(line []byte) {
 // stage says, for people, in what of a request the server was when it gave it up.
 func (f *framing) stage() string {
 	switch {
+	case f.proxied:
+		return hintProxyProtocol
 	case f.begun && !f.headers:
 		return "the request line can't be read"
 	case f.begun:

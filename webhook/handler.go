@@ -7,15 +7,18 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 
-	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/webhook/wire"
 )
 
@@ -49,7 +52,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	respond(w, o)
 	if row := answers()[o.answer]; row.unread {
 		problem := cmp.Or(o.reason, row.sentence)
-		h.lines.info("answer "+row.name, "Turned away a request", "answer", row.name, "problem", problem)
+		h.lines.info("answer "+row.name+" "+problem, "Turned away a request", "answer", row.name, "problem", problem)
+		if lacksLength(r) {
+			closeLate(w)
+		}
 		// Whoever announced a body does not hold the connection with it: it is closed when what is on its way was read,
 		// so that the sender gets to read the answer. Not every ResponseWriter has a connection.
 		_ = http.NewResponseController(w).SetReadDeadline(h.clock.Now().Add(lingerTime))
@@ -85,13 +91,41 @@ func (h *handler) handle(r *http.Request, arrived time.Time) outcome {
 	case found == accessDenied:
 		return outcome{answer: answerUnauthorized, reason: "a secret that is none of those configured"}
 	case r.Method != http.MethodPost:
-		return outcome{answer: answerMethodNotAllowed, reason: "the method is " + result.Clean(r.Method, maxMethodBytes)}
+		return outcome{answer: answerMethodNotAllowed, reason: "the method is " + knownMethod(r.Method)}
+	case lacksLength(r):
+		return outcome{answer: answerNoLength}
 	}
 	e, o := h.receive(r, granted, arrived)
 	if e == nil {
 		return o
 	}
 	return h.committer.submit(e)
+}
+
+// closeLate makes the server wait before it closes the connection, as it does after a body that is too large, so that
+// the sender gets to read the answer: of a body that the server takes for an empty one it reads nothing.
+func closeLate(w http.ResponseWriter) {
+	_, _ = http.MaxBytesReader(w, io.NopCloser(strings.NewReader("x")), 0).Read(make([]byte, 1))
+}
+
+// knownMethod is a method for the log, in which nothing is that strangers write.
+func knownMethod(method string) string {
+	if slices.Contains(methods(), method) {
+		return method
+	}
+	return "none of HTTP's"
+}
+
+// whyIncomplete says why a body was not read to its end. The server's errors quote what was sent.
+func whyIncomplete(err error) string {
+	network, ok := errors.AsType[net.Error](err)
+	switch {
+	case ok && network.Timeout():
+		return "it did not come to its end within " + readTimeout.String()
+	case ok, errors.Is(err, io.ErrUnexpectedEOF):
+		return "the connection ended"
+	}
+	return "where it ends can't be read"
 }
 
 // receive reads an authentic push, and returns what is to be stored of it or, where that is nothing, its outcome.
@@ -102,7 +136,7 @@ func (h *handler) receive(r *http.Request, granted scope, arrived time.Time) (*e
 	case errors.Is(err, errNoRoom):
 		return nil, outcome{answer: answerBusy}
 	case err != nil:
-		return nil, outcome{answer: answerIncomplete, reason: withoutAddresses(err)}
+		return nil, outcome{answer: answerIncomplete, reason: whyIncomplete(err)}
 	}
 	encoding := contentEncoding(r.Header)
 	n, err := h.decode(body, encoding, granted)

@@ -10,8 +10,10 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -464,6 +466,21 @@ func TestRawRequests(t *testing.T) {
 	}
 }
 
+// TestWhatFollowsTheSecretHasNoEffect: also where it is longer than what is read of a line at a time, and wherever in
+// it a percent sign stands, with an escape or without one.
+func TestWhatFollowsTheSecretHasNoEffect(t *testing.T) {
+	r := startReceiver(t, func(o *Options) { o.Registerer = nil })
+	begin := "POST " + DefaultCallbackPath + "/" + testSecret + "/"
+	for _, after := range []string{"%", "%2", "%zz", "%41", "%%41%", "?%=%z"} {
+		for _, at := range []int{lineBytes - 4, lineBytes - 3, lineBytes - 2, lineBytes - 1, lineBytes, 3 * lineBytes} {
+			request := begin + strings.Repeat("x", at-len(begin)) + after + " HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n"
+			if got := dial(t, r.Addr(), request); got != "HTTP/1.1 200 OK" {
+				t.Errorf("%q after %d bytes: got %q", after, at, got)
+			}
+		}
+	}
+}
+
 // connect opens a connection and sends raw bytes.
 func connect(t *testing.T, address net.Addr, request string) *net.TCPConn {
 	t.Helper()
@@ -603,7 +620,19 @@ func TestWhoIsTurnedAwayIsLogged(t *testing.T) {
 		},
 		"broken off": {
 			"POST " + secretPath + " HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n{",
-			`"answer"="incomplete" "problem"="unexpected EOF"`,
+			`"answer"="incomplete" "problem"="the connection ended"`,
+		},
+		"another method, of a stranger's make": {
+			testSecret + " " + secretPath + " HTTP/1.1\r\nHost: h\r\n\r\n",
+			`"answer"="method_not_allowed" "problem"="the method is none of HTTP's"`,
+		},
+		"a trailer that is no header": {
+			"POST " + secretPath + " HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{" + testSecret + "}\r\n\r\n",
+			`"answer"="incomplete" "problem"="where it ends can't be read"`,
+		},
+		"a chunk without a size": {
+			"POST " + secretPath + " HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + testSecret + "\r\n\r\n",
+			`"answer"="incomplete" "problem"="where it ends can't be read"`,
 		},
 	}
 	for name, tc := range cases {
@@ -620,6 +649,43 @@ func TestWhoIsTurnedAwayIsLogged(t *testing.T) {
 			}
 			if strings.Contains(text, testSecret) || strings.Contains(text, "messageReceiver") {
 				t.Errorf("a secret or a path was logged:\n%s", text)
+			}
+		})
+	}
+}
+
+// TestEachCauseOfARefusalIsLogged: many pushes without a secret don't hide one with a wrong secret.
+func TestEachCauseOfARefusalIsLogged(t *testing.T) {
+	r := startReceiver(t, nil)
+	for range 3 {
+		r.send("POST", DefaultCallbackPath, "")
+		r.send("POST", DefaultCallbackPath+"/wrong", "")
+	}
+	text := r.logs.text()
+	for _, want := range []string{"no secret in the path", "a secret that is none of those configured"} {
+		if n := strings.Count(text, want); n != 1 {
+			t.Errorf("%q was logged %d times:\n%s", want, n, text)
+		}
+	}
+}
+
+// TestWhyIncomplete: why a body was not read is said in words of the code, whatever the error quotes.
+func TestWhyIncomplete(t *testing.T) {
+	cases := map[string]struct {
+		err  error
+		want string
+	}{
+		"broken off": {io.ErrUnexpectedEOF, "the connection ended"},
+		"reset": {&net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)},
+			"the connection ended"},
+		"closed":   {&net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}, "the connection ended"},
+		"too slow": {&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}, "it did not come to its end within 10s"},
+		"framing":  {fmt.Errorf("malformed MIME header line: %q", testSecret), "where it ends can't be read"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if got := whyIncomplete(tc.err); got != tc.want {
+				t.Errorf("want %q, got %q", tc.want, got)
 			}
 		})
 	}

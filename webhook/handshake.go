@@ -9,6 +9,8 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -52,14 +54,14 @@ func (c *secureConnection) shakeHands() {
 			return
 		}
 		c.failed, c.spoken = true, true
-		kind := handshakeProblem(err)
+		kind, hint := handshakeProblem(err)
 		c.listener.metrics.handshakeErrors.WithLabelValues(kind).Inc()
 		details := []any{"kind", kind, "problem", withoutAddresses(err)}
-		if kind == handshakeRefused {
-			details = append(details, "hint", "the sender may not trust the certificate")
+		if hint != "" {
+			details = append(details, "hint", hint)
 		}
 		if kind != handshakeBrokenOff { // as each probe does that only looks whether the port is open
-			c.listener.lines.info("handshake "+kind, "A TLS handshake failed", details...)
+			c.listener.lines.info("handshake "+kind+" "+hint, "A TLS handshake failed", details...)
 		}
 		if kind == handshakePlainHTTP {
 			_, _ = io.WriteString(c.raw, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"+
@@ -94,42 +96,57 @@ func handshakeProblems() []string {
 	}
 }
 
-// handshakeProblem names the error of a handshake in a word.
-func handshakeProblem(err error) string {
+// hintProxyProtocol says why a connection begins with neither TLS nor a request.
+const hintProxyProtocol = "the balancer speaks the PROXY protocol: turn that off"
+
+// handshakeProblem names the error of a handshake in a word. The hint says what may be the cause; it may be empty.
+func handshakeProblem(err error) (kind, hint string) {
 	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		if beginsLikeHTTP(string(record.RecordHeader[:])) {
-			return handshakePlainHTTP
+		switch begin := string(record.RecordHeader[:]); {
+		case beginsLikeHTTP(begin):
+			return handshakePlainHTTP, ""
+		case begin == "PROXY", begin == "\r\n\r\n\x00": // versions 1 and 2
+			return handshakeNotTLS, hintProxyProtocol
 		}
-		return handshakeNotTLS
+		return handshakeNotTLS, ""
 	}
 	if operation, ok := errors.AsType[*net.OpError](err); ok {
 		switch {
 		// OpenSSL refuses a certificate over TLS 1.3 with an alert that is not encrypted as the server expects it.
 		case operation.Op == "remote error", strings.Contains(operation.Error(), "bad record MAC"):
-			return handshakeRefused
+			return handshakeRefused, "the sender may not trust the certificate"
 		case operation.Timeout():
-			return handshakeTimedOut
+			return handshakeTimedOut, ""
 		case operation.Op == "read", operation.Op == "write":
-			return handshakeBrokenOff
+			return handshakeBrokenOff, ""
 		}
 	}
 	switch text := err.Error(); {
 	case errors.Is(err, context.DeadlineExceeded):
-		return handshakeTimedOut
+		return handshakeTimedOut, ""
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return handshakeBrokenOff
+		return handshakeBrokenOff, ""
 	case strings.Contains(text, "unsupported"), strings.Contains(text, "no cipher suite"):
-		return handshakeUnsupported
+		return handshakeUnsupported, ""
 	}
-	return handshakeOther
+	return handshakeOther, ""
+}
+
+// methods are those of HTTP, among them the one that begins HTTP/2.
+func methods() []string {
+	return []string{
+		http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodConnect, http.MethodOptions, http.MethodTrace, "PRI",
+	}
 }
 
 // beginsLikeHTTP says whether the five bytes that should begin TLS begin a request: with a method, of any length, and
 // with what it asks for.
-func beginsLikeHTTP(header string) bool {
-	method, target, _ := strings.Cut(header, " ")
-	return method != "" && strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" &&
-		(target == "" || strings.Contains("/*h", target[:1]))
+func beginsLikeHTTP(begin string) bool {
+	return slices.ContainsFunc(methods(), func(method string) bool {
+		target, whole := strings.CutPrefix(begin, method+" ")
+		return strings.HasPrefix(method+" ", begin) || whole && strings.Contains("/*h", target[:1])
+	})
 }
 
 // withoutAddresses is the beginning of the text of an error of the network, without the sender's address.

@@ -70,9 +70,18 @@ func TestFailedHandshakesAreSeen(t *testing.T) {
 				return ""
 			}, handshakeRefused, "may not trust the certificate", "",
 		},
-		"plain DELETE":       {raw("DELETE / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
-		"plain PATCH":        {raw("PATCH / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
-		"a short method":     {raw("GO / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
+		"plain DELETE":      {raw("DELETE / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
+		"plain PATCH":       {raw("PATCH / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
+		"plain GET":         {raw("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
+		"plain OPTIONS":     {raw("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
+		"GET of a database": {raw("GET counter\r\n"), handshakeNotTLS, "", ""},
+		"an unknown method": {raw("GO / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakeNotTLS, "", ""},
+		"SMTP":              {raw("EHLO example.com\r\n"), handshakeNotTLS, "", ""},
+		"old SMTP":          {raw("HELO example.com\r\n"), handshakeNotTLS, "", ""},
+		"PROXY protocol":    {raw("PROXY TCP4 192.0.2.1 192.0.2.2 5 443\r\n"), handshakeNotTLS, hintProxyProtocol, ""},
+		"PROXY protocol, version 2": {
+			raw("\r\n\r\n\x00\r\nQUIT\n!\x11\x00\x0c"), handshakeNotTLS, hintProxyProtocol, "",
+		},
 		"plain HTTP/2":       {raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
 		"letters":            {raw("hello world"), handshakeNotTLS, "", ""},
 		"plain HTTP":         {raw("POST / HTTP/1.1\r\nHost: h\r\n\r\n"), handshakePlainHTTP, "", "HTTP/1.1 400 Bad Request"},
@@ -92,6 +101,9 @@ func TestFailedHandshakesAreSeen(t *testing.T) {
 			eventually(t, "both are counted as "+tc.kind, func() bool {
 				return r.metric("fwupgrade_webhook_tls_handshake_errors_total", tc.kind) == 2
 			})
+			if hinted := strings.Contains(r.logs.text(), hintProxyProtocol); hinted != (tc.cause == hintProxyProtocol) {
+				t.Errorf("hint at the PROXY protocol: %v", hinted)
+			}
 			if n := r.metric("fwupgrade_webhook_tls_handshake_errors_total"); n != 2 {
 				t.Errorf("counted %v times in all", n)
 			}

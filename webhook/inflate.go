@@ -34,6 +34,8 @@ func contentEncoding(header http.Header) string {
 // inflater decodes bodies that are compressed. It decompresses one at a time, which takes a fraction of a millisecond,
 // so that its memory is fixed however many arrive. The zero value is ready.
 type inflater struct {
+	decoder wire.Decoder
+
 	mu   sync.Mutex
 	gzip members
 	text bytes.Buffer
@@ -46,7 +48,7 @@ func (f *inflater) decode(body []byte, encoding string) (wire.Notification, erro
 	if bytes.HasPrefix(body, []byte{0x1f, 0x8b}) {
 		return f.inflate(func() (io.Reader, error) { return &f.gzip, f.gzip.open(body) })
 	}
-	n, err := wire.Decode(body)
+	n, err := f.decoder.Decode(body)
 	if unusable, ok := errors.AsType[*wire.Unusable](err); encoding == "" || !ok || !unusable.NotJSON {
 		return n, err
 	}
@@ -106,5 +108,5 @@ func (f *inflater) inflate(open func() (io.Reader, error)) (wire.Notification, e
 	case f.text.Len() > maxBodyBytes:
 		return wire.Notification{}, fmt.Errorf("the decompressed body is larger than %d bytes", maxBodyBytes)
 	}
-	return wire.Decode(f.text.Bytes())
+	return f.decoder.Decode(f.text.Bytes())
 }

@@ -100,8 +100,6 @@ const (
 	lineInterval = time.Minute
 	// maxProblemBytes is how much is logged of a problem's text.
 	maxProblemBytes = 256
-	// maxMethodBytes is how much is logged of a method that is not served.
-	maxMethodBytes = 16
 )
 
 // maxDrainDuration is the longest drain that Options accept: a pod's grace period has to be longer.

@@ -12,22 +12,12 @@ import (
 // ProbePath is where load balancers ask on the callback's own port whether this replica wants pushes.
 const ProbePath = "/healthz"
 
-// noLength is what is wrong with a push of HTTP/1.0 of which nobody knows how long its body is.
-const noLength = "the body needs a Content-Length, or HTTP/1.1"
-
-// front takes every request before the handler of pushes: it answers probes and requests without a length, and tells
-// the connection that the server got as far as a request.
+// front takes every request before the handler of pushes: it answers probes, and tells the connection that the server
+// got as far as a request.
 func (r *Receiver) front(pushes http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		if c, ok := request.Context().Value(connectionKey{}).(*connection); ok {
+		if c, ok := connectionOf(request); ok {
 			c.answer()
-			if c.framing.unframed && request.Method == http.MethodPost && !request.ProtoAtLeast(1, 1) {
-				// The server takes the body for an empty one, and what was sent would be lost.
-				c.turnedAway([]byte("HTTP/1.0 400"), noLength, noLength)
-				w.Header().Set("Connection", "close")
-				http.Error(w, noLength, http.StatusBadRequest)
-				return
-			}
 			if c.framing.ambiguous {
 				w.Header().Set("Connection", "close")
 			}

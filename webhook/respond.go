@@ -19,6 +19,7 @@ const (
 	answerNotFound
 	answerMethodNotAllowed
 	answerIncomplete
+	answerNoLength
 	answerNotStored
 	answerBusy
 	// answerKinds is how many there are.
@@ -56,6 +57,10 @@ func answers() [answerKinds]answerRow {
 		answerIncomplete: {
 			name: "incomplete", status: http.StatusRequestTimeout, sentence: "the body broke off", unread: true,
 		},
+		answerNoLength: {
+			name: "no_length", status: http.StatusBadRequest, unread: true,
+			sentence: "the body needs a Content-Length, or HTTP/1.1",
+		},
 		answerNotStored: {
 			name: "not_stored", status: http.StatusServiceUnavailable, sentence: "could not be stored, push it again",
 		},
@@ -73,7 +78,7 @@ func (a answer) String() string { return answers()[a].name }
 const retryAfterSeconds = "5"
 
 // outcome is how a push ended and, where that says more, why: of what is ignored or rejected for the sender, of what is
-// turned away for the log.
+// turned away for the log, out of a fixed list.
 type outcome struct {
 	answer answer
 	reason string

@@ -182,8 +182,8 @@ func (r *Receiver) listen(ctx context.Context) (net.Listener, error) {
 // listening makes the receiver ready.
 func (r *Receiver) listening(address net.Addr) {
 	r.address.Store(&address)
-	r.startOnce.Do(func() { close(r.started) })
 	r.log.Info("Listening for the platform's notifications", "address", address.String(), "tls", r.options.CertDir != "")
+	r.startOnce.Do(func() { close(r.started) })
 }
 
 // untilStopped waits until the receiver is to stop taking pushes: because ctx ended and the drain is over, or because

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
@@ -35,6 +36,19 @@ type message struct {
 	Resource  value `json:"resource"`
 }
 
+// maxBesideBytes is how large a body is at most that is decoded beside others: four times the platform's largest.
+const maxBesideBytes = 4 << 10
+
+// Decoder decodes pushes. What takes several times the memory of a body, because it is large or has to be repaired, is
+// decoded one at a time, so that its memory is fixed however many arrive. The zero value is ready.
+type Decoder struct {
+	mu    sync.Mutex
+	fixed []byte
+}
+
+// Decode decodes one push as a Decoder does.
+func Decode(body []byte) (Notification, error) { return new(Decoder).Decode(body) }
+
 // Decode reads one push, as far as it can be read without a doubt. The error is an *Unusable for every body that is the
 // operator's or nobody's; bodies that are another receiver's decode to KindOther, whatever else is in them.
 //
@@ -42,12 +56,24 @@ type message struct {
 // in whatever case, all values must mean the same. What describes it costs nothing: what can't be read is replaced or
 // left out, of several values the last one counts, and a version is marked as one that could not be read. The decoded
 // values alone are looked at, stored and compared with the credentials, so that nothing can be smuggled past them.
-func Decode(body []byte) (Notification, error) {
-	m, err := parse(plainText(body))
+func (d *Decoder) Decode(body []byte) (Notification, error) {
+	if len(body) <= maxBesideBytes {
+		if m, err := parse(withoutPadding(body)); !isNotJSON(err) {
+			return m.decoded(err)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m, err := d.parse(plainText(body))
+	return m.decoded(err)
+}
+
+// decoded returns what a message says, unless it could not be parsed.
+func (m *message) decoded(err error) (Notification, error) {
 	if err != nil {
 		return Notification{}, err
 	}
-	kind, name := classify(&m)
+	kind, name := classify(m)
 	switch {
 	case m.NotifyType.contradicts:
 		return Notification{}, unusable("notifyType stands there several times, with different values")
@@ -65,20 +91,33 @@ func Decode(body []byte) (Notification, error) {
 }
 
 // parse reads the JSON of a body, made good where that leaves no doubt.
+func (d *Decoder) parse(text []byte) (message, error) {
+	m, err := parse(text)
+	for _, pairs := range [...]bool{false, true} {
+		if !isNotJSON(err) || pairs && utf8.Valid(text) {
+			break
+		}
+		var mended bool
+		if d.fixed, mended = repaired(d.fixed[:0], text, pairs); !mended {
+			continue
+		}
+		if fixed, err := parse(d.fixed); err == nil {
+			return fixed, nil
+		}
+	}
+	return m, err
+}
+
+// isNotJSON says whether the error is that of a body that is no JSON as it is.
+func isNotJSON(err error) bool {
+	problem, ok := errors.AsType[*Unusable](err)
+	return ok && problem.NotJSON
+}
+
+// parse reads the JSON of a text as it is.
 func parse(text []byte) (message, error) {
 	var m message
 	err := json.Unmarshal(text, &m)
-	for _, pairs := range [...]bool{false, true} {
-		if _, isSyntax := errors.AsType[*json.SyntaxError](err); !isSyntax || pairs && utf8.Valid(text) {
-			break
-		}
-		if fixed := repaired(text, pairs); fixed != nil {
-			m = message{}
-			if json.Unmarshal(fixed, &m) == nil {
-				return m, nil
-			}
-		}
-	}
 	if wrongType, isWrongType := errors.AsType[*json.UnmarshalTypeError](err); isWrongType {
 		return message{}, unusable("the body is a JSON %s, not an object", quote(wrongType.Value))
 	}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -444,6 +445,63 @@ func TestDecodeGuessesNoID(t *testing.T) {
 				t.Errorf("want a reason with %q, got %v and %+v", tc.want, err, got)
 			}
 		})
+	}
+}
+
+// TestDecodeTakesTurns: what takes much memory to decode waits for its turn, and holds up no push as the platform sends
+// it.
+func TestDecodeTakesTurns(t *testing.T) {
+	cases := map[string]struct {
+		body string
+		want Notification
+	}{
+		"to be repaired": {with("successful", "successful\n"), success(nil)},
+		"UTF-16":         {utf16Of(binary.LittleEndian, sampleSuccess), success(nil)},
+		"large":          {with("{", "{"+strings.Repeat(" ", maxBesideBytes)), success(nil)},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var d Decoder
+			d.mu.Lock()
+			decoded := make(chan Notification, 1)
+			go func() {
+				n, err := d.Decode([]byte(tc.body))
+				if err != nil {
+					t.Errorf("got %v", err)
+				}
+				decoded <- n
+			}()
+			if n, err := d.Decode([]byte(sampleSuccess)); err != nil || n != success(nil) {
+				t.Errorf("got %+v, %v", n, err)
+			}
+			select {
+			case n := <-decoded:
+				t.Error("it did not wait for its turn")
+				decoded <- n
+			case <-time.After(200 * time.Millisecond):
+			}
+			d.mu.Unlock()
+			if diff := cmp.Diff(tc.want, <-decoded); diff != "" {
+				t.Errorf("notification (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestDecodeKeepsNothingOfAnotherPush: the memory in which a push is repaired is used again for the next one.
+func TestDecodeKeepsNothingOfAnotherPush(t *testing.T) {
+	var d Decoder
+	first, err := d.Decode([]byte(with("The device upgrade is successful", strings.Repeat("a\n", 200))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	desc := strings.Clone(first.StatusDesc)
+	if n, err := d.Decode([]byte(with("The device upgrade is successful", "x\ny"))); err != nil || n.StatusDesc != "x y" {
+		t.Errorf("got %+v, %v", n, err)
+	}
+	if first.StatusDesc != desc {
+		t.Errorf("the first one became %q", first.StatusDesc)
 	}
 }
 

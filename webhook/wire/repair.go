@@ -6,7 +6,6 @@ package wire
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -31,7 +30,12 @@ func plainText(body []byte) []byte {
 		}
 		body = text
 	}
-	return bytes.TrimFunc(body, func(r rune) bool { return r <= ' ' || r == byteOrderMark })
+	return withoutPadding(body)
+}
+
+// withoutPadding returns a text without the blanks, control characters and byte order marks around it.
+func withoutPadding(text []byte) []byte {
+	return bytes.TrimFunc(text, func(r rune) bool { return r <= ' ' || r == byteOrderMark })
 }
 
 // utf16Order returns the byte order of a body in UTF-16, which begins with a mark or with the brace of an object and
@@ -57,14 +61,14 @@ func utf16Order(body []byte) binary.ByteOrder {
 // hold it and a text shows that something stood there.
 const standIn = '\x7f'
 
-// repaired returns a JSON text in which the mistakes that leave no doubt are made good: a control character within a
+// repaired appends to fixed a JSON text in which the mistakes that leave no doubt are made good: a control character within a
 // string is escaped, one between two tokens becomes a blank, and a backslash that escapes nothing is replaced. With
 // pairs, strings are read as an older encoding of Chinese or Japanese, in which a byte above ASCII and the next one are
-// one character: the second may look like a backslash. The text returned is at most six times as long; nil if there
-// is nothing to repair.
-func repaired(text []byte, pairs bool) []byte {
-	fixed := make([]byte, 0, len(text)+len(text)/16)
-	inString, mended := false, false
+// one character: the second may look like a backslash. What is appended is at most six times as long as the text.
+// mended is false if there is nothing to repair.
+func repaired(fixed, text []byte, pairs bool) (_ []byte, mended bool) {
+	const hexDigits = "0123456789abcdef"
+	inString := false
 	for i := 0; i < len(text); i++ {
 		c := text[i]
 		switch {
@@ -76,7 +80,7 @@ func repaired(text []byte, pairs bool) []byte {
 			fixed = append(fixed, max(c, ' '))
 		case c < ' ':
 			mended = true
-			fixed = fmt.Appendf(fixed, `\u%04x`, c)
+			fixed = append(fixed, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		case pairs && isPair(text[i:]):
 			mended = true
 			i++
@@ -91,10 +95,7 @@ func repaired(text []byte, pairs bool) []byte {
 			fixed = append(fixed, c)
 		}
 	}
-	if !mended {
-		return nil
-	}
-	return fixed
+	return fixed, mended
 }
 
 // isPair says whether a text begins with a character of two bytes in GBK, Big5 or Shift JIS. Its second byte is never a
