@@ -34,6 +34,7 @@ const tail = `
 | | ` + "`rejected`" + ` | It could not be used, and is kept for a time: 200. |
 | | ` + "`unauthorized`, `not_found`, `method_not_allowed`" + ` | 401 without valid credentials, 404 for another path, 405 for another method than POST. |
 | | ` + "`incomplete`" + ` | The body broke off: 408. |
+| | ` + "`no_length`" + ` | A push of HTTP/1.0 that gives no length: 400. |
 | | ` + "`not_stored`" + ` | It could not be stored: 503. |
 | | ` + "`busy`" + ` | Too many large bodies are under way: 503. |
 | ` + "`kind` of handshakes | `refused_by_sender`" + ` | The sender broke it off: in most cases it does not trust the certificate. |
