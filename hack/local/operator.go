@@ -78,13 +78,7 @@ type Operator struct {
 // each time. The caller has to Stop it. On an error everything is stopped again, or the error is ErrNotStopped, too.
 func StartOperator(ctx context.Context, o OperatorOptions) (_ *Operator, err error) {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(o.CallbackPort))
-	if o.CallbackPort == 0 {
-		free, err := FreeAddresses(1)
-		if err != nil {
-			return nil, err
-		}
-		address = free[0]
-	} else if inUse(ctx, address) {
+	if o.CallbackPort != 0 && inUse(ctx, address) {
 		return nil, fmt.Errorf("something listens on %s already, perhaps another `make run`: stop it, or take another "+
 			"port with `make run CALLBACK_PORT=%d`", address, o.CallbackPort%maxPort+1)
 	}
@@ -112,6 +106,13 @@ func StartOperator(ctx context.Context, o OperatorOptions) (_ *Operator, err err
 	secrets := filepath.Join(o.Dir, secretsFile)
 	if err := os.WriteFile(secrets, []byte(secret+"\n"), 0o600); err != nil {
 		return nil, fmt.Errorf("write the callback secret: %w", err)
+	}
+	if o.CallbackPort == 0 { // found now: one that was free before the control plane started may have been taken since
+		free, err := FreeAddresses(1)
+		if err != nil {
+			return nil, err
+		}
+		address = free[0]
 	}
 	op.CallbackURL = scheme(o.Args) + "://" + address + CallbackPath + "/" + secret
 	options.Progress("the operator")
