@@ -5,6 +5,7 @@ package monitoring
 
 import (
 	"maps"
+	"strings"
 	"time"
 )
 
@@ -69,17 +70,28 @@ func upgradeCases() map[string]map[string]ruleCase {
 }
 
 func callbackCases() map[string]map[string]ruleCase {
+	const webhook = "fwupgrade_webhook_queue_entries"
 	return map[string]map[string]ruleCase{
 		"FirmwareUpgradeWebhookDown": {
-			"no series":              {"up 1x20", 10 * time.Minute, none},
-			"one of two is scraped":  {`fwupgrade_webhook_queue_entries{pod="x"} 0x20`, 10 * time.Minute, nil},
-			"a pod replaced another": {"fwupgrade_webhook_queue_entries _x2 0x20", 10 * time.Minute, nil},
+			"no series":                                  {"up 1x20", 10 * time.Minute, none},
+			"one of two is scraped":                      {`fwupgrade_webhook_queue_entries{pod="x"} 0x20`, 10 * time.Minute, nil},
+			"a pod replaced another":                     {webhook + " 0x20 stale _x3 0x20" + prometheusRuns, 27 * time.Minute, nil},
+			"it begins to crash":                         {crashing("0x30", webhook, 1, 4), 47 * time.Minute, none},
+			"it has crashed since it is there":           {crashing("", webhook, 1, 4), time.Hour, none},
+			"it runs for three minutes, again and again": {crashing("", webhook, 3, 4), time.Hour, none},
+			"it is away for a minute, again and again":   {crashing("", webhook, 4, 1), time.Hour, nil},
+			"two pods crash in turns": {crashing("", webhook+`{pod="x"}`, 3, 3) + "\n" +
+				crashing("_x3", webhook+`{pod="y"}`, 3, 3), time.Hour, nil},
+			"it was installed a moment ago": {webhook + " _x30 0x60" + prometheusRuns, 36 * time.Minute, nil},
+			"Prometheus was away":           {webhook + " 0x20 _x20 0x60\nup 1x20 _x20 1x60", 43 * time.Minute, nil},
 		},
 		"FirmwareUpgradeNotStored": {
 			"the API server is away":    {notifications("not_stored", "0x5 0+10x20"), 20 * time.Minute, none},
 			"bodies have no room":       {notifications("busy", "0x5 0+10x20"), 20 * time.Minute, none},
 			"a blacklisted host, tried": {notifications("not_stored", "0 0 0 1 1 1 2 2 2 3 3 3 4 4 4 5 5 5"), 17 * time.Minute, none},
 			"for a moment":              {notifications("not_stored", "0x5 40x20"), 9 * time.Minute, nil},
+			"for four minutes":          {notifications("not_stored", "0x5 10+10x3 40x20"), 12 * time.Minute, nil},
+			"for six minutes":           {notifications("not_stored", "0x5 10+10x5 60x20"), 14 * time.Minute, none},
 			"long ago":                  {notifications("not_stored", "0x5 0+10x20 210x60"), 50 * time.Minute, nil},
 			"others are stored":         {notifications("recorded", "0+100x20"), 20 * time.Minute, nil},
 		},
@@ -127,10 +139,16 @@ func certificateCases() map[string]map[string]ruleCase {
 			"20 days of 90":              {certificate(-70*day, 20*day), 65 * time.Minute, nil},
 			"four days of six":           {certificate(-2*day, 4*day), 65 * time.Minute, nil},
 			"a day of six":               {certificate(-5*day, day), 65 * time.Minute, none},
+			"15 minutes of an hour":      {certificate(0, time.Hour), 45 * time.Minute, nil},
+			"11 minutes of an hour":      {certificate(0, time.Hour), 49 * time.Minute, none},
 			"it is renewed a bit late":   {"fwupgrade_webhook_certificate_expiry_timestamp_seconds 86400x10 7776000x60\nfwupgrade_webhook_certificate_start_timestamp_seconds -7776000x10 0x60", 65 * time.Minute, nil},
 			"plain HTTP, no certificate": {"fwupgrade_webhook_queue_entries 0x70", 65 * time.Minute, nil},
 		},
 		"FirmwareUpgradeCertificateExpiresSoon": {
+			"seven minutes of an hour": {certificate(0, time.Hour), 53 * time.Minute, nil},
+			"five minutes of an hour":  {certificate(0, time.Hour), 55 * time.Minute, none},
+			"a scrape fails": {"fwupgrade_webhook_certificate_expiry_timestamp_seconds 3600x56 stale\n" +
+				"fwupgrade_webhook_certificate_start_timestamp_seconds 0x56 stale", 57 * time.Minute, none},
 			"two days of a year":  {certificate(-363*day, 2*day), 30 * time.Minute, none},
 			"four days of a year": {certificate(-361*day, 4*day), 30 * time.Minute, nil},
 			"expired":             {certificate(-90*day, -day), 30 * time.Minute, none},
@@ -161,11 +179,17 @@ func storeCases() map[string]map[string]ruleCase {
 }
 
 func controllerCases() map[string]map[string]ruleCase {
+	const leads = "fwupgrade_placeholders"
 	return map[string]map[string]ruleCase{
 		"FirmwareUpgradeNoLeader": {
-			"none":                  {`fwupgrade_build_info{pod="x"} 1x60`, 20 * time.Minute, none},
-			"it changes":            {"fwupgrade_placeholders 0x5 _x14 0x30", 19 * time.Minute, nil},
-			"no upgrade but a lead": {"fwupgrade_placeholders 0x60", 20 * time.Minute, nil},
+			"none":                             {`fwupgrade_build_info{pod="x"} 1x60`, 20 * time.Minute, none},
+			"it changes":                       {leads + " 0x60 stale _x13 0x60" + prometheusRuns, 77 * time.Minute, nil},
+			"it begins to crash":               {crashing("0x60", leads, 1, 5), 97 * time.Minute, none},
+			"it has crashed since it is there": {crashing("", leads, 1, 5), 2 * time.Hour, none},
+			"it leads for six minutes, again and again": {crashing("", leads, 6, 9), 3 * time.Hour, none},
+			"it is away for a minute, again and again":  {crashing("", leads, 4, 1), 2 * time.Hour, nil},
+			"it was installed a moment ago":             {leads + " _x60 0x60" + prometheusRuns, 63 * time.Minute, nil},
+			"no upgrade but a lead":                     {"fwupgrade_placeholders 0x60", 20 * time.Minute, nil},
 		},
 		"FirmwareUpgradeTwoLeaders": {
 			"two":                 {`fwupgrade_placeholders{pod="x"} 0x60` + "\n" + `fwupgrade_placeholders{pod="y"} 0x60`, 20 * time.Minute, none},
@@ -185,7 +209,11 @@ func controllerCases() map[string]map[string]ruleCase {
 		"FirmwareUpgradeTargetDown": {
 			"one pod":           {`up{job="fwupgrade",pod="x"} 0x60` + "\n" + `up{job="fwupgrade",pod="y"} 1x60`, 20 * time.Minute, []string{`{job="fwupgrade", pod="x"}`}},
 			"somebody else's":   {`up{job="node"} 0x60`, 20 * time.Minute, nil},
-			"while it restarts": {`up{job="fwupgrade"} 1x3 0x4 1x60`, 20 * time.Minute, nil},
+			"while it restarts": {`up{job="fwupgrade"} 1x3 0x4 1x60`, 13 * time.Minute, nil},
+			"while it begins":   {`up{job="fwupgrade"} 0x3 1x60`, 13 * time.Minute, nil},
+			"it crashes again and again": {`up{job="fwupgrade"} ` + strings.Repeat("0x3 1 ", 20), time.Hour,
+				[]string{`{job="fwupgrade"}`}},
+			"it is gone": {`up{job="fwupgrade"} 0x5 stale`, 13 * time.Minute, nil},
 		},
 	}
 }

@@ -4,6 +4,7 @@
 package monitoring
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -79,20 +80,28 @@ func newEngine(t *testing.T) *promql.Engine {
 	})
 }
 
-// firing evaluates a rule once a minute and returns which alerts fire in the end: their labels but for alertname and
-// severity, with the summary.
+// firing scrapes and evaluates a rule once a minute and returns which alerts fire in the end: their labels but for
+// alertname and severity, with the summary.
 func firing(t *testing.T, rule rulefmt.Rule, series string, end time.Duration) map[string]string {
+	t.Helper()
+	return firingEach(t, time.Minute, rule, series, end)
+}
+
+// firingEach does as firing, at another interval.
+func firingEach(
+	t *testing.T, interval time.Duration, rule rulefmt.Rule, series string, end time.Duration,
+) map[string]string {
 	t.Helper()
 	expr, err := promqlParser.ParseExpr(rule.Expr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	storage := promqltest.LoadedStorage(t, "load 1m\n"+indent(series))
+	storage := promqltest.LoadedStorage(t, "load "+model.Duration(interval).String()+"\n"+indent(series))
 	query := rules.EngineQueryFunc(newEngine(t), storage)
 	alerting := rules.NewAlertingRule(rule.Alert, expr, time.Duration(rule.For), time.Duration(rule.KeepFiringFor),
 		labels.FromMap(rule.Labels), labels.FromMap(rule.Annotations), labels.EmptyLabels(), "", true,
 		promslog.NewNopLogger())
-	for at := time.Duration(0); at <= end; at += time.Minute {
+	for at := time.Duration(0); at <= end; at += interval {
 		if _, err := alerting.Eval(t.Context(), 0, time.Unix(0, 0).Add(at), query, nil, 0); err != nil {
 			t.Fatalf("at %s: %v", at, err)
 		}
@@ -163,6 +172,22 @@ func TestAlerts(t *testing.T) {
 	for name := range cases {
 		if _, known := found[name]; !known {
 			t.Errorf("there are cases of %s, which does not exist", name)
+		}
+	}
+}
+
+// TestNotStoredAtTheIntervalOfThePodMonitor holds that answers of 503 wake nobody when the API server restarts, as long
+// as the alert can see them, but do so when they last.
+func TestNotStoredAtTheIntervalOfThePodMonitor(t *testing.T) {
+	const interval, begins, seenFor = 30 * time.Second, 5 * time.Minute, 4 * time.Minute
+	rule := alerts(t)["FirmwareUpgradeNotStored"]
+	for lasts, want := range map[time.Duration]bool{
+		90 * time.Second: false, 4 * time.Minute: false, 6 * time.Minute: true,
+	} {
+		rises := int(lasts / interval)
+		series := notifications("not_stored", fmt.Sprintf("0x%d 10+10x%d %dx100", begins/interval, rises-1, 10*rises))
+		if got := len(firingEach(t, interval, rule, series, begins+lasts+seenFor)) > 0; got != want {
+			t.Errorf("503 for %s: it fires: %v, want %v", lasts, got, want)
 		}
 	}
 }

@@ -5,6 +5,7 @@ package monitoring
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -24,6 +25,16 @@ func last(at time.Duration) string {
 	minutes := int(at.Minutes())
 	return fmt.Sprintf(series, max(0, minutes-1), at.Seconds(), seriesMinutes-minutes)
 }
+
+// crashing is a series of a process that can be scraped for some minutes, then not for some, for hours; it is what
+// Prometheus makes of it, with a marker that the series has ended. Prometheus itself goes on.
+func crashing(before, series string, up, down int) string {
+	cycle := fmt.Sprintf(" 0x%d stale _x%d", up-1, down-1)
+	return series + " " + before + strings.Repeat(cycle, 40) + prometheusRuns
+}
+
+// prometheusRuns is a target of somebody else, which Prometheus scrapes all the time.
+const prometheusRuns = "\n" + `up{job="node"} 1x6000`
 
 func notifications(answer, values string) string {
 	return fmt.Sprintf(`fwupgrade_webhook_notifications_total{answer=%q,pod="x"} %s`, answer, values)
