@@ -44,7 +44,7 @@ func TestSorterJoinsAsCompactionDoes(t *testing.T) {
 				}
 			}
 			var got []result.Result
-			for r, err := range sorting.sorted() {
+			for r, err := range sorting.sorted(t.Context()) {
 				if err != nil {
 					rt.Fatal(err)
 				}
@@ -78,7 +78,7 @@ func TestSorterMergesManyFiles(t *testing.T) {
 		t.Errorf("%d files, %d held", len(sorting.runs), len(sorting.held))
 	}
 	n := 0
-	for got, err := range sorting.sorted() {
+	for got, err := range sorting.sorted(t.Context()) {
 		must(t, err)
 		if want := fmt.Sprintf("%04d", n); got != want {
 			t.Fatalf("got %s, want %s", got, want)

@@ -7,11 +7,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/utils/clock"
@@ -90,7 +92,13 @@ Exit codes of all commands:
      not everything could be read
   2  not finished yet
   3  could not be told: wrong usage, not found, not allowed, no answer`,
-		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl fwupgrade"},
+		Annotations: map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl fwupgrade"},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := noneEmpty(cmd); err != nil {
+				return usageError(cmd, err)
+			}
+			return nil
+		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -121,7 +129,7 @@ Available Commands:{{range .Commands}}{{if (or .IsAvailableCommand (eq .Name "he
 Flags:
 {{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}{{end}}
 
-The flags of kubectl (--context, --namespace, --as and so on) work, too: see "kubectl options".
+The flags by which kubectl connects (--context, --namespace, --as and so on) work, too: see "kubectl options".
 `
 
 // usageError says what is wrong with the arguments, and where to read on.
@@ -152,6 +160,18 @@ func oneOf(cmd *cobra.Command, names ...string) error {
 		}
 	}
 	return nil
+}
+
+// noneEmpty says which flag was given without a value, as by a variable of a script that is not set: it would be taken
+// for none, and all would be printed instead of a part. Those of kubectl may be empty, as in kubectl.
+func noneEmpty(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		ofKubectl := cmd.Root().PersistentFlags().Lookup(flag.Name) != nil
+		if value := flag.Value.String(); !ofKubectl && (value == "" || value == "[]") {
+			err = errors.Join(err, fmt.Errorf("--%s is empty: give it a value, or leave it out", flag.Name))
+		}
+	})
+	return err
 }
 
 // oneName is the arguments of a command about one FirmwareUpgrade.

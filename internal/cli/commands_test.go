@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -111,6 +112,11 @@ func TestStatus(t *testing.T) {
 	f.record("viewer", "status", "open")
 	f.record("viewer", "status", "good", "--watch")
 	f.record("viewer", "status", "nothing")
+	stale := f.upgrade(wrappers.MakeFirmwareUpgrade("stale", "").Operation("stale").App("app").Expected(1),
+		reported(result.Task{AppID: "app", OperationID: "stale"}, "d", time.Minute, succeeded, ""))
+	stale.Spec.ExpectedDevices = new(int64(2))
+	must(t, k8s.Update(t.Context(), stale))
+	f.record("viewer", "status", "stale")
 	f.env["LC_ALL"] = "C"
 	f.record("viewer", "status", "meters-1.6")
 	f.golden("status")
@@ -332,6 +338,44 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("code %d: %s", code, errOut)
 	}
 }
+
+// An interrupt ends a command that prints.
+func TestInterruptedWhileItPrints(t *testing.T) {
+	f := newFleet(t)
+	var results []result.Result
+	var ids strings.Builder
+	const count = 3000
+	for i := range count {
+		device := fmt.Sprintf("device-%06d", i)
+		results = append(results, reported(f.task(), device, 24*time.Hour, succeeded, ""))
+		ids.WriteString("missing-" + device + "\n")
+	}
+	f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID).App("app"))
+	f.storeSlices(1000, results...)
+	for _, command := range []string{"results meters -o csv", "results meters -o wide", "results meters --missing-from -"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		streams, in, _, errOut := genericiooptions.NewTestIOStreams()
+		in.WriteString(ids.String())
+		lines := 0
+		streams.Out = writerFunc(func(p []byte) (int, error) {
+			cancel()
+			lines += strings.Count(string(p), "\n")
+			return len(p), nil
+		})
+		args := append([]string{"--kubeconfig", kubeconfig, "-n", f.namespace}, strings.Fields(command)...)
+		code := Run(ctx, args, f.options(streams))
+		if code != exitInterrupted || lines >= count || errOut.String() != "error: interrupted\n" {
+			t.Errorf("%s: code %d, %d lines: %s", command, code, lines, errOut)
+		}
+		cancel()
+	}
+}
+
+// writerFunc is an io.Writer.
+type writerFunc func(p []byte) (int, error)
+
+// Write implements io.Writer.
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // Whoever reads a few lines and goes gets no panic, and no files stay.
 func TestBrokenPipe(t *testing.T) {

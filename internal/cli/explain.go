@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"strconv"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -83,16 +84,22 @@ func innermost(err error) error {
 }
 
 // refusedUser finds the user in what the API server says of a refusal.
-var refusedUser = regexp.MustCompile(`User "([^"]+)" cannot`)
+var refusedUser = regexp.MustCompile(`User ("(?:[^"\\]|\\.)+") cannot`)
+
+// bindingName leaves out of a name what the API server does not take in one of a binding.
+var bindingName = strings.NewReplacer("/", ":", "%", ":")
 
 // grant is the command that gives the user who was refused a ClusterRole: in a namespace, or in all where he asked for
-// all.
+// all. The binding is named for the user, as one of somebody else may be there.
 func grant(err error, namespace, binding, role string) string {
 	subject := "--user=<your user>"
 	if found := refusedUser.FindStringSubmatch(err.Error()); found != nil {
-		subject = "--user=" + quoted(found[1])
-		if account, ok := strings.CutPrefix(found[1], "system:serviceaccount:"); ok {
-			subject = "--serviceaccount=" + quoted(account)
+		if user, err := strconv.Unquote(found[1]); err == nil {
+			subject = "--user=" + quoted(user)
+			if account, ok := strings.CutPrefix(user, "system:serviceaccount:"); ok {
+				subject = "--serviceaccount=" + quoted(account)
+			}
+			binding = quoted(bindingName.Replace(binding + "-" + user))
 		}
 	}
 	if strings.Contains(err.Error(), "at the cluster scope") {

@@ -31,6 +31,9 @@ const (
 	followPause = 2 * time.Second
 	// seePause is for how long changes are gathered before they are looked at.
 	seePause = 200 * time.Millisecond
+	// refusedPatience is how long refusals pass: an API server that starts refuses everybody but cluster administrators
+	// until it has read the roles, and knows no kind until it has read the CRDs.
+	refusedPatience = 5 * time.Minute
 )
 
 // errTimedOut is the cause of a context that ended because its time was up.
@@ -79,18 +82,26 @@ type seeFunc func([]*v1alpha1.FirmwareUpgrade) (enough bool, err error)
 // run lists and watches until see has seen enough, the context ends, or the API server refuses for good. An error of
 // the first list ends it, too.
 func (f *follower) run(ctx context.Context, see seeFunc) error {
+	refused := refusals{clock: f.clock}
 	for begun := false; ; begun = true {
 		now, version, err := f.list(ctx)
+		if err != nil && !begun && ctx.Err() == nil {
+			return err
+		}
+		var changes watch.Interface
 		if err == nil {
-			var enough bool
-			if enough, err = see(now.sorted()); enough || err != nil {
+			if enough, err := see(now.sorted()); enough || err != nil {
 				return err
 			}
-			if enough, err = f.watch(ctx, now, version, see); enough || err != nil {
+			changes, err = f.open(ctx, version)
+		}
+		if err == nil {
+			refused.granted()
+			if enough, err := f.watch(ctx, changes, now, see); enough || err != nil {
 				return err
 			}
 		} else if ctx.Err() == nil {
-			if !begun || isFinal(err) {
+			if refused.areFinal(err) {
 				return err
 			}
 			f.lost(err)
@@ -103,9 +114,28 @@ func (f *follower) run(ctx context.Context, see seeFunc) error {
 	}
 }
 
-// isFinal says whether asking again is of no use.
-func isFinal(err error) bool {
-	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsBadRequest(err) || isMissingKind(err)
+// refusals remembers what the API server granted and since when it refuses.
+type refusals struct {
+	clock clock.PassiveClock
+	// wereGranted says that list and watch were granted before.
+	wereGranted bool
+	// since is when it began to refuse; zero where the last answer was none or another one.
+	since time.Time
+}
+
+// granted notes that list and watch were granted.
+func (r *refusals) granted() { r.wereGranted, r.since = true, time.Time{} }
+
+// areFinal takes an error, and says whether asking again is of no use. What was granted before may be granted again.
+func (r *refusals) areFinal(err error) bool {
+	if !isForbidden(err) && !apierrors.IsUnauthorized(err) && !isMissingKind(err) {
+		r.since = time.Time{}
+		return apierrors.IsBadRequest(err)
+	}
+	if r.since.IsZero() {
+		r.since = r.clock.Now()
+	}
+	return !r.wereGranted || r.clock.Since(r.since) >= refusedPatience
 }
 
 // list reads all, a page at a time.
@@ -126,22 +156,16 @@ func (f *follower) list(ctx context.Context) (upgradesByUID, string, error) {
 	}
 }
 
-// watch follows until see has seen enough or the watch ends.
-func (f *follower) watch(ctx context.Context, now upgradesByUID, version string, see seeFunc) (bool, error) {
+// open begins a watch.
+func (f *follower) open(ctx context.Context, version string) (watch.Interface, error) {
 	options := append(slices.Clone(f.options), &client.ListOptions{Raw: &metav1.ListOptions{
 		ResourceVersion: version, TimeoutSeconds: new(int64(watchSeconds)),
 	}})
-	changes, err := f.client.Watch(ctx, &v1alpha1.FirmwareUpgradeList{}, options...)
-	if err != nil {
-		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
-		}
-		if isFinal(err) {
-			return false, err
-		}
-		f.lost(err)
-		return false, nil
-	}
+	return f.client.Watch(ctx, &v1alpha1.FirmwareUpgradeList{}, options...)
+}
+
+// watch follows until see has seen enough or the watch ends.
+func (f *follower) watch(ctx context.Context, changes watch.Interface, now upgradesByUID, see seeFunc) (bool, error) {
 	defer changes.Stop()
 	var refresh <-chan time.Time
 	if f.refresh > 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
@@ -150,7 +151,7 @@ func TestTerminalSeesNothingHidden(t *testing.T) {
 			s.Streams.Out = &out
 			expected := &sorter[string]{compare: strings.Compare, limit: 2}
 			must(t, expected.add("\u009bd"))
-			must(t, s.printMissing(expected, s.newResultSorter(false), format))
+			must(t, s.printMissing(t.Context(), expected, s.newResultSorter(false), format))
 			if got := strings.Count(out.String(), "\u009b"); (got == 2) != hidden || got > 0 && !hidden {
 				t.Errorf("%s, terminal %v: %q", format, terminal, out.String())
 			}
@@ -179,5 +180,30 @@ func TestScreenFollowsTheSize(t *testing.T) {
 	}
 	if diff := cmp.Diff("-----\n100\n---\n60\n", out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// The phase says why somebody has to act, and nothing twice.
+func TestPhaseLine(t *testing.T) {
+	cases := map[string]struct {
+		phase  v1alpha1.Phase
+		reason string
+		want   string
+	}{
+		"nothing":        {v1alpha1.PhaseRunning, "", "Running (Ready is Unknown)"},
+		"a broken one":   {v1alpha1.PhaseRunning, "FailurePolicyBroken", "Running, Stalled: FailurePolicyBroken (Ready is Unknown)"},
+		"not counted":    {v1alpha1.PhaseStalled, "DuplicateOperation", "Stalled: DuplicateOperation (Ready is Unknown)"},
+		"ended, and why": {v1alpha1.PhaseFailed, "Failed", "Failed (Ready is Unknown)"},
+	}
+	for name, c := range cases {
+		fwu := &v1alpha1.FirmwareUpgrade{Status: v1alpha1.FirmwareUpgradeStatus{Phase: c.phase}}
+		if c.reason != "" {
+			fwu.Status.Conditions = []metav1.Condition{
+				{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: c.reason},
+			}
+		}
+		if diff := cmp.Diff(c.want, phaseLine(fwu)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }

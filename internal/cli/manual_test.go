@@ -6,11 +6,15 @@ package cli
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -94,4 +98,37 @@ func TestManual(t *testing.T) {
 	if found < 8 {
 		t.Errorf("only %d examples were found in docs/plugin.md", found)
 	}
+}
+
+// The manual names exactly the flags of kubectl that the plugin does not have.
+func TestManualNamesTheFlagsOfKubectl(t *testing.T) {
+	binary, err := local.Asset("kubectl")
+	must(t, err)
+	options, err := exec.CommandContext(t.Context(), binary, "options").Output() //nolint:gosec // The kubectl of the tests.
+	must(t, err)
+	root, err := local.ModuleRoot()
+	must(t, err)
+	manual, err := os.ReadFile(filepath.Join(root, "docs", "plugin.md"))
+	must(t, err)
+	_, said, _ := strings.Cut(string(manual), "These flags of kubectl\n")
+	said, _, _ = strings.Cut(said, "`--help`")
+	got := map[string]bool{}
+	for _, found := range regexp.MustCompile("`--([a-z-]+)`").FindAllStringSubmatch(said, -1) {
+		got[found[1]] = true
+	}
+	have := newRootCommand(newSession(optionsWith(Options{}))).PersistentFlags()
+	want := map[string]bool{}
+	for _, found := range regexp.MustCompile(`(?m)^ +(?:-., )?--([a-z-]+)`).FindAllStringSubmatch(string(options), -1) {
+		if have.Lookup(found[1]) == nil {
+			want[found[1]] = true
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(want) == 0 {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	have.VisitAll(func(flag *pflag.Flag) {
+		if !strings.Contains(string(options), "--"+flag.Name+"=") {
+			t.Errorf("--%s is none of kubectl", flag.Name)
+		}
+	})
 }

@@ -13,6 +13,7 @@ import (
 	"iter"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
@@ -56,26 +57,40 @@ func (s *session) expectedDevices(
 	return expected, nil
 }
 
-// readDevices reads ids, one a line. Blanks around them, empty lines and a byte order mark are no part of them.
+// readDevices reads ids, one a line. Blanks around them, empty lines and a byte order mark are no part of them. A list
+// without ids, or in another encoding, would make all devices or none missing, which nobody would see.
 func readDevices(list io.Reader, into *sorter[string]) error {
 	lines := bufio.NewScanner(list)
 	lines.Buffer(nil, maxLineBytes)
-	for first := true; lines.Scan(); first = false {
+	some := false
+	for n := 1; lines.Scan(); n++ {
 		line := lines.Text()
-		if first {
+		if !utf8.ValidString(line) || strings.ContainsRune(line, 0) {
+			return fmt.Errorf("line %d is no text in UTF-8: save the list in UTF-8, one id a line", n)
+		}
+		if n == 1 {
 			line = strings.TrimPrefix(line, "\ufeff")
 		}
 		if device := strings.TrimSpace(line); device != "" {
+			some = true
 			if err := into.add(device); err != nil {
 				return err
 			}
 		}
 	}
-	return lines.Err()
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	if !some {
+		return errors.New("it has no ids")
+	}
+	return nil
 }
 
 // printMissing prints the expected devices that have not reported, sorted, and then says how many there are.
-func (s *session) printMissing(expected *sorter[string], gathered *sorter[result.Result], format string) error {
+func (s *session) printMissing(
+	ctx context.Context, expected *sorter[string], gathered *sorter[result.Result], format string,
+) error {
 	out := bufio.NewWriter(s.Streams.Out)
 	write := s.devicePrinter(out, format)
 	if s.look.terminal {
@@ -83,9 +98,9 @@ func (s *session) printMissing(expected *sorter[string], gathered *sorter[result
 		write = func(device string) error { return data(result.Clean(device, maxTextBytes)) }
 	}
 	total, missing := 0, 0
-	reported := newCursor(gathered.sorted())
+	reported := newCursor(gathered.sorted(ctx))
 	defer reported.stop()
-	for device, err := range expected.sorted() {
+	for device, err := range expected.sorted(ctx) {
 		if err != nil {
 			return err
 		}

@@ -133,9 +133,9 @@ func (s *session) results(ctx context.Context, name string, o *resultsOptions) (
 	}
 	s.noteUncounted(fwu)
 	if expected != nil {
-		err = s.printMissing(expected, gathered, o.output)
+		err = s.printMissing(ctx, expected, gathered, o.output)
 	} else {
-		err = s.printResults(fwu, gathered, o)
+		err = s.printResults(ctx, fwu, gathered, o)
 	}
 	if err != nil {
 		return err
@@ -189,11 +189,13 @@ func gather(
 }
 
 // printResults prints results in order.
-func (s *session) printResults(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result], o *resultsOptions) error {
+func (s *session) printResults(
+	ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result], o *resultsOptions,
+) error {
 	target := fwu.Spec.TargetVersion
 	if target == "" && o.device == "" { // one device does not tell the target of all
 		var err error
-		if target, err = commonTarget(fwu, gathered); err != nil {
+		if target, err = commonTarget(ctx, fwu, gathered); err != nil {
 			return err
 		}
 	}
@@ -201,7 +203,7 @@ func (s *session) printResults(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[r
 	suspects := newSuspects(target)
 	printer := s.newResultPrinter(out, o, suspects)
 	printed, reported := 0, 0
-	for r, err := range gathered.sorted() {
+	for r, err := range gathered.sorted(ctx) {
 		if err != nil {
 			return err
 		}
@@ -225,10 +227,12 @@ func (s *session) printResults(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[r
 
 // commonTarget is the version that most devices that the spec lists were to get, or of all where it lists none, as the
 // operator's tally has it where the spec names no target.
-func commonTarget(fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result]) (string, error) {
+func commonTarget(
+	ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result],
+) (string, error) {
 	listed := sets.New(fwu.Spec.Devices...)
 	devices := map[string]int64{}
-	for r, err := range gathered.sorted() {
+	for r, err := range gathered.sorted(ctx) {
 		if err != nil {
 			return "", err
 		}

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -104,8 +105,8 @@ func (s *sorter[T]) mergeRuns() error {
 	return nil
 }
 
-// sorted returns all items, each once, in order. An error ends it.
-func (s *sorter[T]) sorted() iter.Seq2[T, error] {
+// sorted returns all items, each once, in order. An error ends it, and so does the end of the context.
+func (s *sorter[T]) sorted(ctx context.Context) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		s.compact()
@@ -116,6 +117,9 @@ func (s *sorter[T]) sorted() iter.Seq2[T, error] {
 		}
 		defer func() { _ = closeAll() }() // they were read only
 		for item, err := range items {
+			if err == nil {
+				err = ctx.Err()
+			}
 			if !yield(item, err) || err != nil {
 				return
 			}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/status"
@@ -109,9 +111,9 @@ func (s *session) statusLines(fwu *v1alpha1.FirmwareUpgrade, now time.Time) []st
 	if fwu.Spec.TargetVersion != "" {
 		add("Target:", fwu.Spec.TargetVersion)
 	} else {
-		add("Target:", "the version that each result names")
+		add("Target:", "the version that most results name")
 	}
-	add("Phase:", fmt.Sprintf("%s (Ready is %s)", phaseOf(fwu), condition(fwu, v1alpha1.ConditionReady)))
+	add("Phase:", phaseLine(fwu))
 	lines = append(lines, s.progressLines(fwu)...)
 	lines = append(lines, s.countLines(st.Devices)...)
 	lines = append(lines, s.causeLines(st.Details.Causes)...)
@@ -128,6 +130,20 @@ func (s *session) statusLines(fwu *v1alpha1.FirmwareUpgrade, now time.Time) []st
 	}
 	add("Message:", messageOf(fwu))
 	return lines
+}
+
+// phaseLine is the phase with why somebody has to act, if that is not the phase itself, and whether the upgrade is good.
+func phaseLine(fwu *v1alpha1.FirmwareUpgrade) string {
+	text := string(phaseOf(fwu))
+	stalled := meta.FindStatusCondition(fwu.Status.Conditions, v1alpha1.ConditionStalled)
+	if stalled != nil && stalled.Status == metav1.ConditionTrue && stalled.Reason != text {
+		text = strings.TrimPrefix(text+", Stalled: "+stalled.Reason, "Stalled, ")
+	}
+	text += fmt.Sprintf(" (Ready is %s)", condition(fwu, v1alpha1.ConditionReady))
+	if fwu.Status.ObservedGeneration > 0 && fwu.Status.ObservedGeneration < fwu.Generation {
+		text += ", all of an older spec"
+	}
+	return text
 }
 
 func taskLine(fwu *v1alpha1.FirmwareUpgrade) string {

@@ -39,7 +39,7 @@ func TestTargetIsThatOfMostDevices(t *testing.T) {
 		"of the listed": {v1alpha1.FirmwareUpgradeSpec{Devices: []string{"c"}}, "1.5"},
 	}
 	for name, c := range cases {
-		got, err := commonTarget(&v1alpha1.FirmwareUpgrade{Spec: c.spec}, gathered)
+		got, err := commonTarget(t.Context(), &v1alpha1.FirmwareUpgrade{Spec: c.spec}, gathered)
 		if err != nil || got != c.want {
 			t.Errorf("%s: want %s, got %s, %v", name, c.want, got, err)
 		}
