@@ -83,6 +83,7 @@ generate: $(CONTROLLER_GEN) ## Generate the DeepCopy methods.
 
 .PHONY: manifests
 manifests: $(CONTROLLER_GEN) ## Generate the CRDs and the roles.
+	@rm -f config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=generated paths="{./controllers/...,./internal/store/...}" output:rbac:artifacts:config=config/rbac/controllers
 	$(CONTROLLER_GEN) rbac:roleName=webhook paths=./webhook/... output:rbac:artifacts:config=config/rbac/webhook
@@ -177,7 +178,8 @@ verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(CONTROLPLANE)/kubectl ## Check that
 ##@ Package
 
 # The image's name and tag, in bin/image.tar and in dist/install.yaml; with PUSH=1 it is pushed to the registry in it.
-IMAGE ?= fwupgrade-operator:latest
+# The tag of what is released is its version, as the chart's is.
+IMAGE ?= fwupgrade-operator:$(if $(filter release-files,$(MAKECMDGOALS)),$(VERSION),latest)
 PLATFORMS ?= linux/amd64,linux/arm64
 PUSH ?=
 # The manifest that `make dist` writes; the one in dist has the default IMAGE and is committed.
@@ -203,8 +205,9 @@ dist: $(CONTROLPLANE)/kubectl ## Write the manifest to apply, for IMAGE, to INST
 
 .PHONY: release-files
 release-files: $(CONTROLPLANE)/kubectl $(HELM) ## Make everything that a release has, in bin/release (VERSION=v0.1.0, IMAGE=…, SOURCE=URL).
+	@[[ $(IMAGE) == *:$(VERSION) ]] || { echo "IMAGE=$(IMAGE) has another tag than VERSION=$(VERSION)" >&2; exit 1; }
 	@rm -rf $(BIN)/release && mkdir -p $(BIN)/release
-	@$(MAKE) --no-print-directory image
+	@$(MAKE) --no-print-directory image IMAGE=$(IMAGE)
 	@cp $(BIN)/image.tar $(BIN)/release/fwupgrade-operator-$(VERSION).tar
 	@cp $(BIN)/image.spdx.json $(BIN)/release/fwupgrade-operator-$(VERSION).spdx.json
 	go run ./hack/dist --image=$(IMAGE) --install=$(BIN)/release/install.yaml --chart=

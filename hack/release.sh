@@ -8,14 +8,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# Of the environment nothing else gets into a binary.
+export CGO_ENABLED=0 GOFLAGS= GOWORK=off GOEXPERIMENT= GOFIPS140=off GOAMD64=v1 GOARM64=v8.0
 out=bin/release
 [[ $VERSION =~ ^v[0-9]+\.[0-9]+\.[0-9]+ ]] || { echo "VERSION=$VERSION is not a version such as v0.1.0" >&2; exit 1; }
 repository=${IMAGE%:*}
 
-# pack makes an archive of files of a folder that depends on their content alone.
+# pack makes an archive of files of a folder that depends on their content alone: not on the umask either.
 pack() {
 	local archive=$1 folder=$2
-	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$SOURCE_DATE_EPOCH" -C "$folder" -cf - . |
+	tar --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX --mtime="@$SOURCE_DATE_EPOCH" \
+		-C "$folder" -cf - . |
 		gzip -n9 > "$archive"
 }
 
@@ -26,10 +29,9 @@ plugins() {
 			folder=$(mktemp -d)
 			binary=kubectl-fwupgrade
 			[[ $os != windows ]] || binary+=.exe
-			CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -buildvcs=false \
+			GOOS=$os GOARCH=$arch go build -trimpath -buildvcs=false \
 				-ldflags "-s -w -X main.linkedVersion=$VERSION" -o "$folder/$binary" ./cmd/kubectl-fwupgrade
 			cp LICENSE "$folder/"
-			chmod 755 "$folder"
 			pack "$out/kubectl-fwupgrade_${VERSION}_${os}_$arch.tar.gz" "$folder"
 			rm -r "$folder"
 		done

@@ -91,7 +91,7 @@ check "linters" bin/tools/golangci-lint run ./...
 for module in . hack/controlplane hack/plot hack/tools hack/image test/chart test/monitoring; do
 	check "go mod tidy in $module" tidy "$module"
 done
-for folder in config/default config/flow-control config/monitoring config/samples; do
+for folder in config/crd config/default config/webhook/tls config/flow-control config/monitoring config/samples; do
 	check "render $folder" renders "$folder"
 done
 check "nothing left to commit" committed

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,8 +95,9 @@ func writeTemplates(folder string, documents []string) error {
 		t := templates()[i]
 		content[t.file] = append(content[t.file], t.parameterized(o, document))
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("make the folder of the templates: %w", err)
+	// A file that nothing is written to any more would be rendered on.
+	if err := errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o755)); err != nil {
+		return fmt.Errorf("empty the folder of the templates: %w", err)
 	}
 	for _, t := range templates() {
 		path := filepath.Join(folder, t.file)

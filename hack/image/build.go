@@ -35,12 +35,14 @@ func buildAll(ctx context.Context, o *options, folder string, out io.Writer) ([]
 	return binaries, nil
 }
 
-// build builds a static binary. Nothing of this machine gets into it: neither paths nor the state of the repository.
+// build builds a static binary. Nothing of this machine gets into it: neither paths nor the state of the repository,
+// nor what the environment says of processors and experiments.
 func build(ctx context.Context, o *options, platform v1.Platform, path string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
 		"-ldflags", "-s -w -X main.linkedVersion="+o.version, "-o", path, o.pkg)
 	cmd.Dir = o.folder
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off",
+		"GOEXPERIMENT=", "GOFIPS140=off", "GOAMD64=v1", "GOARM64=v8.0", "GOARM=7",
 		"GOOS="+platform.OS, "GOARCH="+platform.Architecture)
 	if platform.Architecture == "arm" && platform.Variant != "" {
 		cmd.Env = append(cmd.Env, "GOARM="+strings.TrimPrefix(platform.Variant, "v"))

@@ -114,9 +114,8 @@ func file(t *testing.T, text string) string {
 	return path
 }
 
-// Everything that the chart can give at once.
+// What the chart can give at once.
 const everything = `
-tls: {source: certManager, dnsNames: [a.example], issuerRef: {name: i}}
 service: {type: LoadBalancer, externalTrafficPolicy: Local}
 ingress: {enabled: true, host: a.example}
 gateway: {enabled: true, parentRefs: [{name: g}]}
@@ -142,32 +141,36 @@ func TestLifeOfARelease(t *testing.T) {
 	admin(t, "wait", "--for=condition=Established", "--timeout=30s", "crd/firmwareupgrades.fwupgrade.io")
 	admin(t, "apply", "-f", file(t, sampleUpgrade))
 
-	must(t, upgrade(t, operatorNamespace, everything))
-	replicas := []string{"get", "deployment", "fwupgrade-webhook", "-n", operatorNamespace, "-o=jsonpath={.spec.replicas}"}
-	placeholders := []string{"get", "rolebinding", "-A", "--field-selector=metadata.name=fwupgrade-placeholders",
-		"-o=jsonpath={.items[*].metadata.namespace}"}
-	if diff := cmp.Diff([]string{"3", "kube-public"}, []string{admin(t, replicas...), admin(t, placeholders...)}); diff != "" {
-		t.Error(diff)
+	// What is taken from the values, and of which kinds there is something.
+	const kinds = "ingress,httproute,podmonitor,prometheusrule"
+	installed := func() []string {
+		return append([]string{
+			admin(t, "get", "deployment", "fwupgrade-webhook", "-n", operatorNamespace, "-o=jsonpath={.spec.replicas}"),
+			admin(t, "get", "rolebinding", "-A", "--field-selector=metadata.name=fwupgrade-placeholders",
+				"-o=jsonpath={.items[*].metadata.namespace}"),
+		}, strings.Fields(admin(t, "get", kinds, "-n", operatorNamespace, "-o=name"))...)
 	}
-	kinds := "ingress,httproute,certificate,podmonitor,prometheusrule"
-	if got := strings.Fields(admin(t, "get", kinds, "-n", operatorNamespace, "-o=name")); len(got) != 5 {
-		t.Errorf("want one object of each of %s, got %v", kinds, got)
+	must(t, upgrade(t, operatorNamespace, everything))
+	if diff := cmp.Diff([]string{
+		"3", "kube-public", "ingress.networking.k8s.io/fwupgrade-callback",
+		"httproute.gateway.networking.k8s.io/fwupgrade-callback",
+		"podmonitor.monitoring.coreos.com/fwupgrade", "prometheusrule.monitoring.coreos.com/fwupgrade",
+	}, installed()); diff != "" {
+		t.Error(diff)
 	}
 	must(t, upgrade(t, operatorNamespace, ""))
-	if diff := cmp.Diff([]string{"2", "default"}, []string{admin(t, replicas...), admin(t, placeholders...)}); diff != "" {
+	if diff := cmp.Diff([]string{"2", "default"}, installed()); diff != "" {
 		t.Error(diff)
-	}
-	if got := admin(t, "get", kinds, "-n", operatorNamespace, "-o=name"); got != "" {
-		t.Errorf("this is left although it was turned off: %s", got)
 	}
 
 	uninstall(t, operatorNamespace)
 	if got := admin(t, "get", "fwu", "-A", "-o=name"); got != "firmwareupgrade.fwupgrade.io/kept" {
 		t.Errorf("what people declared went with the release: %q", got)
 	}
-	left := "deployment,service,networkpolicy,rolebinding,role,serviceaccount"
-	if got := admin(t, "get", left, "-n", operatorNamespace, "-l=app.kubernetes.io/part-of=fwupgrade", "-o=name"); got != "" {
-		t.Errorf("this is left: %s", got)
+	left := admin(t, "get", "deployment,service,networkpolicy,rolebinding,role,serviceaccount",
+		"-n", operatorNamespace, "-l=app.kubernetes.io/part-of=fwupgrade", "-o=name")
+	if left != "" {
+		t.Errorf("this is left: %s", left)
 	}
 	must(t, install(t, operatorNamespace, "", false))
 }

@@ -41,6 +41,9 @@ func options() map[string]option {
 			"image: {repository: registry.example.com/a, tag: v1}", webhook, in(container, "image"),
 			"registry.example.com/a:v1",
 		},
+		"image of a registry with a port": {
+			"image: {repository: '[::1]:5000/a/b'}", webhook, in(container, "image"), "[::1]:5000/a/b:latest",
+		},
 		"digest": {
 			"image: {digest: 'sha256:" + strings.Repeat("a", 64) + "'}", controllers, in(container, "image"),
 			"fwupgrade-operator@sha256:" + strings.Repeat("a", 64),
@@ -61,7 +64,11 @@ func options() map[string]option {
 			"callback: {connectionsPerSource: 3000000}", webhook, args, "--callback-connections-per-source=3000000",
 		},
 		"drain duration": {"callback: {drainDuration: 30s}", webhook, args, "--drain-duration=30s"},
-		"TLS":            {"tls: {source: secret}", webhook, args, "--callback-cert-dir=/etc/fwupgrade/tls"},
+		"long drain duration": {
+			"callback: {drainDuration: 4m30s}\nwebhook: {terminationGracePeriodSeconds: 300}", webhook, args,
+			"--drain-duration=4m30s",
+		},
+		"TLS": {"tls: {source: secret}", webhook, args, "--callback-cert-dir=/etc/fwupgrade/tls"},
 		"Secret of the certificate": {
 			"tls: {source: secret, secretName: c}", webhook, in(pod, "volumes", 1, "secret"),
 			map[string]any{"secretName": "c"},
@@ -92,6 +99,8 @@ func options() map[string]option {
 		},
 		"replicas":   {"webhook: {replicas: 3}", webhook, []any{"spec", "replicas"}, 3.0},
 		"stand-bys":  {"controllers: {replicas: 3}", controllers, []any{"spec", "replicas"}, 3.0},
+		"stopped":    {"webhook: {replicas: 0}", webhook, []any{"spec", "replicas"}, 0.0},
+		"autoscaler": {"webhook: {replicas: null}", webhook, []any{"spec", "replicas"}, nil},
 		"memory":     {"webhook: {goMemLimit: 900MiB}", webhook, in(container, "env", 3, "value"), "900MiB"},
 		"memory too": {"controllers: {goMemLimit: 4GiB}", controllers, in(container, "env", 3, "value"), "4GiB"},
 		"resources": {
@@ -220,12 +229,26 @@ func TestRefused(t *testing.T) {
 		"a misspelt key":     {"replica: 3", "additional properties 'replica' not allowed"},
 		"a misspelt sub-key": {"webhook: {replica: 3}", "at '/webhook': additional properties 'replica' not allowed"},
 		"a word":             {"undeclared: adopt", "at '/undeclared': value must be one of '', 'Adopt', 'Hold'"},
-		"a number as text":   {"webhook: {replicas: '3'}", "at '/webhook/replicas': got string, want integer"},
+		"a number as text":   {"webhook: {replicas: '3'}", "at '/webhook/replicas': got string, want null or integer"},
 		"an id as a number":  {"applications: [{appId: 12, namespaces: [a]}]", "at '/applications/0/appId': got number"},
 		"no namespaces":      {"applications: [{appId: a}]", "at '/applications/0': missing property 'namespaces'"},
 		"days":               {"retainUnclaimed: 7d", "at '/retainUnclaimed': '7d' does not match pattern"},
 		"a path with a slash at its end": {
 			"callback: {path: /a/}", "at '/callback/path': '/a/' does not match pattern",
+		},
+		"a path of two words": {"callback: {path: '/a: b'}", "at '/callback/path': '/a: b' does not match pattern"},
+		"a tag in the repository": {
+			"image: {repository: 'registry.example.com/a:v1'}", "at '/image/repository': 'registry.example.com/a:v1' does",
+		},
+		"not a tag":             {"image: {tag: 'v 1'}", "at '/image/tag': 'v 1' does not match pattern"},
+		"not a namespace":       {"placeholderNamespace: Foo_Bar", "at '/placeholderNamespace': 'Foo_Bar' does not match"},
+		"not a Secret's name":   {"callback: {secretName: 'A B'}", "at '/callback/secretName': 'A B' does not match"},
+		"not a certificate's":   {"tls: {secretName: 'A B'}", "at '/tls/secretName': 'A B' does not match"},
+		"not an address":        {"monitoring: {alerts: {runbooks: 'a: b/'}}", "at '/monitoring/alerts/runbooks': 'a: b/'"},
+		"a long drain duration": {"callback: {drainDuration: 31s}", "set webhook.terminationGracePeriodSeconds to 61 or more"},
+		"TLS behind an Ingress": {"tls: {source: secret}\ningress: {enabled: true, host: a.example}", "set tls.source to none"},
+		"TLS behind a Gateway": {
+			"tls: {source: secret}\ngateway: {enabled: true, parentRefs: [{name: g}]}", "set tls.source to none",
 		},
 		"nothing authenticates": {"callback: {secretName: ''}", "nothing authenticates pushes: set callback.secretName"},
 		"a CA without TLS":      {"tls: {clientCA: true}", "tls.clientCA needs the callback to end TLS"},

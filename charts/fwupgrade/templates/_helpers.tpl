@@ -66,10 +66,17 @@ seccompProfile:
 {{- define "fwupgrade.podAnnotations" -}}
 kubectl.kubernetes.io/default-container: manager
 {{- if .root.Values.applications }}
-fwupgrade.io/applications-checksum: {{ include "fwupgrade.applications" .root | sha256sum }}
+fwupgrade.io/applications-checksum: {{ include "fwupgrade.applications" .root | sha256sum | quote }}
 {{- end }}
 {{- with .own }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* The replicas; none are named where they are null, for an autoscaler. */}}
+{{- define "fwupgrade.replicas" -}}
+{{- if not (kindIs "invalid" .replicas) -}}
+replicas: {{ int64 .replicas }}
 {{- end }}
 {{- end }}
 
