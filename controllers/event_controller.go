@@ -172,8 +172,8 @@ func (r *eventReconciler) deliver(ctx context.Context, fwu *v1alpha1.FirmwareUpg
 }
 
 // create creates an Event. Its name follows from the outbox, so that a repetition meets AlreadyExists and is done. One
-// that is malformed for minutes is created with what the sums follow from; what is refused for any other reason is tried
-// again, for ever.
+// that is malformed for minutes is created with what the sums follow from; what is refused for any other reason is
+// tried again, for ever.
 func (r *eventReconciler) create(
 	ctx context.Context,
 	fwu *v1alpha1.FirmwareUpgrade,
@@ -231,7 +231,8 @@ func minimal(e *eventsv1.Event) *eventsv1.Event {
 }
 
 // isMalformed says whether the API server finds a field of an object wrong. What an admission policy or a webhook
-// refuses is called invalid, too, but passes when that goes: a policy names no field, and who denies begins the message.
+// refuses is called invalid, too, but passes when that goes: a policy names no field, and who denies begins the
+// message.
 func isMalformed(err error) bool {
 	var status apierrors.APIStatus
 	if !apierrors.IsInvalid(err) || !errors.As(err, &status) || status.Status().Details == nil ||

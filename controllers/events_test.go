@@ -389,7 +389,8 @@ func TestMalformedEvents(t *testing.T) {
 	)
 	req := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(fwu)}
 	var logged strings.Builder
-	ctx := ctrl.LoggerInto(t.Context(), funcr.New(func(_, args string) { logged.WriteString(args + "\n") }, funcr.Options{}))
+	logger := funcr.New(func(_, args string) { logged.WriteString(args + "\n") }, funcr.Options{})
+	ctx := ctrl.LoggerInto(t.Context(), logger)
 	name := newEvent(fwu, 1, fwu.Status.OperatorState.Outbox[0], time.Now(), "").Name
 	check := func(want map[string]int, wantFailures int64, wantLogged ...string) {
 		t.Helper()

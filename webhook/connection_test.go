@@ -214,8 +214,8 @@ func TestTwoLengthsEndTheConnection(t *testing.T) {
 	}
 }
 
-// A push of HTTP/1.0 of which that version doesn't know how long its body is, is answered 400, since the server takes the
-// body for an empty one: nothing is answered 200 of which nothing is kept.
+// A push of HTTP/1.0 of which that version doesn't know how long its body is, is answered 400, since the server takes
+// the body for an empty one: nothing is answered 200 of which nothing is kept.
 func TestPushWithoutALength(t *testing.T) {
 	body := push("d")
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(body))

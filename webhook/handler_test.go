@@ -596,8 +596,8 @@ func TestTooManyLargeBodies(t *testing.T) {
 	}
 }
 
-// TestWhoIsTurnedAwayIsLogged: what is answered 401, 404, 405 or 408 is logged with its cause, of each answer one line a
-// minute, and nothing of what is secret.
+// TestWhoIsTurnedAwayIsLogged: what is answered 401, 404, 405 or 408 is logged with its cause, of each answer one line
+// a minute, and nothing of what is secret.
 func TestWhoIsTurnedAwayIsLogged(t *testing.T) {
 	const secretPath = DefaultCallbackPath + "/" + testSecret
 	const line = `"level"=0 "msg"="Turned away a request" `

@@ -46,8 +46,8 @@ func ModuleRoot() (string, error) {
 }
 
 // Asset returns the absolute path of a binary of the control plane: from KUBEBUILDER_ASSETS or, where that is not set,
-// from bin/controlplane of this module. kube-controller-manager, which setup-envtest does not bring, is taken from there
-// too where KUBEBUILDER_ASSETS lacks it; another binary would be of another version than the rest.
+// from bin/controlplane of this module. kube-controller-manager, which setup-envtest does not bring, is taken from
+// there too where KUBEBUILDER_ASSETS lacks it; another binary would be of another version than the rest.
 func Asset(name string) (string, error) {
 	var folders []string
 	if assets := os.Getenv(envAssets); assets != "" {

@@ -28,7 +28,8 @@ while [ "$1" != -o ]; do shift; done
 // TestBuildSaysWhatGoSays holds that hack/controlplane/build.sh shows whole lines, and once what is to come; and that
 // an old bash, such as that of macOS, builds, too.
 func TestBuildSaysWhatGoSays(t *testing.T) {
-	const introduction = "Building the control plane, once. It takes some 3 GB of disk, most of it in the caches of Go.\n" +
+	const introduction = "" +
+		"Building the control plane, once. It takes some 3 GB of disk, most of it in the caches of Go.\n" +
 		"One that is there already is used instead: KUBEBUILDER_ASSETS=folder make ...\n"
 	const said = "      go: downloading example.com/c v1\n      go: the end\n"
 	cases := map[string]struct {
@@ -42,7 +43,8 @@ func TestBuildSaysWhatGoSays(t *testing.T) {
 		"the only":  {number: "4/4", want: introduction + "[4/4] binary: a while on two cores the first time\n" + said},
 		"an old bash": {
 			number: "4/4", hasEtcd: true, bash: "3",
-			want: "[4/4] binary: a while on two cores the first time\n" + strings.ReplaceAll(strings.TrimSpace(said), "\n      ", "\n"),
+			want: "[4/4] binary: a while on two cores the first time\n" +
+				strings.ReplaceAll(strings.TrimSpace(said), "\n      ", "\n"),
 		},
 	}
 	root, err := ModuleRoot()

@@ -69,7 +69,9 @@ func optionsWith(o Options) Options {
 // Many files are merged into one on the way, so that their number is bounded.
 func TestSorterMergesManyFiles(t *testing.T) {
 	dir := t.TempDir()
-	sorting := &sorter[string]{compare: strings.Compare, join: func(a, _ string) string { return a }, limit: 2, parent: dir}
+	sorting := &sorter[string]{
+		compare: strings.Compare, join: func(a, _ string) string { return a }, limit: 2, parent: dir,
+	}
 	const count = 500
 	for _, n := range rand.New(rand.NewPCG(1, 2)).Perm(count) {
 		must(t, sorting.add(fmt.Sprintf("%04d", n)))

@@ -216,7 +216,8 @@ func (c *callback) secrets() []string {
 	secrets := []string{
 		c.url.String(), c.url.RequestURI(), c.url.Path, c.url.RawQuery, c.url.User.Username(), password,
 	}
-	for _, part := range strings.FieldsFunc(c.url.RequestURI(), func(r rune) bool { return strings.ContainsRune("/?&=;", r) }) {
+	separates := func(r rune) bool { return strings.ContainsRune("/?&=;", r) }
+	for _, part := range strings.FieldsFunc(c.url.RequestURI(), separates) {
 		secrets = append(secrets, part)
 		for _, unescape := range []func(string) (string, error){url.PathUnescape, url.QueryUnescape} {
 			if plain, err := unescape(part); err == nil {

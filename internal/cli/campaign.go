@@ -32,8 +32,8 @@ func newCampaignCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "campaign -l SELECTOR",
 		Short: "Show many upgrades as one, with one exit code",
-		Long: `Show many upgrades, selected by their labels, as one: the totals, and a table of those that are not Ready, the worst
-first.
+		Long: `Show many upgrades, selected by their labels, as one: the totals, and a table of those that are not Ready, the
+worst first.
 
 Exit codes: 0 all are Ready, 1 one went wrong, 2 none went wrong and one is not finished, 3 it could not be told, also
 if no upgrade has the labels.

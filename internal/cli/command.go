@@ -1,8 +1,8 @@
 // Copyright The Firmware Upgrade Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package cli is the kubectl plugin `kubectl fwupgrade`: it shows FirmwareUpgrades and what is stored of them, waits for
-// them and checks them. It only reads from the cluster.
+// Package cli is the kubectl plugin `kubectl fwupgrade`: it shows FirmwareUpgrades and what is stored of them, waits
+// for them and checks them. It only reads from the cluster.
 package cli
 
 import (

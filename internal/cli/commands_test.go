@@ -352,7 +352,9 @@ func TestInterruptedWhileItPrints(t *testing.T) {
 	}
 	f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID).App("app"))
 	f.storeSlices(1000, results...)
-	for _, command := range []string{"results meters -o csv", "results meters -o wide", "results meters --missing-from -"} {
+	for _, command := range []string{
+		"results meters -o csv", "results meters -o wide", "results meters --missing-from -",
+	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		streams, in, _, errOut := genericiooptions.NewTestIOStreams()
 		in.WriteString(ids.String())
@@ -384,7 +386,8 @@ func TestBrokenPipe(t *testing.T) {
 	for i := range 3000 {
 		results = append(results, reported(f.task(), fmt.Sprintf("device-%06d", i), 24*time.Hour, succeeded, ""))
 	}
-	f.upgrade(wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID).App("app").Expected(3000), results...)
+	meters := wrappers.MakeFirmwareUpgrade("meters", "").Operation(f.task().OperationID).App("app").Expected(3000)
+	f.upgrade(meters, results...)
 	f.storeSlices(1000, results...)
 	read, write, err := os.Pipe()
 	must(t, err)

@@ -50,8 +50,8 @@ func (c *connection) explain(err error, doing string) error {
 		return fmt.Errorf("%s: the operator's CRDs are not installed in the cluster at %s: is --context the right one?",
 			doing, c.host)
 	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("%s: the API server at %s does not accept your credentials: log in anew, or choose another --context",
-			doing, c.host)
+		return fmt.Errorf("%s: the API server at %s does not accept your credentials: "+
+			"log in anew, or choose another --context", doing, c.host)
 	case utilnet.IsConnectionRefused(err), utilnet.IsConnectionReset(err), errors.As(err, &dns), isTimeout(err):
 		return fmt.Errorf("%s: the API server at %s does not answer: does it run, and is --context the right one? (%w)",
 			doing, c.host, innermost(err))
@@ -86,9 +86,6 @@ func innermost(err error) error {
 // refusedUser finds the user in what the API server says of a refusal.
 var refusedUser = regexp.MustCompile(`User ("(?:[^"\\]|\\.)+") cannot`)
 
-// bindingName leaves out of a name what the API server does not take in one of a binding.
-var bindingName = strings.NewReplacer("/", ":", "%", ":")
-
 // grant is the command that gives the user who was refused a ClusterRole: in a namespace, or in all where he asked for
 // all. The binding is named for the user, as one of somebody else may be there.
 func grant(err error, namespace, binding, role string) string {
@@ -99,7 +96,7 @@ func grant(err error, namespace, binding, role string) string {
 			if account, ok := strings.CutPrefix(user, "system:serviceaccount:"); ok {
 				subject = "--serviceaccount=" + quoted(account)
 			}
-			binding = quoted(bindingName.Replace(binding + "-" + user))
+			binding = quoted(strings.NewReplacer("/", ":", "%", ":").Replace(binding + "-" + user)) // what the API server takes
 		}
 	}
 	if strings.Contains(err.Error(), "at the cluster scope") {

@@ -49,7 +49,8 @@ func TestBar(t *testing.T) {
 			look{}, v1alpha1.DeviceCounts{Succeeded: 999_999, Pending: 1}, "[" + strings.Repeat("#", 39) + ".]",
 		},
 		"in colour": {
-			look{colour: true, unicode: true}, v1alpha1.DeviceCounts{Failed: 1}, "[\x1b[31m" + strings.Repeat("▓", 40) + "\x1b[0m]",
+			look{colour: true, unicode: true}, v1alpha1.DeviceCounts{Failed: 1},
+			"[\x1b[31m" + strings.Repeat("▓", 40) + "\x1b[0m]",
 		},
 	}
 	for name, c := range cases {
@@ -160,7 +161,9 @@ func TestTerminalSeesNothingHidden(t *testing.T) {
 }
 
 func TestQuoted(t *testing.T) {
-	for word, want := range map[string]string{"jane@example.com": "jane@example.com", "a b'c": `'a b'\''c'`, "$(x)": "'$(x)'"} {
+	for word, want := range map[string]string{
+		"jane@example.com": "jane@example.com", "a b'c": `'a b'\''c'`, "$(x)": "'$(x)'",
+	} {
 		if got := quoted(word); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}

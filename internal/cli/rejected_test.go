@@ -46,7 +46,8 @@ func storeRejected(t *testing.T, f *fleet) {
 	compressed.RawBody, compressed.ContentEncoding = zipped(t, `{"n":2}`), "gzip"
 	cut := rejectedAt(90*time.Minute, "the body is larger than 65536 bytes", `{"n":"\u001b[31m`)
 	cut.BodyBytes = 70000
-	old := rejectedAt(72*time.Hour, `status is "FAILED", not SUCCESS or FAIL: a sentence that is too long for one line`, `{"n":0}`)
+	const reason = `status is "FAILED", not SUCCESS or FAIL: a sentence that is too long for one line`
+	old := rejectedAt(72*time.Hour, reason, `{"n":0}`)
 	f.storeSlice(&storage.ResultSlice{Rejected: []storage.RejectedNotification{
 		rejectedAt(time.Hour, "deviceId is missing", `{"n":3}`), compressed,
 	}})

@@ -27,8 +27,8 @@ func newReplayCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay",
 		Short: "Push notifications again that could not be used",
-		Long: `Push notifications again that could not be used, when the reason has gone: the oldest first, each once, one after
-the other, byte for byte as they came. Those of which only the beginning is kept are left out.
+		Long: `Push notifications again that could not be used, when the reason has gone: the oldest first, each once, one
+after the other, byte for byte as they came. Those of which only the beginning is kept are left out.
 
 The callback's URL is a secret. It is read from a file or from the variable CALLBACK_URL, and never printed.
 

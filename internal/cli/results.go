@@ -64,7 +64,8 @@ It needs to read the stored results: the ClusterRole fwupgrade-results-viewer, b
 	flags.StringVarP(&o.output, "output", "o", formatTable,
 		"table, wide (nothing is cut), csv, or json (one object a line)")
 	s.addOperatorNamespace(flags)
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(resultFormats(), cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("output",
+		cobra.FixedCompletions(resultFormats(), cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("state",
 		cobra.FixedCompletions(append(stateNames(), stateInProgress), cobra.ShellCompDirectiveNoFileComp))
 	return cmd

@@ -132,7 +132,8 @@ func (s *session) statusLines(fwu *v1alpha1.FirmwareUpgrade, now time.Time) []st
 	return lines
 }
 
-// phaseLine is the phase with why somebody has to act, if that is not the phase itself, and whether the upgrade is good.
+// phaseLine is the phase with why somebody has to act, if that is not the phase itself, and whether the upgrade is
+// good.
 func phaseLine(fwu *v1alpha1.FirmwareUpgrade) string {
 	text := string(phaseOf(fwu))
 	stalled := meta.FindStatusCondition(fwu.Status.Conditions, v1alpha1.ConditionStalled)

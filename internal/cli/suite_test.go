@@ -191,7 +191,8 @@ func (f *fleet) record(user string, args ...string) {
 	}
 }
 
-// golden compares the transcript with a golden file. Names that the test made are replaced by others of the same length.
+// golden compares the transcript with a golden file. Names that the test made are replaced by others of the same
+// length.
 func (f *fleet) golden(name string) {
 	f.t.Helper()
 	got := f.transcript.String()

@@ -58,16 +58,19 @@ func TestOneDeviceIsNotMost(t *testing.T) {
 		r.TargetVersion, r.CurVersion = target, current
 		return r
 	}
-	f.storeSlices(3, towards(3*time.Hour, "1.5", "1.5"), towards(2*time.Hour, "1.5", "1.5"), towards(time.Hour, "1.6", "1.6"))
+	f.storeSlices(3,
+		towards(3*time.Hour, "1.5", "1.5"), towards(2*time.Hour, "1.5", "1.5"), towards(time.Hour, "1.6", "1.6"))
 	if code, out, errOut := f.run("reader", "results", "meters", "--device", "d"); code != exitGood ||
 		strings.Contains(out, "suspect") || strings.Count(out, "Succeeded") != 3 {
 		t.Errorf("code %d: %s%s", code, out, errOut)
 	}
 	f.storeSlices(1, towards(time.Minute, "1.6", "1.4"))
-	if _, out, _ := f.run("reader", "results", "meters", "--device", "d"); strings.Count(out, "suspect: 1.4, not 1.6") != 1 {
+	_, out, _ := f.run("reader", "results", "meters", "--device", "d")
+	if strings.Count(out, "suspect: 1.4, not 1.6") != 1 {
 		t.Errorf("%s", out)
 	}
-	if _, _, errOut := f.run("reader", "results", "meters", "--failed"); errOut != "None of the 1 devices that reported matches --failed.\n" {
+	_, _, errOut := f.run("reader", "results", "meters", "--failed")
+	if errOut != "None of the 1 devices that reported matches --failed.\n" {
 		t.Errorf("%s", errOut)
 	}
 }

@@ -23,8 +23,8 @@ func newWaitCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "wait NAME...",
 		Short: "Wait until upgrades end well, or one goes wrong",
-		Long: `Wait until all of the upgrades are Ready, or one of them goes wrong: it ended not Ready, its failure policy is broken, or
-it can't be counted. Why is printed to standard error.
+		Long: `Wait until all of the upgrades are Ready, or one of them goes wrong: it ended not Ready, its failure policy is
+broken, or it can't be counted. Why is printed to standard error.
 
 Exit codes: 0 all are Ready, 1 one went wrong, 2 not finished when the time was up, 3 it could not be told.`,
 		Example: `  kubectl fwupgrade wait meters-1.6 --timeout 48h

@@ -234,7 +234,8 @@ func names(ids []string) []string {
 	return shown
 }
 
-// join joins the parts that are not empty, and for which there is room: none is cut, and those that are needed go first.
+// join joins the parts that are not empty, and for which there is room: none is cut, and those that are needed go
+// first.
 func join(parts []part) string {
 	const between = "; "
 	left := maxMessageBytes + len(between)

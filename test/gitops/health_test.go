@@ -233,8 +233,8 @@ func writeTestData(t *testing.T, objects map[string]*unstructured.Unstructured, 
 // times are the times in messages.
 var times = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
-// essence is what tools look at of an object, and what is the same each time it is recorded: not the counts, the details,
-// the times and the ids.
+// essence is what tools look at of an object, and what is the same each time it is recorded: not the counts, the
+// details, the times and the ids.
 func essence(t *testing.T, object *unstructured.Unstructured) map[string]any {
 	t.Helper()
 	fwu := &v1alpha1.FirmwareUpgrade{}

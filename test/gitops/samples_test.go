@@ -102,8 +102,8 @@ func named(t *testing.T, all []sample, kind, name string) sample {
 	return sample{}
 }
 
-// knownFields are what our samples may say of the kinds of others. The list was checked by hand against the schemas that
-// Flux 2.9 and Argo CD 3.6 publish; the test fails on any other field, and knows nothing of values.
+// knownFields are what our samples may say of the kinds of others. The list was checked by hand against the schemas
+// that Flux 2.9 and Argo CD 3.6 publish; the test fails on any other field, and knows nothing of values.
 var knownFields = map[string][]string{
 	"kustomize.config.k8s.io/v1beta1 Kustomization": {"resources[]"},
 	"source.toolkit.fluxcd.io/v1 GitRepository":     {"spec.interval", "spec.url", "spec.ref.branch"},

@@ -61,11 +61,11 @@ func utf16Order(body []byte) binary.ByteOrder {
 // hold it and a text shows that something stood there.
 const standIn = '\x7f'
 
-// repaired appends to fixed a JSON text in which the mistakes that leave no doubt are made good: a control character within a
-// string is escaped, one between two tokens becomes a blank, and a backslash that escapes nothing is replaced. With
-// pairs, strings are read as an older encoding of Chinese or Japanese, in which a byte above ASCII and the next one are
-// one character: the second may look like a backslash. What is appended is at most six times as long as the text.
-// mended is false if there is nothing to repair.
+// repaired appends to fixed a JSON text in which the mistakes that leave no doubt are made good: a control character
+// within a string is escaped, one between two tokens becomes a blank, and a backslash that escapes nothing is replaced.
+// With pairs, strings are read as an older encoding of Chinese or Japanese, in which a byte above ASCII and the next
+// one are one character: the second may look like a backslash. What is appended is at most six times as long as the
+// text. mended is false if there is nothing to repair.
 func repaired(fixed, text []byte, pairs bool) (_ []byte, mended bool) {
 	const hexDigits = "0123456789abcdef"
 	inString := false
