@@ -55,7 +55,6 @@ func (c *secureConnection) shakeHands() {
 		}
 		c.failed, c.spoken = true, true
 		kind, hint := handshakeProblem(err)
-		c.listener.metrics.handshakeErrors.WithLabelValues(kind).Inc()
 		details := []any{"kind", kind, "problem", withoutAddresses(err)}
 		if hint != "" {
 			details = append(details, "hint", hint)
@@ -63,6 +62,7 @@ func (c *secureConnection) shakeHands() {
 		if kind != handshakeBrokenOff { // as each probe does that only looks whether the port is open
 			c.listener.lines.info("handshake "+kind+" "+hint, "A TLS handshake failed", details...)
 		}
+		c.listener.metrics.handshakeErrors.WithLabelValues(kind).Inc()
 		if kind == handshakePlainHTTP {
 			_, _ = io.WriteString(c.raw, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"+
 				"This port is served over HTTPS.\n")
