@@ -12,11 +12,13 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -91,10 +93,32 @@ func scrapeOperator(t *testing.T) *run {
 		if s := fwu.Status; s.CompletionTime == nil || len(s.OperatorState.Outbox) > 0 {
 			return fmt.Sprintf("it has not ended, or not all is told: %s, %d", s.Phase, len(s.OperatorState.Outbox))
 		}
-		return ""
+		return eventsWait(t, leader)
 	})
 	r.scrape(t, targets)
 	return r
+}
+
+// eventsWait says that Events wait by what a process serves, whose cache may be behind the API server; else it is empty.
+func eventsWait(t *testing.T, leader *local.Manager) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+leader.MetricsAddress+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err.Error()
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	switch {
+	case err != nil:
+		return err.Error()
+	case strings.Contains(string(text), "\nfwupgrade_oldest_waiting_event_timestamp_seconds "):
+		return "Events wait, by the metrics"
+	}
+	return ""
 }
 
 // start runs a component as administrator until the test ends.
