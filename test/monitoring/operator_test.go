@@ -99,10 +99,12 @@ func scrapeOperator(t *testing.T) *run {
 	return r
 }
 
-// eventsWait says that Events wait by what a process serves, whose cache may be behind the API server; else it is empty.
+// eventsWait says that Events wait, by what a process serves, whose cache may be behind the API server; else it is
+// empty.
 func eventsWait(t *testing.T, leader *local.Manager) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+leader.MetricsAddress+"/metrics", nil)
+	url := "http://" + leader.MetricsAddress + "/metrics"
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
