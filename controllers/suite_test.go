@@ -50,16 +50,7 @@ func TestMain(m *testing.M) {
 // storeSlice stores results as the webhook does.
 func storeSlice(t *testing.T, results ...result.Result) {
 	t.Helper()
-	for i := range results {
-		results[i].Normalize()
-	}
-	slice := &storage.ResultSlice{
-		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, GenerateName: "r-"},
-		Tables:     result.Pack(results),
-	}
-	if err := k8s.Create(t.Context(), slice); err != nil {
-		t.Fatal(err)
-	}
+	harness.StoreResults(t, k8s, operatorNamespace, results...)
 }
 
 // storeOfNewerVersion stores a slice with results of a task of the application "app" which this version can't read.

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/hack/local/console"
+	"fwupgrade.io/operator/internal/terminal"
 )
 
 // plugin is the plugin of kubectl, and completion the script by which kubectl completes its arguments.
@@ -100,15 +100,12 @@ func (s *shell) link() error {
 
 // env is to be sourced by a shell, once or several times.
 func (s *shell) env() string {
-	commands := s.path(commandsFolder)
+	commands := terminal.Quoted(s.path(commandsFolder))
 	return "# To be sourced: kubectl, its plugin and simulator for the operator of `make run`. Holds a secret.\n" +
-		"export KUBECONFIG=" + quoted(s.operator.Kubeconfig) + "\n" +
-		"export CALLBACK_URL=" + quoted(s.operator.CallbackURL) + "\n" +
-		`case ":$PATH:" in *:` + quoted(commands) + `:*) ;; *) export PATH=` + quoted(commands) + `:"$PATH" ;; esac` + "\n"
+		"export KUBECONFIG=" + terminal.Quoted(s.operator.Kubeconfig) + "\n" +
+		"export CALLBACK_URL=" + terminal.Quoted(s.operator.CallbackURL) + "\n" +
+		`case ":$PATH:" in *:` + commands + `:*) ;; *) export PATH=` + commands + `:"$PATH" ;; esac` + "\n"
 }
-
-// quoted returns a text as one word of a shell.
-func quoted(text string) string { return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'" }
 
 // remove removes the files: when the operator is gone, they are of no use.
 func (s *shell) remove() error {

@@ -78,6 +78,16 @@ func (c *connection) upgrade(ctx context.Context, name string) (*v1alpha1.Firmwa
 	return fwu, nil
 }
 
+// open connects, and reads a FirmwareUpgrade.
+func (s *session) open(ctx context.Context, name string) (*connection, *v1alpha1.FirmwareUpgrade, error) {
+	c, err := s.connect()
+	if err != nil {
+		return nil, nil, err
+	}
+	fwu, err := c.upgrade(ctx, name)
+	return c, fwu, err
+}
+
 // addOperatorNamespace adds the flag of the commands that read slices.
 func (s *session) addOperatorNamespace(flags *pflag.FlagSet) {
 	flags.StringVar(&s.operatorNamespace, "operator-namespace", "",

@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
+
+	"fwupgrade.io/operator/internal/terminal"
 )
 
 // resultsViewerRole is the ClusterRole that lets people read slices: see config/rbac/results_viewer_role.yaml.
@@ -92,23 +94,16 @@ func grant(err error, namespace, binding, role string) string {
 	subject := "--user=<your user>"
 	if found := refusedUser.FindStringSubmatch(err.Error()); found != nil {
 		if user, err := strconv.Unquote(found[1]); err == nil {
-			subject = "--user=" + quoted(user)
+			subject = "--user=" + terminal.Quoted(user)
 			if account, ok := strings.CutPrefix(user, "system:serviceaccount:"); ok {
-				subject = "--serviceaccount=" + quoted(account)
+				subject = "--serviceaccount=" + terminal.Quoted(account)
 			}
-			binding = quoted(strings.NewReplacer("/", ":", "%", ":").Replace(binding + "-" + user)) // what the API server takes
+			allowed := strings.NewReplacer("/", ":", "%", ":") // in names of bindings
+			binding = terminal.Quoted(allowed.Replace(binding + "-" + user))
 		}
 	}
 	if strings.Contains(err.Error(), "at the cluster scope") {
 		return fmt.Sprintf("kubectl create clusterrolebinding %s --clusterrole=%s %s", binding, role, subject)
 	}
 	return fmt.Sprintf("kubectl -n %s create rolebinding %s --clusterrole=%s %s", namespace, binding, role, subject)
-}
-
-// quoted quotes a word for a shell where that is needed.
-func quoted(word string) string {
-	if strings.Trim(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%_+=:,./-") == "" {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

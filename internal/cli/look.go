@@ -6,16 +6,14 @@ package cli
 import (
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
-	"golang.org/x/term"
 
 	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/terminal"
 )
 
 const (
@@ -36,32 +34,17 @@ type look struct {
 
 // lookOf finds out how the output may look: neither colour nor a moving cursor unless a terminal shows it.
 func lookOf(out io.Writer, getenv func(string) string) look {
-	l := look{width: defaultWidth, unicode: isUTF8(getenv)}
+	shows := terminal.Of(out, getenv)
+	l := look{width: defaultWidth, terminal: shows.Is, unicode: shows.Unicode}
 	if columns, err := strconv.Atoi(getenv("COLUMNS")); err == nil && columns > 0 {
 		l.width = columns
 	}
-	file, ok := out.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // A descriptor is small.
-		return l
+	if shows.Width > 0 {
+		l.width, l.height = shows.Width, shows.Height
 	}
-	if width, height, err := term.GetSize(int(file.Fd())); err == nil && width > 0 { //nolint:gosec // As above.
-		l.width, l.height = width, height
-	}
-	l.terminal = true
-	l.cursor = getenv("TERM") != "dumb" && l.height > 0
-	l.colour = l.cursor && getenv("NO_COLOR") == ""
+	l.cursor = shows.Moves && l.height > 0
+	l.colour = l.cursor && shows.Colour
 	return l
-}
-
-// isUTF8 says whether the locale is UTF-8. The console of Windows takes it whatever the locale.
-func isUTF8(getenv func(string) string) bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if locale := getenv(name); locale != "" {
-			locale = strings.ToLower(locale)
-			return strings.Contains(locale, "utf-8") || strings.Contains(locale, "utf8")
-		}
-	}
-	return runtime.GOOS == "windows"
 }
 
 // clean returns a text as it may be shown: one line in which nothing is hidden, ASCII where the locale is not UTF-8.
@@ -147,5 +130,5 @@ func (l look) paint(colour, text string) string {
 	if !l.colour || text == "" {
 		return text
 	}
-	return "\x1b[" + colour + "m" + text + "\x1b[0m"
+	return terminal.Styled(colour, text)
 }

@@ -160,16 +160,6 @@ func TestTerminalSeesNothingHidden(t *testing.T) {
 	}
 }
 
-func TestQuoted(t *testing.T) {
-	for word, want := range map[string]string{
-		"jane@example.com": "jane@example.com", "a b'c": `'a b'\''c'`, "$(x)": "'$(x)'",
-	} {
-		if got := quoted(word); got != want {
-			t.Errorf("got %s, want %s", got, want)
-		}
-	}
-}
-
 // In another size what was drawn may be broken, so that it is not drawn over.
 func TestScreenFollowsTheSize(t *testing.T) {
 	columns := "100"

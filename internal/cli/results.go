@@ -100,11 +100,7 @@ func (o *resultsOptions) validate() error {
 
 // results reads what is stored of a task, and prints it.
 func (s *session) results(ctx context.Context, name string, o *resultsOptions) (err error) {
-	c, err := s.connect()
-	if err != nil {
-		return err
-	}
-	fwu, err := c.upgrade(ctx, name)
+	c, fwu, err := s.open(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -49,11 +49,7 @@ a line for each change. Then the exit code is that of wait: 0 it is Ready, 1 it 
 }
 
 func (s *session) showStatus(ctx context.Context, name string) error {
-	c, err := s.connect()
-	if err != nil {
-		return err
-	}
-	fwu, err := c.upgrade(ctx, name)
+	_, fwu, err := s.open(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,25 +58,14 @@ func TestMain(m *testing.M) {
 		if err := c.WriteKubeconfig(kubeconfig); err != nil {
 			return err
 		}
-		root, err := local.ModuleRoot()
-		if err != nil {
-			return err
-		}
-		return kubectl("apply", "--server-side", "-k", filepath.Join(root, "config", "default"))
+		return harness.Install(context.Background(), kubeconfig)
 	})
 }
 
 // kubectl runs the real one as the administrator.
 func kubectl(args ...string) error {
-	binary, err := local.Asset("kubectl")
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(context.Background(), binary, append([]string{"--kubeconfig", kubeconfig}, args...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("kubectl %v: %w: %s", args, err, out)
-	}
-	return nil
+	_, err := harness.Kubectl(context.Background(), kubeconfig, args...)
+	return err
 }
 
 func must(t *testing.T, err error) {

@@ -49,11 +49,7 @@ holds a record of each device in memory, some 100 bytes.`,
 
 // verify compares until stored results and status are the same, or differ although the status did not move meanwhile.
 func (s *session) verify(ctx context.Context, name string) error {
-	c, err := s.connect()
-	if err != nil {
-		return err
-	}
-	before, err := c.upgrade(ctx, name)
+	c, before, err := s.open(ctx, name)
 	if err != nil {
 		return err
 	}

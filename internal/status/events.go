@@ -183,7 +183,7 @@ func digest(g tally.FailureGroup) v1alpha1.OutboxEvent {
 		}
 		why := " failed: " + result.Shorten(g.Cause, maxCauseBytes)
 		if g.Cause == tally.CauseRecovered {
-			why = " failed and have succeeded since"
+			why = " failed, and succeeded since"
 		}
 		note := devices(g.Count) + why + "; " + examples + strings.Join(names(g.Devices), ", ")
 		if g.Example != "" {

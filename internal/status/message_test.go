@@ -444,6 +444,8 @@ func TestNotesAreNotCut(t *testing.T) {
 		"i… failed: " + strings.Repeat("t", 64): digest(
 			tally.FailureGroup{Cause: long, Count: 1, Devices: []string{long}, Example: text[:64]}),
 		"i… failed and has succeeded since": singleFailure(tally.Failure{DeviceID: long, Recovered: true}),
+		"2 devices failed, and succeeded since; namely d1, d2": digest(
+			tally.FailureGroup{Cause: tally.CauseRecovered, Count: 2, Devices: []string{"d1", "d2"}}),
 		"reported: " + result.Shorten(long, maxExampleBytes): digest(tally.FailureGroup{
 			Cause: long, Count: 9, Devices: []string{long, long, long}, Example: long,
 		}),

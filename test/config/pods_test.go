@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // The processes have a user and a group of their own whatever the image says, and a start is given a moment before it
@@ -58,7 +59,8 @@ func TestServiceSaysItsProtocol(t *testing.T) {
 			}
 			must(t, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o600))
 			out := filepath.Join(t.TempDir(), "rendered.yaml")
-			must(t, kubectl(t.Context(), "kustomize", folder, "--output="+out))
+			_, err = harness.Kubectl(t.Context(), kubeconfig, "kustomize", folder, "--output="+out)
+			must(t, err)
 			rendered, err := os.ReadFile(out)
 			must(t, err)
 			service := callbackService(t, strings.Split(string(rendered), "\n---\n"))

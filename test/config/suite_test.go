@@ -8,8 +8,6 @@ package config
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,26 +45,8 @@ func TestMain(m *testing.M) {
 		if err := c.WriteKubeconfig(kubeconfig); err != nil {
 			return err
 		}
-		root, err := local.ModuleRoot()
-		if err != nil {
-			return err
-		}
-		return kubectl(context.Background(), "apply", "--server-side", "-k", filepath.Join(root, "config", "default"))
+		return harness.Install(context.Background(), kubeconfig)
 	})
-}
-
-// kubectl runs the real one as the administrator.
-func kubectl(ctx context.Context, args ...string) error {
-	binary, err := local.Asset("kubectl")
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("kubectl %s: %w: %s", args[0], err, out)
-	}
-	return nil
 }
 
 // accountConfig returns the configuration of one of the operator's service accounts.

@@ -7,9 +7,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -38,32 +35,11 @@ func TestMain(m *testing.M) {
 		if err := c.WriteKubeconfig(kubeconfig); err != nil {
 			return err
 		}
-		return install()
+		return harness.Install(context.Background(), kubeconfig)
 	})
-}
-
-// install applies config/default.
-func install() error {
-	root, err := local.ModuleRoot()
-	if err != nil {
-		return err
-	}
-	config := filepath.Join(root, "config", "default")
-	out, err := kubectl(context.Background(), "apply", "--server-side", "-k", config)
-	if err != nil {
-		return fmt.Errorf("apply config/default: %w: %s", err, out)
-	}
-	return nil
 }
 
 // kubectl runs the real one as the administrator.
 func kubectl(ctx context.Context, args ...string) (string, error) {
-	binary, err := local.Asset("kubectl")
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	return harness.Kubectl(ctx, kubeconfig, args...)
 }

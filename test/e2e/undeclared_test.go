@@ -5,13 +5,11 @@ package e2e
 
 import (
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/platform"
 	"fwupgrade.io/operator/test/harness"
@@ -34,7 +32,7 @@ func TestUndeclaredTask(t *testing.T) {
 	awaitGone(t, placeholder)
 
 	remove(t, declared, metav1.DeletePropagationBackground)
-	awaitReleased(t, plan)
+	harness.AwaitReleased(t, k8s, operatorNamespace, plan.OperationID(0))
 	if p := findPlaceholder(t.Context(), plan); p != nil {
 		t.Fatalf("old results brought placeholder %s back", p.Name)
 	}
@@ -67,25 +65,6 @@ func TestEditedPlaceholderIsDeclared(t *testing.T) {
 			return "not a duplicate: " + stalled(st)
 		}
 		return ""
-	})
-}
-
-// awaitReleased waits until the deletion is on record.
-func awaitReleased(t *testing.T, plan *platform.Plan) {
-	t.Helper()
-	harness.Eventually(t, func() string {
-		slices := &storage.ResultSliceList{}
-		if err := k8s.List(t.Context(), slices, client.InNamespace(operatorNamespace)); err != nil {
-			return err.Error()
-		}
-		for i := range slices.Items {
-			for _, r := range slices.Items[i].Releases {
-				if r.OperationID == plan.OperationID(0) && time.Since(r.ReleaseTime.Time) < time.Minute {
-					return ""
-				}
-			}
-		}
-		return "the release is not recorded"
 	})
 }
 

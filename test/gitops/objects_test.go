@@ -10,7 +10,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
@@ -46,15 +45,7 @@ func devices(operation string, succeeded, failed int) []result.Result {
 // storeResults stores results in one slice, as the webhook does.
 func storeResults(t *testing.T, results ...result.Result) *storage.ResultSlice {
 	t.Helper()
-	for i := range results {
-		results[i].Normalize()
-	}
-	slice := &storage.ResultSlice{
-		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, GenerateName: "r-"},
-		Tables:     result.Pack(results),
-	}
-	must(t, k8s.Create(t.Context(), slice))
-	return slice
+	return harness.StoreResults(t, k8s, operatorNamespace, results...)
 }
 
 // get reads an object.

@@ -11,7 +11,6 @@ import (
 	eventsv1 "k8s.io/api/events/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/controllers"
 	"fwupgrade.io/operator/internal/claim"
@@ -31,7 +30,7 @@ func TestPruneLeavesNoPlaceholder(t *testing.T) {
 	await(t, ns, "canary", hasReason(v1alpha1.ReasonSucceeded))
 
 	mustKubectl(t, "-n", ns, "delete", "fwu", "-l", waveLabel+"=wave-1", "--timeout=30s")
-	awaitReleased(t, operation)
+	harness.AwaitReleased(t, k8s, operatorNamespace, operation)
 	checkNoPlaceholder(t, operation)
 
 	apply(t, file)
@@ -91,25 +90,6 @@ func checkNoWarnings(t *testing.T, fwu *v1alpha1.FirmwareUpgrade) {
 	if about == 0 {
 		t.Error("there are no Events about it")
 	}
-}
-
-// awaitReleased waits until the operator has recorded that the FirmwareUpgrade of a task was deleted.
-func awaitReleased(t *testing.T, operation string) {
-	t.Helper()
-	harness.Eventually(t, func() string {
-		slices := &storage.ResultSliceList{}
-		if err := k8s.List(t.Context(), slices, client.InNamespace(operatorNamespace)); err != nil {
-			return err.Error()
-		}
-		for i := range slices.Items {
-			for _, r := range slices.Items[i].Releases {
-				if r.OperationID == operation {
-					return ""
-				}
-			}
-		}
-		return "the deletion is not recorded"
-	})
 }
 
 // checkNoPlaceholder holds that a task has no placeholder, once a task that nobody declared has got one.

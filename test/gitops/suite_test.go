@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -69,27 +68,15 @@ func path(t *testing.T, elements ...string) string {
 	return filepath.Join(append([]string{root}, elements...)...)
 }
 
-// runKubectl runs the real one as the administrator. It returns what that printed, and with which code it ended; an
-// error if not with 0.
-func runKubectl(ctx context.Context, args ...string) (output string, code int, err error) {
-	binary, err := local.Asset("kubectl")
-	if err != nil {
-		return "", 0, err
-	}
-	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig, "KUBECTL_EXTERNAL_DIFF=")
-	out, err := cmd.CombinedOutput()
-	return string(out), cmd.ProcessState.ExitCode(), err
-}
-
-// kubectl runs kubectl, and returns what that printed and with which code it ended.
+// kubectl runs the real one as the administrator, and returns what that printed and with which code it ended.
 func kubectl(t *testing.T, args ...string) (output string, code int) {
 	t.Helper()
-	output, code, err := runKubectl(t.Context(), args...)
-	if _, ended := errors.AsType[*exec.ExitError](err); !ended {
-		must(t, err)
+	output, err := harness.Kubectl(t.Context(), kubeconfig, args...)
+	if ended, ok := errors.AsType[*exec.ExitError](err); ok {
+		return output, ended.ExitCode()
 	}
-	return output, code
+	must(t, err)
+	return output, 0
 }
 
 // mustKubectl runs kubectl and fails the test where that fails.

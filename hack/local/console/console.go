@@ -12,8 +12,9 @@ import (
 	"strings"
 	"sync"
 
-	"golang.org/x/term"
 	"k8s.io/utils/clock"
+
+	"fwupgrade.io/operator/internal/terminal"
 )
 
 // MaxWidth is the widest that a printed line is, in columns; less where the terminal is narrower.
@@ -62,26 +63,8 @@ func New(out io.Writer, o Options) *Console {
 // For returns a console for a file such as standard output: live where that is a terminal, in colour there unless
 // NO_COLOR is set, in ASCII unless the locale is of UTF-8.
 func For(file *os.File) *Console {
-	o := Options{Unicode: isUTF8(os.Getenv)}
-	fd := int(file.Fd())
-	if term.IsTerminal(fd) && os.Getenv("TERM") != "dumb" {
-		o.Live, o.Colour = true, os.Getenv("NO_COLOR") == ""
-		if width, _, err := term.GetSize(fd); err == nil {
-			o.Width = width
-		}
-	}
-	return New(file, o)
-}
-
-// isUTF8 tells whether the locale of the environment is of UTF-8; the first variable that is set counts.
-func isUTF8(getenv func(string) string) bool {
-	for _, name := range []string{"LC_ALL", "LC_CTYPE", "LANG"} {
-		if value := getenv(name); value != "" {
-			value = strings.ToLower(value)
-			return strings.Contains(value, "utf-8") || strings.Contains(value, "utf8")
-		}
-	}
-	return false
+	shows := terminal.Of(file, os.Getenv)
+	return New(file, Options{Live: shows.Moves, Colour: shows.Colour, Unicode: shows.Unicode, Width: shows.Width})
 }
 
 // Live tells whether the last line can be redrawn.
@@ -153,5 +136,5 @@ func (c *Console) styled(style Style, text string) string {
 	if style == Plain || !c.options.Colour || text == "" {
 		return text
 	}
-	return "\x1b[" + string(style) + "m" + text + "\x1b[0m"
+	return terminal.Styled(string(style), text)
 }

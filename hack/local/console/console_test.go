@@ -83,29 +83,6 @@ func TestLinesFit(t *testing.T) {
 	}
 }
 
-func TestIsUTF8(t *testing.T) {
-	cases := map[string]struct {
-		env  map[string]string
-		want bool
-	}{
-		"nothing is set":      {},
-		"LANG":                {env: map[string]string{"LANG": "en_US.UTF-8"}, want: true},
-		"as Debian writes it": {env: map[string]string{"LANG": "C.utf8"}, want: true},
-		"C":                   {env: map[string]string{"LANG": "C"}},
-		"LC_ALL goes first":   {env: map[string]string{"LC_ALL": "C", "LANG": "en_US.UTF-8"}},
-		"an empty one is none": {
-			env: map[string]string{"LC_ALL": "", "LC_CTYPE": "C.UTF-8", "LANG": "C"}, want: true,
-		},
-	}
-	for name, tc := range cases {
-		t.Run(name, func(t *testing.T) {
-			if got := isUTF8(func(name string) string { return tc.env[name] }); got != tc.want {
-				t.Errorf("got %t, want %t", got, tc.want)
-			}
-		})
-	}
-}
-
 // TestAFileIsNoTerminal holds that nothing moves and nothing is coloured where the output goes to a file.
 func TestAFileIsNoTerminal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out")
