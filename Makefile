@@ -171,6 +171,22 @@ bench-status: $(CONTROLPLANE_BINARIES) build-bench ## Measure what a write of a 
 bench-scale: $(CONTROLPLANE_BINARIES) build build-bench ## Measure what many results, many tasks and single results cost, some 15 minutes (BENCH_ARGS=…, BENCH_PLOTS=folder).
 	@exec $(BIN)/bench scale --json=$(BENCH_FOLDER)/scale.json $(BENCH_ARGS)
 
+# How long epochs are begun, and what they follow from: a new seed by default. For example: make chaos DURATION=1h SEED=7
+DURATION ?= 2m
+SEED ?= 0
+# Further flags: see `bin/chaos --help`.
+CHAOS_ARGS ?=
+
+.PHONY: chaos
+chaos: $(CONTROLPLANE_BINARIES) build-chaos ## Break everything at random while devices report, and check every count and Event, some 5 minutes (DURATION=2m, SEED=…, CHAOS_ARGS=…).
+	@exec $(BIN)/chaos --manager=$(BIN)/manager-chaos --duration=$(DURATION) --seed=$(SEED) $(CHAOS_ARGS)
+
+.PHONY: build-chaos
+build-chaos:
+	@mkdir -p $(BIN)
+	@test/chaos/build.sh $(BIN)/manager-chaos
+	go build -o $(BIN)/chaos ./test/chaos
+
 .PHONY: verify
 verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(CONTROLPLANE)/kubectl ## Check that what is committed is generated, formatted, linted and tidy.
 	@hack/verify.sh

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -21,6 +23,10 @@ const (
 	apiServerName         = "kube-apiserver"
 	controllerManagerName = "kube-controller-manager"
 )
+
+// startTimeout is how long a process of the control plane may take until it is healthy: on a machine that does ten other
+// things at once, envtest's 20 s are not enough.
+const startTimeout = 90 * time.Second
 
 // Options says which control plane Start makes. The zero value is a good one.
 type Options struct {
@@ -127,8 +133,9 @@ func (c *Cluster) configure(o Options) error {
 		ErrorIfCRDPathMissing: true,
 		UseExistingCluster:    &existing, // whatever the environment says: never touch somebody's cluster
 	}
-	etcd := &envtest.Etcd{DataDir: filepath.Join(c.guard.dir, "etcd")}
+	etcd := &envtest.Etcd{DataDir: filepath.Join(c.guard.dir, "etcd"), StartTimeout: startTimeout}
 	server := c.env.ControlPlane.GetAPIServer()
+	server.StartTimeout = startTimeout
 	server.CertDir = filepath.Join(c.guard.dir, "apiserver")
 	c.env.ControlPlane.Etcd = etcd
 
@@ -237,6 +244,27 @@ func (c *Cluster) RestartAPIServer() error {
 		return fmt.Errorf("restart %s: %w", apiServerName, err)
 	}
 	return nil
+}
+
+// SignalAPIServer sends a signal to kube-apiserver: SIGSTOP makes it hang, SIGCONT go on.
+func (c *Cluster) SignalAPIServer(signal syscall.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.guard.signal(apiServerName, signal)
+}
+
+// SignalEtcd sends a signal to etcd.
+func (c *Cluster) SignalEtcd(signal syscall.Signal) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.guard.signal(etcdName, signal)
+}
+
+// EtcdURL returns where etcd serves its clients, without TLS or authentication, on loopback.
+func (c *Cluster) EtcdURL() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.env.ControlPlane.Etcd.URL.String()
 }
 
 // KillEtcd ends etcd with SIGKILL.

@@ -110,6 +110,18 @@ func (g *guard) kill(name string) error {
 	return fmt.Errorf("%s did not end within %s of SIGKILL", name, exitTimeout)
 }
 
+// signal sends a signal to the process noted under the name.
+func (g *guard) signal(name string, signal syscall.Signal) error {
+	pid, err := g.pid(name)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, signal); err != nil {
+		return fmt.Errorf("send %s to %s: %w", signal, name, err)
+	}
+	return nil
+}
+
 // forget removes the note of a process that has ended, lest another with the same id be killed.
 func (g *guard) forget(name string) error {
 	if err := os.Remove(g.pidFile(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
