@@ -47,7 +47,7 @@ const (
 	syncTimeout = 10 * time.Minute
 )
 
-// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=get;list;watch
+// +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=list;watch
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades/status,verbs=update
 
 // firmwareUpgradeReconciler writes the status of FirmwareUpgrades. It is the only writer.

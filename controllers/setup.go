@@ -94,9 +94,11 @@ func checkNamespace(flag, namespace, what string) error {
 	return nil
 }
 
-// The leader's lease, and the Events about it.
-// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=get;create;update,namespace=system
-// +kubebuilder:rbac:groups="";events.k8s.io,resources=events,verbs=create;patch,namespace=system
+// The leader's lease, which has the name that cmd/manager gives it, and the Events about who leads. Each process tells
+// each of these once, so that none is patched.
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,verbs=create,namespace=system
+// +kubebuilder:rbac:groups=coordination.k8s.io,resources=leases,resourceNames=fwupgrade-controllers,verbs=get;update,namespace=system
+// +kubebuilder:rbac:groups="",resources=events,verbs=create,namespace=system
 
 // Setup adds everything the leader runs to the manager.
 func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {

@@ -106,7 +106,7 @@ func TestStoringGoesBeforeTelling(t *testing.T) {
 	controllers := clientFor(t, accountConfig(t, controllerAccount))
 	clients, err := kubernetes.NewForConfig(cluster.Config())
 	must(t, err)
-	leaders := lease("leader")
+	leaders := lease(controllerAccount) // the name that the operator gives it, too
 	must(t, controllers.Create(t.Context(), leaders))
 
 	release := holdEvents(t, "default")
