@@ -1,0 +1,108 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rbac
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/test/harness"
+)
+
+const (
+	callbackSecret = "a-secret-of-the-audit"
+	stopTimeout    = 40 * time.Second
+	// storeLimit is --max-stored-results: small, so that it is reached.
+	storeLimit = 15_000
+	// manySlices are more small ones than are left alone.
+	manySlices = 220
+	// largeSlice is how many results are in a slice that no compaction reads.
+	largeSlice = 5000
+)
+
+// operator is an installation in a control plane of its own, each of its processes under its service account.
+type operator struct {
+	cluster   *local.Cluster
+	k8s       client.Client
+	namespace string
+	webhook   *local.Manager
+	running   []*local.Manager
+}
+
+// newOperator installs config/default, and starts a webhook and two controllers.
+func newOperator(t *testing.T, o local.Options) *operator {
+	t.Helper()
+	c, err := local.Start(t.Context(), o)
+	must(t, err)
+	op := &operator{cluster: c}
+	t.Cleanup(func() {
+		op.stop(t)
+		if err := c.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	op.k8s, err = harness.NewClient(c)
+	must(t, err)
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	must(t, c.WriteKubeconfig(kubeconfig))
+	must(t, harness.Install(t.Context(), kubeconfig))
+	op.namespace = harness.NewNamespace(t, op.k8s)
+
+	secrets := filepath.Join(t.TempDir(), "secrets")
+	must(t, os.WriteFile(secrets, []byte(callbackSecret+"\n"), 0o600))
+	op.webhook = op.start(t, "webhook", "--callback-secrets-file="+secrets, "--drain-duration=0s")
+	op.startControllers(t)
+	op.startControllers(t)
+	return op
+}
+
+// start runs a component under its account.
+func (op *operator) start(t *testing.T, component string, args ...string) *local.Manager {
+	t.Helper()
+	return op.startWith(t, nil, component, args...)
+}
+
+// startWith does so with an environment.
+func (op *operator) startWith(t *testing.T, env []string, component string, args ...string) *local.Manager {
+	t.Helper()
+	config, err := op.cluster.ServiceAccountConfig(t.Context(), operatorNamespace, "fwupgrade-"+component)
+	must(t, err)
+	m, err := local.StartManager(t.Context(), local.ManagerOptions{
+		Config: config, Dir: t.TempDir(), Components: component, Env: env,
+		Args: append(args, "--operator-namespace="+operatorNamespace),
+	})
+	must(t, err)
+	op.running = append(op.running, m)
+	return m
+}
+
+func (op *operator) startControllers(t *testing.T) *local.Manager {
+	t.Helper()
+	// Where an API server does not stream lists, as old ones do not, they are listed: so it is here from the second on.
+	var env []string
+	if len(op.running) > 1 {
+		env = []string{"KUBE_FEATURE_WatchListClient=false"}
+	}
+	return op.startWith(t, env, "controllers", "--retain-unclaimed=1m", fmt.Sprintf("--max-stored-results=%d", storeLimit))
+}
+
+// stop ends all processes as pods are ended.
+func (op *operator) stop(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	for _, m := range op.running {
+		if err := m.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	op.running = nil
+}
