@@ -57,6 +57,8 @@ type options struct {
 	retainUnclaimed  time.Duration
 
 	metricsBindAddress string
+	metricsSecure      bool
+	metricsCertDir     string
 	probeBindAddress   string
 	pprofBindAddress   string
 	leaderElect        bool
@@ -93,7 +95,19 @@ func parse(args []string) (*options, error) {
 		&o.metricsBindAddress,
 		"metrics-bind-address",
 		":8080",
-		"address of /metrics (plain HTTP); 0 turns it off",
+		"address of /metrics; 0 turns it off",
+	)
+	fs.BoolVar(
+		&o.metricsSecure,
+		"metrics-secure",
+		false,
+		"serve /metrics by HTTPS, to those whose bearer token may get it; without it plain HTTP, to everybody",
+	)
+	fs.StringVar(
+		&o.metricsCertDir,
+		"metrics-cert-dir",
+		"",
+		"folder with tls.crt and tls.key for --metrics-secure, reloaded; without it a certificate that nobody can check",
 	)
 	fs.StringVar(&o.pprofBindAddress, "pprof-bind-address", "0", "address of /debug/pprof/, unauthenticated; 0 for none")
 	fs.StringVar(&o.probeBindAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
@@ -240,8 +254,22 @@ func (o *options) validate() error {
 			),
 		)
 	}
+	problems = append(problems, o.metricsProblems()...)
 	problems = append(problems, o.samePorts()...)
 	return errors.Join(problems...)
+}
+
+// metricsProblems says which flags of the metrics do not go together.
+func (o *options) metricsProblems() (problems []error) {
+	if o.metricsCertDir != "" && !o.metricsSecure {
+		problems = append(problems, errors.New("--metrics-cert-dir needs --metrics-secure: without it metrics are plain "+
+			"HTTP: add it, or remove --metrics-cert-dir"))
+	}
+	if o.metricsSecure && (o.metricsBindAddress == "" || o.metricsBindAddress == addressOff) {
+		problems = append(problems, fmt.Errorf("--metrics-secure and --metrics-bind-address=%s: metrics are turned off: "+
+			"remove --metrics-secure, or set an address", o.metricsBindAddress))
+	}
+	return problems
 }
 
 // samePorts says which flags ask for the same address. Port 0 is another port each time, and an

@@ -40,6 +40,9 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 		"the profiles' port twice":    {[]string{"--allow-anonymous", "--pprof-bind-address=:8081"}, "--pprof-bind-address are both :8081"},
 		"the callback's port twice":   {[]string{"--allow-anonymous", "--callback-bind-address=:8080"}, "--callback-bind-address"},
 		"empty addresses":             {[]string{"--allow-anonymous", "--metrics-bind-address=", "--health-probe-bind-address=", "--kubeconfig=/nowhere"}, "--kubeconfig"},
+		"certificate without HTTPS":   {[]string{"--allow-anonymous", "--metrics-cert-dir=/x"}, "--metrics-cert-dir needs --metrics-secure"},
+		"HTTPS of no metrics":         {[]string{"--allow-anonymous", "--metrics-secure", "--metrics-bind-address=0"}, "--metrics-secure and --metrics-bind-address=0: metrics are turned off"},
+		"HTTPS at no address":         {[]string{"--allow-anonymous", "--metrics-secure", "--metrics-bind-address="}, "metrics are turned off"},
 		"no API server":               {[]string{"--allow-anonymous", "--kubeconfig=/nowhere"}, "--kubeconfig"},
 	}
 	for name, c := range cases {

@@ -5,18 +5,20 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 )
 
@@ -56,7 +58,7 @@ func alive(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "o
 func serve(
 	ctx context.Context,
 	l *listeners,
-	gatherer prometheus.Gatherer,
+	endpoint *metricsEndpoint,
 	ready *readiness,
 	work func(context.Context) error,
 ) error {
@@ -66,26 +68,32 @@ func serve(
 	for _, port := range []struct {
 		listener net.Listener
 		handler  http.Handler
+		tls      *tls.Config
 	}{
-		{l.metrics, metricsHandler(gatherer)},
-		{l.probes, probesHandler(ready)},
-		{l.pprof, pprofHandler()},
+		{l.metrics, endpoint.mux(), endpoint.tls},
+		{l.probes, probesHandler(ready), nil},
+		{l.pprof, pprofHandler(), nil},
 	} {
 		if port.listener == nil {
 			continue
 		}
-		server := &http.Server{
-			Handler: port.handler, ReadHeaderTimeout: serveHeaderTimeout, IdleTimeout: serveIdleTimeout,
-		}
+		server := newServer(port.handler)
 		servers = append(servers, server)
+		listener := port.listener
+		if port.tls != nil {
+			listener = tls.NewListener(listener, port.tls)
+		}
 		group.Go(func() error {
-			if err := server.Serve(port.listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve %s: %w", port.listener.Addr(), err)
 			}
 			return nil
 		})
 	}
+	following, stopFollowing := context.WithCancel(ctx)
+	group.Go(func() error { return endpoint.watch(following) })
 	group.Go(func() error {
+		defer stopFollowing()
 		err := work(ctx)
 		for _, server := range servers {
 			_ = server.Close() // its error is that of connections that are gone
@@ -95,10 +103,12 @@ func serve(
 	return group.Wait()
 }
 
-func metricsHandler(gatherer prometheus.Gatherer) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
-	return mux
+// newServer makes a server. What it can't serve, such as a handshake that failed, is a line of the log as others are.
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler: handler, ReadHeaderTimeout: serveHeaderTimeout, IdleTimeout: serveIdleTimeout,
+		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(ctrl.Log.WithName("http")), slog.LevelInfo),
+	}
 }
 
 func probesHandler(ready *readiness) http.Handler {

@@ -80,12 +80,16 @@ func start(ctx context.Context, o *options) error {
 	if err := this.register(metrics.Registry); err != nil {
 		return err
 	}
+	endpoint, err := newMetricsEndpoint(o, metrics.Registry, mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
 	ports, err := listen(ctx, o)
 	if err != nil {
 		return err
 	}
 	ready := &readiness{}
-	return serve(ctx, ports, metrics.Registry, ready, func(ctx context.Context) error {
+	return serve(ctx, ports, endpoint, ready, func(ctx context.Context) error {
 		return work(ctx, mgr, o, receiver, co, ready)
 	})
 }

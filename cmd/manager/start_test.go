@@ -169,8 +169,12 @@ func TestFilesThatCantBeRead(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"secrets":      {[]string{"--callback-secrets-file=/nowhere/paths"}, []string{"/nowhere/paths", "no such file"}},
-		"certificate":  {[]string{"--allow-anonymous", "--callback-cert-dir=/nowhere"}, []string{"/nowhere", "tls.crt"}},
+		"secrets":     {[]string{"--callback-secrets-file=/nowhere/paths"}, []string{"/nowhere/paths", "no such file"}},
+		"certificate": {[]string{"--allow-anonymous", "--callback-cert-dir=/nowhere"}, []string{"/nowhere", "tls.crt"}},
+		"metrics": {
+			[]string{"--allow-anonymous", "--metrics-secure", "--metrics-cert-dir=/nowhere"},
+			[]string{"--metrics-cert-dir=/nowhere: ", "no such file"},
+		},
 		"applications": {[]string{"--applications-file=/nowhere"}, []string{"--applications-file", "/nowhere", "no such file"}},
 	}
 	for name, c := range cases {

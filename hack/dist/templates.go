@@ -133,8 +133,33 @@ func (t template) parameterized(o object, document string) string {
 		text = strings.Replace(text, "\n  labels:\n",
 			"\n  labels:\n    {{- with .Values."+t.labels+" }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n", 1)
 	}
+	if o.Kind == "PodMonitor" {
+		text = strings.Replace(text, "    port: metrics\n", "    port: metrics\n"+secureScrape, 1)
+	}
 	text = strings.ReplaceAll(text, "runbook_url: docs/", "runbook_url: {{ .Values.monitoring.alerts.runbooks }}docs/")
 	text = strings.ReplaceAll(text+"\n", "namespace: "+operatorNamespace+"\n",
 		"namespace: {{ .Release.Namespace | quote }}\n")
 	return strings.TrimSuffix(strings.ReplaceAll(text, operatorNamespace, "{{ .Release.Namespace }}"), "\n")
 }
+
+// secureScrape is what config/monitoring/secure adds to the PodMonitor. Without a Secret nobody can check the
+// certificates, as the pods make them.
+const secureScrape = `    {{- if .Values.metrics.secure }}
+    scheme: https
+    authorization:
+      credentials:
+        key: token
+        name: fwupgrade-metrics-reader
+      type: Bearer
+    tlsConfig:
+      {{- if .Values.metrics.secretName }}
+      ca:
+        secret:
+          key: ca.crt
+          name: {{ .Values.metrics.secretName | quote }}
+      serverName: fwupgrade-metrics
+      {{- else }}
+      insecureSkipVerify: true
+      {{- end }}
+    {{- end }}
+`

@@ -99,3 +99,13 @@ priorityClassName: {{ . | quote }}
 {{- define "fwupgrade.callbackPath" -}}
 {{ default "/v1.0.0/messageReceiver" .Values.callback.path }}
 {{- end }}
+
+{{- /* The flags of the metrics, where they are served by HTTPS. */}}
+{{- define "fwupgrade.metricsArgs" -}}
+{{- if .Values.metrics.secure -}}
+- --metrics-secure
+{{- if .Values.metrics.secretName }}
+- --metrics-cert-dir=/etc/fwupgrade/metrics-tls
+{{- end }}
+{{- end }}
+{{- end }}
