@@ -42,6 +42,8 @@ func withControlPlane(m *testing.M) (code int, err error) {
 	defer os.RemoveAll(dir)
 	cluster, err := local.Start(context.Background(), local.Options{
 		CRDPaths: []string{filepath.Join("testdata", "crds")}, WithoutControllerManager: true,
+		// An address of loopback is not published as the API server's.
+		APIServerArgs: map[string][]string{"advertise-address": {"192.0.2.10"}},
 	})
 	if err != nil {
 		return 1, fmt.Errorf("start a control plane (run make test): %w", err)

@@ -146,6 +146,21 @@ func options() map[string]option {
 				"to":    []any{map[string]any{"ipBlock": map[string]any{"cidr": "192.0.2.1/32"}}},
 			},
 		},
+		"who may push": {
+			"networkPolicy: {callbackFrom: [{namespaceSelector: {matchLabels: {a: b}}}]}",
+			"NetworkPolicy fwupgrade-system/fwupgrade-webhook", []any{"spec", "ingress", 0, "from", 0},
+			map[string]any{"namespaceSelector": map[string]any{"matchLabels": map[string]any{"a": "b"}}},
+		},
+		"secure metrics":                    {"metrics: {secure: true}", webhook, args, "--metrics-secure"},
+		"secure metrics of the controllers": {"metrics: {secure: true}", controllers, args, "--metrics-secure"},
+		"Secret of the metrics": {
+			"metrics: {secure: true, secretName: m}", controllers, in(pod, "volumes", 1, "secret", "secretName"), "m",
+		},
+		"secure metrics without a Secret": {
+			"metrics: {secure: true, secretName: ''}\nmonitoring: {podMonitor: {enabled: true}}",
+			"PodMonitor fwupgrade-system/fwupgrade", []any{"spec", "podMetricsEndpoints", 0, "tlsConfig"},
+			map[string]any{"insecureSkipVerify": true},
+		},
 		"PodMonitor": {
 			"monitoring: {podMonitor: {enabled: true, labels: {release: p}}}", "PodMonitor fwupgrade-system/fwupgrade",
 			[]any{"metadata", "labels", "release"}, "p",
@@ -253,8 +268,13 @@ func TestRefused(t *testing.T) {
 		"nothing authenticates": {"callback: {secretName: ''}", "nothing authenticates pushes: set callback.secretName"},
 		"a CA without TLS":      {"tls: {clientCA: true}", "tls.clientCA needs the callback to end TLS"},
 		"no issuer":             {"tls: {source: certManager}", "set tls.dnsNames and tls.issuerRef.name, too"},
-		"no host":               {"ingress: {enabled: true}", "set ingress.host"},
-		"no Gateway":            {"gateway: {enabled: true}", "set gateway.parentRefs"},
+		"addresses twice": {
+			"networkPolicy: {apiServerLookup: true, apiServerCIDRs: [192.0.2.1/32]}", "remove networkPolicy.apiServerCIDRs",
+		},
+		"a lookup that can't be": {"networkPolicy: {apiServerLookup: true}", "the API server was not asked"},
+		"not a metrics' Secret":  {"metrics: {secretName: 'A B'}", "at '/metrics/secretName': 'A B' does not match"},
+		"no host":                {"ingress: {enabled: true}", "set ingress.host"},
+		"no Gateway":             {"gateway: {enabled: true}", "set gateway.parentRefs"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

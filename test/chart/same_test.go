@@ -20,6 +20,21 @@ func TestSameObjectsAsConfig(t *testing.T) {
 		"with the component tls": {
 			resources: []string{"default"}, components: []string{"webhook/tls"}, values: "tls: {source: secret}",
 		},
+		"behind an ingress controller": {
+			resources: []string{"default"}, components: []string{"network-policy/ingress-controller"},
+			values: `
+networkPolicy: {callbackFrom: [{namespaceSelector: {matchLabels: {fwupgrade.io/callback: "true"}}}]}`,
+		},
+		"with secure metrics": {
+			resources: []string{"default"}, components: []string{"metrics-secure"}, values: "metrics: {secure: true}",
+		},
+		"with secure metrics and monitoring": {
+			resources:  []string{"default", "monitoring"},
+			components: []string{"metrics-secure", "monitoring/secure"},
+			values: `
+metrics: {secure: true}
+monitoring: {podMonitor: {enabled: true}, alerts: {enabled: true}, dashboard: {enabled: true}}`,
+		},
 		"with monitoring": {
 			resources: []string{"default", "monitoring"},
 			values: `

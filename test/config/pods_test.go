@@ -4,9 +4,6 @@
 package config
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,9 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
-
-	"fwupgrade.io/operator/hack/local"
-	"fwupgrade.io/operator/test/harness"
 )
 
 // The processes have a user and a group of their own whatever the image says, and a start is given a moment before it
@@ -42,28 +36,9 @@ func TestPodsOfBothDeployments(t *testing.T) {
 
 // The Service says what its port speaks: HTTP and, with the component tls, HTTPS.
 func TestServiceSaysItsProtocol(t *testing.T) {
-	root, err := local.ModuleRoot()
-	must(t, err)
-	for want, components := range map[string]string{"http": "", "https": "components: [%s]\n"} {
+	for want, components := range map[string][]string{"http": nil, "https": {"webhook/tls"}} {
 		t.Run(want, func(t *testing.T) {
-			folder, err := filepath.EvalSymlinks(t.TempDir()) // kustomize wants paths relative to where it is
-			must(t, err)
-			relative := func(parts ...string) string {
-				path, err := filepath.Rel(folder, filepath.Join(append([]string{root, "config"}, parts...)...))
-				must(t, err)
-				return path
-			}
-			content := fmt.Sprintf("resources: [%s]\n", relative("default"))
-			if components != "" {
-				content += fmt.Sprintf(components, relative("webhook", "tls"))
-			}
-			must(t, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o600))
-			out := filepath.Join(t.TempDir(), "rendered.yaml")
-			_, err = harness.Kubectl(t.Context(), kubeconfig, "kustomize", folder, "--output="+out)
-			must(t, err)
-			rendered, err := os.ReadFile(out)
-			must(t, err)
-			service := callbackService(t, strings.Split(string(rendered), "\n---\n"))
+			service := callbackService(t, render(t, overlay(t, components)))
 			if got := service.Spec.Ports[0].AppProtocol; got == nil || *got != want {
 				t.Errorf("want %s, got %v", want, got)
 			}

@@ -28,6 +28,9 @@ const (
 	controllerAccount = "fwupgrade-controllers"
 )
 
+// publishedAddress is where the API server says that it is; nobody connects to it.
+const publishedAddress = "192.0.2.10"
+
 // What the tests share: a control plane with config/default applied, and its administrator.
 var (
 	cluster    *local.Cluster
@@ -36,7 +39,11 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	o := local.Options{WithoutControllerManager: true}
+	o := local.Options{
+		WithoutControllerManager: true,
+		// An address of loopback is not published as the API server's.
+		APIServerArgs: map[string][]string{"advertise-address": {publishedAddress}},
+	}
 	harness.Main(m, o, func(c *local.Cluster, dir string) (err error) {
 		cluster, kubeconfig = c, filepath.Join(dir, "kubeconfig")
 		if k8s, err = harness.NewClient(c); err != nil {
