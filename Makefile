@@ -127,10 +127,21 @@ build: building plugin ## Build the binaries: the manager, the simulator and wha
 	go build -o $(BIN)/local-run ./hack/run
 	go build -o $(BIN)/local-demo ./hack/demo
 
+# What the tests, and the processes that they start, print: a file each.
+TEST_OUTPUT := $(BIN)/test-output
+
 .PHONY: test
-test: $(CONTROLPLANE_BINARIES) build ## Run all tests in random order, against a real API server; the operator's and the plugin's with the race detector.
-	go test -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)
-	@for module in $(TEST_MODULES); do (set -x; go test -C $$module -shuffle=on -timeout $(TEST_TIMEOUT) ./...); done
+test: $(CONTROLPLANE_BINARIES) build ## Run all tests in random order, against a real API server; the operator's and the plugin's with the race detector. No secret may be in what they print.
+	@rm -rf $(TEST_OUTPUT) && mkdir -p $(TEST_OUTPUT)
+	@export FWUPGRADE_LOG_DIR=$(TEST_OUTPUT); code=0; \
+	(set -x; go test -race -shuffle=on -p $(TEST_PARALLEL) -timeout $(TEST_TIMEOUT) $(TEST_PACKAGES)) 2>&1 \
+		| tee $(TEST_OUTPUT)/test.log || code=1; \
+	for module in $(TEST_MODULES); do \
+		(set -x; go test -C $$module -shuffle=on -timeout $(TEST_TIMEOUT) ./...) 2>&1 \
+			| tee $(TEST_OUTPUT)/test-$${module//\//-}.log || code=1; \
+	done; \
+	go run ./hack/secretcheck $(TEST_OUTPUT) || code=1; \
+	exit $$code
 
 # What is measured: see `bin/bench --help`. For example: make bench BENCH_ARGS="--connections=64 --other-rounds=0".
 BENCH_ARGS ?=

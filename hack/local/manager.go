@@ -76,10 +76,15 @@ func StartManager(ctx context.Context, o ManagerOptions) (*Manager, error) {
 		args = append(args, "--callback-bind-address="+o.CallbackAddress)
 	}
 	args = append(args, o.Args...)
-	process, err := startProcess("manager", o.Binary, args, o.Env, o.Output,
-		func() { _ = os.RemoveAll(dir) })
+	kept, err := keepOutput(args)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	process, err := startProcess("manager", o.Binary, args, o.Env, kept.with(o.Output), func() {
+		_, _ = os.RemoveAll(dir), kept.close()
+	})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir), kept.close())
 	}
 	m := &Manager{
 		Process:         process,
