@@ -13,7 +13,8 @@ const head = `# Metrics
 
 <!-- Generated from the code by make docs: don't edit. -->
 
-Every process serves ` + "`/metrics`" + ` on its port ` + "`metrics`" + ` (8080), plain HTTP. [Alerting](alerting.md) says how to
+Every process serves ` + "`/metrics`" + ` on its port ` + "`metrics`" + ` (8080), by plain HTTP or, where they are
+[secure](operations.md#secure-metrics), by HTTPS to those whose token may get them. [Alerting](alerting.md) says how to
 scrape it, and has rules and a dashboard. Beside the metrics of this page there are the usual ones: of the process
 (` + "`process_…`" + `), the Go runtime (` + "`go_…`" + `), the client (` + "`rest_client_…`" + `) and the controllers
 (` + "`controller_runtime_…`, `workqueue_…`" + `).
