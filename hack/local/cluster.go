@@ -41,6 +41,8 @@ type Options struct {
 	// WithoutControllerManager leaves kube-controller-manager out: then deleted namespaces stay, owned objects are not
 	// collected and quotas are not counted.
 	WithoutControllerManager bool
+	// Controllers are further ones that kube-controller-manager runs, such as "deployment-controller".
+	Controllers []string
 	// LogDir is where the processes write their logs, a file each; by default they are removed with the control plane.
 	LogDir string
 	// Progress, if not nil, is called with what is being started, before it is.
@@ -110,7 +112,7 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	}
 	if !o.WithoutControllerManager {
 		o.Progress(controllerManagerName)
-		if err := c.startControllerManager(ctx); err != nil {
+		if err := c.startControllerManager(ctx, o.Controllers); err != nil {
 			return nil, err
 		}
 	}
@@ -222,6 +224,12 @@ func (c *Cluster) Stop() error {
 	}
 	return nil
 }
+
+// EtcdURL is where etcd serves its clients, without authentication.
+func (c *Cluster) EtcdURL() string { return c.env.ControlPlane.Etcd.URL.String() }
+
+// EtcdDataDir is the folder in which etcd keeps its data.
+func (c *Cluster) EtcdDataDir() string { return c.env.ControlPlane.Etcd.DataDir }
 
 // KillAPIServer ends kube-apiserver with SIGKILL.
 func (c *Cluster) KillAPIServer() error {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +24,7 @@ const controllers = "namespace-controller,garbage-collector-controller,resourceq
 const controllerManagerTimeout = 60 * time.Second
 
 // startControllerManager starts kube-controller-manager and waits until it works: a default service account appears.
-func (c *Cluster) startControllerManager(ctx context.Context) error {
+func (c *Cluster) startControllerManager(ctx context.Context, further []string) error {
 	binary, err := Asset(controllerManagerName)
 	if err != nil {
 		return err
@@ -38,7 +39,7 @@ func (c *Cluster) startControllerManager(ctx context.Context) error {
 	}
 	process, err := startProcess(controllerManagerName, binary, []string{
 		"--kubeconfig=" + kubeconfig,
-		"--controllers=" + controllers,
+		"--controllers=" + strings.Join(append([]string{controllers}, further...), ","),
 		"--leader-elect=false",
 		"--secure-port=0", // serves nothing
 		"--kube-api-qps=200", "--kube-api-burst=400",

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/test/page"
 )
 
 // helpWidth is the widest that a line of `make help` may be.
@@ -24,7 +25,7 @@ func TestMakeHelp(t *testing.T) {
 	}
 	cmd := exec.CommandContext(t.Context(), "make", "--no-print-directory", "help")
 	cmd.Dir = root
-	cmd.Env = environment()
+	cmd.Env = page.Environment()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)

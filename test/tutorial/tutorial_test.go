@@ -1,14 +1,11 @@
 // Copyright The Firmware Upgrade Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package tutorial runs the commands of docs/tutorial.md as they are written there, and compares what they print.
 package tutorial
 
 import (
-	"bufio"
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -21,6 +18,7 @@ import (
 	"time"
 
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/test/page"
 )
 
 const (
@@ -28,11 +26,10 @@ const (
 	fewestBlocks = 12
 	// fewestExamples is the same for the commands that make run suggests.
 	fewestExamples = 6
-	// upTimeout is how long `make run` may take, with what it has to build; blockTimeout, a block of commands;
-	// stopTimeout, the end after an interrupt.
-	upTimeout    = 5 * time.Minute
-	blockTimeout = 2 * time.Minute
-	stopTimeout  = time.Minute
+	// upTimeout is how long `make run` may take, with what it has to build; stopTimeout, the end
+	// after an interrupt.
+	upTimeout   = 5 * time.Minute
+	stopTimeout = time.Minute
 	// upText is what is printed when the operator can be used.
 	upText = "nothing is kept.\n"
 )
@@ -44,30 +41,33 @@ func TestTutorial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks, err := parse(read(t, filepath.Join(root, "docs", "tutorial.md")))
+	blocks, notRun, err := page.Parse(read(t, filepath.Join(root, "docs", "tutorial.md")))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(blocks) < fewestBlocks || blocks[0].commands != "make run\n" {
+	if notRun > 0 {
+		t.Errorf("%d blocks of the kind console would not be run: newcomers run all of them", notRun)
+	}
+	if len(blocks) < fewestBlocks || blocks[0].Commands != "make run\n" {
 		t.Fatalf("the page has %d blocks of commands, want %d and more, the first of them make run",
 			len(blocks), fewestBlocks)
 	}
 	for _, b := range blocks {
-		if b.output != "" && !saysSomething(b.output) {
-			t.Errorf("line %d: the output of these commands says nothing", b.line)
+		if b.Output != "" && !b.SaysSomething() {
+			t.Errorf("line %d: the output of these commands says nothing", b.Line)
 		}
 	}
 	first := startFirst(t, root, blocks[0])
 	second := startSecond(t, first.folder)
 	for _, b := range blocks[1:] {
-		compare(t, b, second.run(t, b))
+		page.Compare(t, "docs/tutorial.md", b, second.Run(t, b))
 	}
 	tryExamples(t, first, second)
 	first.interrupt(t)
 }
 
 // tryExamples runs the commands that `make run` suggests, in their order. Each has to print something, beside notes.
-func tryExamples(t *testing.T, first *first, second *second) {
+func tryExamples(t *testing.T, first *first, second *page.Terminal) {
 	t.Helper()
 	_, told, _ := strings.Cut(first.text(), "── The operator is up.")
 	examples := regexp.MustCompile(`(?m)^  (\w.*)$`).FindAllStringSubmatch(told, -1)
@@ -75,7 +75,7 @@ func tryExamples(t *testing.T, first *first, second *second) {
 		t.Fatalf("make run suggests %d commands, want %d and more:\n%s", len(examples), fewestExamples, told)
 	}
 	for _, example := range examples {
-		if strings.TrimSpace(second.run(t, block{commands: example[1] + " 2>/dev/null\n"})) == "" {
+		if strings.TrimSpace(second.Run(t, page.Block{Commands: example[1] + " 2>/dev/null\n"})) == "" {
 			t.Errorf("make run suggests %q, which prints nothing", example[1])
 		}
 	}
@@ -112,13 +112,13 @@ func (f *first) text() string {
 	return strings.ReplaceAll(f.printed.String(), "bin/"+filepath.Base(f.folder), "bin/run")
 }
 
-func startFirst(t *testing.T, root string, b block) *first {
+func startFirst(t *testing.T, root string, b page.Block) *first {
 	t.Helper()
 	port := freePort(t)
 	f := &first{folder: filepath.Join(root, "bin", "run-"+port), up: make(chan struct{}), done: make(chan struct{})}
-	f.cmd = exec.Command("bash", "-c", b.commands)
+	f.cmd = exec.Command("bash", "-c", b.Commands)
 	f.cmd.Dir = root
-	f.cmd.Env = append(environment(), "CALLBACK_PORT="+port)
+	f.cmd.Env = append(page.Environment(), "CALLBACK_PORT="+port)
 	f.cmd.Stdout, f.cmd.Stderr = f, f
 	// A group of its own gets the interrupt, as that of a terminal does.
 	f.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -142,7 +142,7 @@ func startFirst(t *testing.T, root string, b block) *first {
 	case <-time.After(upTimeout):
 		t.Fatalf("make run was not ready within %s:\n%s", upTimeout, f.text())
 	}
-	compare(t, b, f.text())
+	page.Compare(t, "docs/tutorial.md", b, f.text())
 	return f
 }
 
@@ -176,116 +176,6 @@ func (f *first) signal(t *testing.T, sig syscall.Signal) {
 	}
 }
 
-// second is the terminal in which everything else is typed: one bash.
-type second struct {
-	dir   string
-	input io.Writer
-	lines chan string
-}
-
-// endOfBlock is printed when a block has ended, before its exit code.
-const endOfBlock = "=== end of the block:"
-
-func startSecond(t *testing.T, folder string) *second {
-	t.Helper()
-	s := &second{dir: t.TempDir(), lines: make(chan string)}
-	// The page says bin/run, so that is what it finds here.
-	if err := errors.Join(os.Mkdir(filepath.Join(s.dir, "bin"), 0o700),
-		os.Symlink(folder, filepath.Join(s.dir, "bin", "run"))); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, "bash", "--noprofile", "--norc")
-	cmd.Dir = s.dir
-	cmd.Env = append(environment(), "HOME="+s.dir) // kubectl caches there
-	output, writer := io.Pipe()
-	cmd.Stdout, cmd.Stderr = writer, writer
-	input, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	s.input = input
-	reading := make(chan struct{})
-	go func() {
-		defer close(reading)
-		defer close(s.lines)
-		for scanner := bufio.NewScanner(output); scanner.Scan(); {
-			select {
-			case s.lines <- scanner.Text():
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		cancel()
-		_ = output.Close() // so that neither side waits for the other
-		_ = cmd.Wait()     // it was killed
-		<-reading
-	})
-	return s
-}
-
-// run runs a block as it is written, and returns what it prints. Every block has to succeed: where the page shows a
-// failure, its commands say so.
-func (s *second) run(t *testing.T, b block) string {
-	t.Helper()
-	script := filepath.Join(s.dir, fmt.Sprintf("line-%d.sh", b.line))
-	if err := os.WriteFile(script, []byte(b.commands), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Fprintf(s.input, "source %s </dev/null; printf '\\n%s %%d\\n' $?\n", script, endOfBlock); err != nil {
-		t.Fatal(err)
-	}
-	var printed strings.Builder
-	timeout := time.After(blockTimeout)
-	for {
-		select {
-		case line, more := <-s.lines:
-			if !more {
-				t.Fatalf("line %d: bash ended:\n%s", b.line, printed.String())
-			}
-			code, ended := strings.CutPrefix(line, endOfBlock+" ")
-			if !ended {
-				printed.WriteString(line + "\n")
-				continue
-			}
-			if code != "0" {
-				t.Fatalf("line %d: exit code %s of\n%s\nwhich printed\n%s", b.line, code, b.commands, printed.String())
-			}
-			return printed.String()
-		case <-timeout:
-			t.Fatalf("line %d: not done within %s:\n%s\nwhich printed\n%s", b.line, blockTimeout, b.commands,
-				printed.String())
-		}
-	}
-}
-
-// compare compares what a block printed with what the page says; where it says nothing, nothing may be printed.
-func compare(t *testing.T, b block, printed string) {
-	t.Helper()
-	if !matches(b.output, printed) {
-		t.Errorf("line %d of docs/tutorial.md:\n%s\nshould print\n%s\nand printed\n%s", b.line, b.commands, b.output,
-			printed)
-	}
-}
-
-// environment is this process's without what belongs to the make that may have started it.
-func environment() []string {
-	env := []string{"LC_ALL=C.UTF-8", "TERM=dumb", "NO_COLOR=1"}
-	for _, variable := range os.Environ() {
-		switch name, _, _ := strings.Cut(variable, "="); name {
-		case "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "LC_ALL", "TERM", "RUN_ARGS":
-		default:
-			env = append(env, variable)
-		}
-	}
-	return env
-}
-
 func freePort(t *testing.T) string {
 	t.Helper()
 	addresses, err := local.FreeAddresses(1)
@@ -297,4 +187,25 @@ func freePort(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return port
+}
+
+// startSecond opens the terminal in which everything else is typed.
+func startSecond(t *testing.T, folder string) *page.Terminal {
+	t.Helper()
+	dir := t.TempDir()
+	// The page says bin/run, so that is what it finds here.
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o700),
+		os.Symlink(folder, filepath.Join(dir, "bin", "run"))); err != nil {
+		t.Fatal(err)
+	}
+	return page.Open(t, dir)
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }

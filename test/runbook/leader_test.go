@@ -1,0 +1,29 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runbook
+
+import (
+	"testing"
+
+	"fwupgrade.io/operator/hack/local"
+)
+
+// TestNoLeader gives the controllers a flag that ends them, and takes it away.
+func TestNoLeader(t *testing.T) {
+	w := start(t, local.Options{})
+	w.declare(t, upgradeName, operationID, 20)
+	w.kubectl(t, "-n", operatorNamespace, "patch", "deployment", "fwupgrade-controllers", "--type=json", "-p",
+		`[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": "--undeclared=Adapt"},
+		{"op": "add", "path": "/spec/strategy", "value": {"type": "Recreate"}}]`)
+	w.kubectl(t, "-n", operatorNamespace, "wait", "--for=jsonpath={.status.containerStatuses[0].restartCount}=1", "pod",
+		"-l", "app.kubernetes.io/component=controllers", "--timeout=1m")
+	w.push(t, operationID, 20, 0.1)
+
+	s := w.section(t, "No leader")
+	s.run(t, "get lease")
+	w.kubectl(t, "-n", operatorNamespace, "patch", "deployment", "fwupgrade-controllers", "--type=json", "-p",
+		`[{"op": "remove", "path": "/spec/template/spec/containers/0/args/5"}]`)
+	w.awaitCounts(t, upgradeName, 18, 2)
+	s.run(t, "events")
+}
