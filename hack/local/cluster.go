@@ -133,11 +133,12 @@ func (c *Cluster) configure(o Options) error {
 	c.env = &envtest.Environment{
 		CRDDirectoryPaths:     crds,
 		ErrorIfCRDPathMissing: true,
-		UseExistingCluster:    &existing, // whatever the environment says: never touch somebody's cluster
+		// On a busy machine, 20 s are not enough for an API server.
+		ControlPlaneStartTimeout: startTimeout,
+		UseExistingCluster:       &existing, // whatever the environment says: never touch somebody's cluster
 	}
-	etcd := &envtest.Etcd{DataDir: filepath.Join(c.guard.dir, "etcd"), StartTimeout: startTimeout}
+	etcd := &envtest.Etcd{DataDir: filepath.Join(c.guard.dir, "etcd")}
 	server := c.env.ControlPlane.GetAPIServer()
-	server.StartTimeout = startTimeout
 	server.CertDir = filepath.Join(c.guard.dir, "apiserver")
 	c.env.ControlPlane.Etcd = etcd
 
@@ -224,9 +225,6 @@ func (c *Cluster) Stop() error {
 	}
 	return nil
 }
-
-// EtcdURL is where etcd serves its clients, without authentication.
-func (c *Cluster) EtcdURL() string { return c.env.ControlPlane.Etcd.URL.String() }
 
 // EtcdDataDir is the folder in which etcd keeps its data.
 func (c *Cluster) EtcdDataDir() string { return c.env.ControlPlane.Etcd.DataDir }

@@ -35,6 +35,9 @@ func TestEtcdIsFull(t *testing.T) {
 	s.run(t, "alarm list")
 	s.run(t, "keys-only")
 	s.run(t, "defrag")
+	if left := w.kubectl(t, "-n", "noise", "get", "configmaps", "-o", "name"); strings.Contains(left, "noise-") {
+		t.Errorf("what fills etcd was not removed: %s", left)
+	}
 	w.awaitAnswer(t, http.StatusOK)
 	s.run(t, "rollout status")
 	s.run(t, "verify")
