@@ -143,6 +143,34 @@ test: $(CONTROLPLANE_BINARIES) build ## Run all tests in random order, against a
 	go run ./hack/secretcheck $(TEST_OUTPUT) || code=1; \
 	exit $$code
 
+# Flags of the tests: `make e2e-node NODE_ARGS="-rate=200 -results=20000"` on a busy machine. NODE_TESTS are those to
+# run, such as 'TestNode/(InstallByChart|Memory)': all that follow need InstallByChart. NODE_LOGS=folder keeps the logs
+# of the node's processes.
+NODE_ARGS ?=
+NODE_TESTS ?= TestNode
+NODE_LOGS ?=
+NODE := $(BIN)/node
+# The image in docs/install.md.
+NODE_IMAGE := registry.example.com/fwupgrade-operator:v0.1.0
+
+.PHONY: e2e-node
+e2e-node: ## Install, roll, drain, kill and measure the operator on a real node, some 15 minutes; needs root on Linux, else it is skipped.
+	@if hack/node/missing.sh; then $(MAKE) --no-print-directory run-e2e-node; else echo "e2e-node: SKIPPED"; fi
+
+.PHONY: run-e2e-node
+run-e2e-node: $(CONTROLPLANE_BINARIES) $(addprefix $(NODE)/,kubelet kube-proxy kube-scheduler pause.tar) $(HELM)
+	@$(MAKE) --no-print-directory image IMAGE=$(NODE_IMAGE) PLATFORMS=linux/$$(go env GOARCH) IMAGE_ARCHIVE=$(NODE)/image.tar
+	@go run ./hack/dist --image=$(NODE_IMAGE) --install=$(NODE)/install.yaml --chart=
+	go test -c -o $(NODE)/e2e.test ./test/node
+	@cd test/node && FWUPGRADE_NODE_LOGS=$(NODE_LOGS) ../../hack/node/run.sh $(NODE)/e2e.test \
+		-test.v -test.timeout=40m -test.run='$(NODE_TESTS)' $(NODE_ARGS)
+
+$(NODE)/pause.tar: test/node/pause/main.go
+	@mkdir -p $(NODE)
+	@go build -C hack/image -o $(BIN)/build-image .
+	@$(BIN)/build-image --package=./test/node/pause --image=localhost/pause:e2e --platforms=linux/$$(go env GOARCH) \
+		--out=$@ --sbom=$(NODE)/pause.spdx.json
+
 # What is measured: see `bin/bench --help`. For example: make bench BENCH_ARGS="--connections=64 --other-rounds=0".
 BENCH_ARGS ?=
 # A folder that gets the reports and the plots, such as docs/performance; by default there are reports alone, in bin.
@@ -209,6 +237,7 @@ verify: $(CONTROLLER_GEN) $(GOLANGCI_LINT) $(CONTROLPLANE)/kubectl ## Check that
 IMAGE ?= fwupgrade-operator:$(if $(filter release-files,$(MAKECMDGOALS)),$(VERSION),latest)
 PLATFORMS ?= linux/amd64,linux/arm64
 PUSH ?=
+IMAGE_ARCHIVE := $(BIN)/image.tar
 # The manifest that `make dist` writes; the one in dist has the default IMAGE and is committed.
 INSTALL ?= dist/install.yaml
 # The address of the repository, for a label of the image and for the plugin's manifest for krew.
@@ -224,7 +253,7 @@ image: ## Build the image without Docker: bin/image.tar, for all PLATFORMS; PUSH
 	go build -C hack/image -o $(BIN)/build-image .
 	@$(BIN)/build-image --image=$(IMAGE) --platforms=$(PLATFORMS) --version=$(VERSION) \
 		--revision=$(shell git rev-parse HEAD 2>/dev/null) --source=$(SOURCE) \
-		--out=$(BIN)/image.tar --sbom=$(BIN)/image.spdx.json $(if $(PUSH),--push)
+		--out=$(IMAGE_ARCHIVE) --sbom=$(IMAGE_ARCHIVE:.tar=.spdx.json) $(if $(PUSH),--push)
 
 .PHONY: dist
 dist: $(CONTROLPLANE)/kubectl ## Write the manifest to apply, for IMAGE, to INSTALL=dist/install.yaml, and the chart's generated templates.
@@ -249,7 +278,7 @@ $(HELM): test/chart/go.mod test/chart/go.sum
 .PHONY: controlplane
 controlplane: $(addprefix $(CONTROLPLANE)/,etcd kube-apiserver kubectl kube-controller-manager) ## Build etcd, kube-apiserver, kubectl and kube-controller-manager: ten to twenty minutes the first time, on two cores.
 
-# The version that the binaries report. Whoever changes it changes hack/controlplane/go.mod too.
+# The version that the binaries report. Whoever changes it changes the go.mod of hack/controlplane and hack/node too.
 KUBERNETES_VERSION := 1.37.2
 VERSION_PACKAGE := k8s.io/component-base/version
 KUBERNETES_LDFLAGS := -s -w -X $(VERSION_PACKAGE).gitVersion=v$(KUBERNETES_VERSION) -X $(VERSION_PACKAGE).gitMajor=1 -X $(VERSION_PACKAGE).gitMinor=37
@@ -271,6 +300,13 @@ $(CONTROLPLANE)/kubectl: $(CONTROLPLANE_MODULE)
 
 $(CONTROLPLANE)/kube-controller-manager: $(CONTROLPLANE_MODULE)
 	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kube-controller-manager 4/$(OF) "about 6 minutes" "$(KUBERNETES_LDFLAGS)"
+
+# What a node has beside the control plane, of the same version: for `make e2e-node`.
+NODE_BINARIES := $(addprefix $(NODE)/,kubelet kube-proxy kube-scheduler)
+$(NODE_BINARIES): hack/node/go.mod hack/node/go.sum
+	@echo "Building $(@F): some 3 minutes on two cores the first time"
+	@go build -C hack/node -trimpath -ldflags "$(KUBERNETES_LDFLAGS)" -o $@ k8s.io/kubernetes/cmd/$(@F)
+	@touch $@
 
 $(CONTROLLER_GEN): hack/tools/go.mod hack/tools/go.sum
 	go build -C hack/tools -o $@ sigs.k8s.io/controller-tools/cmd/controller-gen
