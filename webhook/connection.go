@@ -31,9 +31,10 @@ type connection struct {
 	listener *listener
 	// source is whose share the connection is of.
 	source netip.Prefix
-	// closed is the listener's, and so is idle: its place among those that wait for a request; nil while it has one.
-	closed bool
-	idle   *list.Element
+	// These are the listener's. waiting is its place among those that make room; nil while it has a request. proven is
+	// whether it had a request after which it was kept, so that its sender is no stranger.
+	closed, proven bool
+	waiting        *list.Element
 
 	in *bufio.Reader
 	// line is what was read of a line and not passed on yet.
@@ -80,7 +81,8 @@ func (c *connection) readLine() error {
 	if len(line) == 0 {
 		return err
 	}
-	if !c.framing.begun {
+	// The first head of a connection protects it only once it is whole: strangers may take their time with theirs.
+	if !c.framing.begun && c.proven {
 		c.listener.busy(c)
 	}
 	whole := false
@@ -95,9 +97,13 @@ func (c *connection) readLine() error {
 	return nil
 }
 
-// Write implements io.Writer. What is written before the handler has the request is the server's own answer.
+// Write implements io.Writer. What is written before the handler has the request is the server's own answer. Over a
+// connection that had to make room nobody would hear it.
 func (c *connection) Write(p []byte) (int, error) {
 	if !c.answering {
+		if c.listener.isClosed(c) {
+			return 0, net.ErrClosed
+		}
 		c.answer()
 		c.answeredByServer(p)
 	}
@@ -145,9 +151,7 @@ func (c *connection) changed(state http.ConnState) {
 		c.listener.busy(c)
 	case http.StateIdle:
 		c.answering = false
-		if !c.framing.begun { // as it is where the sender did not wait for the answer
-			c.listener.rest(c)
-		}
+		c.listener.rest(c, c.framing.begun) // it has where the sender did not wait for the answer
 	case http.StateClosed:
 		if !c.spoken {
 			c.listener.metrics.silentConnections.Inc()
@@ -173,6 +177,13 @@ func withConnection(ctx context.Context, c net.Conn) context.Context {
 func connectionOf(r *http.Request) (*connection, bool) {
 	c, ok := r.Context().Value(connectionKey{}).(*connection)
 	return c, ok
+}
+
+// isLast says whether the connection has to be closed after a request, of which the body was read: because where it
+// ends can be read in two ways, or because it is not known to this side.
+func isLast(r *http.Request) bool {
+	c, ok := connectionOf(r)
+	return ok && (c.framing.ambiguous || c.framing.lost)
 }
 
 // lacksLength says whether a push is of HTTP/1.0 and nobody knows how long its body is. The server takes that for an

@@ -214,6 +214,36 @@ func TestTwoLengthsEndTheConnection(t *testing.T) {
 	}
 }
 
+// After a request whose end this side can't find itself the connection is closed, since what follows would be passed on
+// unseen: a second length among it, too.
+func TestConnectionEndsWhereItsFramingIsLost(t *testing.T) {
+	r := startReceiver(t, nil)
+	body := push("d")
+	long := strings.Repeat("x", 2*lineBytes)
+	for name, request := range map[string]string{
+		"a folded length": headers(fmt.Sprintf("Content-Length:\r\n %d\r\n", len(body)), body),
+		"a long length":   headers(fmt.Sprintf("Content-Length: %*d\r\n", 2*lineBytes, len(body)), body),
+		"a long extension": headers("Transfer-Encoding: chunked\r\n",
+			fmt.Sprintf("%x;x=%s\r\n%s\r\n0\r\n\r\n", len(body), long, body)),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := r.connect("127.0.0.1")
+			if _, err := io.WriteString(c, request); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = answer.Body.Close()
+			if answer.StatusCode != http.StatusOK || !answer.Close {
+				t.Errorf("got %d, closed: %v", answer.StatusCode, answer.Close)
+			}
+		})
+	}
+}
+
 // A push of HTTP/1.0 of which that version doesn't know how long its body is, is answered 400, since the server takes
 // the body for an empty one: nothing is answered 200 of which nothing is kept.
 func TestPushWithoutALength(t *testing.T) {

@@ -32,6 +32,9 @@ type framing struct {
 	// ambiguous is whether the last head gave the length of the body in two ways. RFC 9112, 6.3: the connection is closed
 	// after such a request, since a proxy on the way may have read another one.
 	ambiguous bool
+	// lost is whether the rest of the connection is passed on as it is. Of the requests after that nothing is known, so
+	// the connection is closed after this one.
+	lost bool
 	// unframed is whether the last head gave no length that HTTP/1.0 knows: where it is of that version, the server takes
 	// the body for an empty one.
 	unframed bool
@@ -101,7 +104,7 @@ func (f *framing) endOfHead() {
 	next := framing{ambiguous: f.length && f.coding, unframed: f.coding || !f.length}
 	switch {
 	case f.odd, f.coding && f.old:
-		next.left = math.MaxInt64
+		next.giveUp()
 	case f.coding:
 		next.part = partChunk
 	default:
@@ -116,13 +119,16 @@ func (f *framing) chunk(text []byte) {
 	n, err := strconv.ParseUint(string(bytes.TrimSpace(digits)), 16, 62)
 	switch {
 	case err != nil || f.within:
-		f.left = math.MaxInt64
+		f.giveUp()
 	case n == 0:
 		f.part = partTrailer
 	default:
 		f.left = int64(n) + int64(len("\r\n"))
 	}
 }
+
+// giveUp passes the rest of the connection on as it is.
+func (f *framing) giveUp() { f.left, f.lost = math.MaxInt64, true }
 
 // codingField is the name of the header by which a body says how it is sent.
 const codingField = "Transfer-Encoding"

@@ -46,7 +46,7 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	arrived := h.clock.Now()
 	o := h.guard(r, arrived)
-	if h.draining.Load() {
+	if h.draining.Load() || isLast(r) {
 		w.Header().Set("Connection", "close")
 	}
 	respond(w, o)

@@ -12,10 +12,12 @@ import (
 )
 
 // listener accepts connections within two limits: of all, and of each source, so that one sender who is silent or slow
-// can't take all of them. A connection beyond a limit takes the place of the one that has been idle the longest, be it
-// that it waits for its next request or that it has not sent a byte yet. If none is idle, one beyond the share of its
-// source is closed, and one beyond the limit of all waits until another one ends or becomes idle, and what comes after
-// it waits in the kernel's backlog.
+// can't take all of them. A connection beyond a limit takes the place of the one that has waited the longest, be it for
+// its next request or for the whole head of its first one: strangers may take their time with that. One that waits for
+// its next request makes room only if its source has no fewer connections than the new one's, so that a crowd can't
+// drive out the connections that the platform keeps. If there is none to make room, one beyond the share of its source
+// is closed, and one beyond the limit of all waits until another one ends or makes room, and what comes after it waits
+// in the kernel's backlog.
 type listener struct {
 	net.Listener
 	// tls is how the callback is served; nil for plain HTTP.
@@ -26,13 +28,14 @@ type listener struct {
 	lines        *occasional
 
 	mu sync.Mutex
-	// freed is told when a connection was closed or became idle, or the listener was closed.
+	// freed is told when a connection was closed or waits for its next request, or the listener was closed.
 	freed    *sync.Cond
 	closed   bool
 	total    int
 	bySource map[netip.Prefix]int
-	// idle are the connections that wait for a request, the one that has waited the longest first.
-	idle list.List
+	// waiting are the connections that wait for the whole head of their first request, or for their next request; the one
+	// that has waited the longest goes first.
+	waiting list.List
 }
 
 func newListener(inner net.Listener, secure *tls.Config, share int, m *metrics, lines *occasional) *listener {
@@ -75,20 +78,18 @@ func (l *listener) Close() error {
 func (l *listener) admit(c *connection) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	own := func(other *connection) bool { return other.source == c.source }
-	if l.bySource[c.source] >= l.share && !l.closeIdle(own) {
+	if l.bySource[c.source] >= l.share && !l.makeRoom(c, true) {
 		l.metrics.connectionLimits.WithLabelValues(limitRefused).Inc()
 		l.lines.info("share", "Closed a connection, as its source has as many as one may have", "source", c.source.String(),
 			"connections", l.share)
 		return false
 	}
-	whosever := func(*connection) bool { return true }
-	if l.total >= l.limit && !l.closeIdle(whosever) {
+	if l.total >= l.limit && !l.makeRoom(c, false) {
 		l.metrics.connectionLimits.WithLabelValues(limitWaited).Inc()
 		l.lines.info("full", "Let connections wait, as all are taken", "connections", l.limit)
 	}
 	for l.total >= l.limit && !l.closed {
-		if !l.closeIdle(whosever) {
+		if !l.makeRoom(c, false) {
 			l.freed.Wait()
 		}
 	}
@@ -98,20 +99,21 @@ func (l *listener) admit(c *connection) bool {
 	l.bySource[c.source]++
 	l.total++
 	l.metrics.connections.Set(float64(l.total))
-	c.idle = l.idle.PushBack(c)
+	c.waiting = l.waiting.PushBack(c)
 	return true
 }
 
-// closeIdle closes the connection that has been idle the longest of those that match; false if none is idle.
-func (l *listener) closeIdle(matches func(*connection) bool) bool {
-	for e := l.idle.Front(); e != nil; e = e.Next() {
-		oldest, ok := e.Value.(*connection)
-		if !ok || !matches(oldest) {
+// makeRoom closes a connection in favour of a new one, of the same source if ownOnly is set; false if none is to make
+// room.
+func (l *listener) makeRoom(c *connection, ownOnly bool) bool {
+	for e := l.waiting.Front(); e != nil; e = e.Next() {
+		other, ok := e.Value.(*connection)
+		if !ok || ownOnly && other.source != c.source || other.proven && l.bySource[other.source] < l.bySource[c.source] {
 			continue
 		}
 		l.metrics.connectionLimits.WithLabelValues(limitReplaced).Inc()
-		l.remove(oldest)
-		_ = oldest.raw.Close() // whoever serves it sees that, and closes it in turn
+		l.remove(other)
+		_ = other.raw.Close() // whoever serves it sees that, and closes it in turn
 		return true
 	}
 	return false
@@ -129,7 +131,7 @@ func (l *listener) remove(c *connection) {
 		return
 	}
 	c.closed = true
-	l.forgetIdle(c)
+	l.stopWaiting(c)
 	if l.bySource[c.source]--; l.bySource[c.source] == 0 {
 		delete(l.bySource, c.source)
 	}
@@ -138,26 +140,34 @@ func (l *listener) remove(c *connection) {
 	l.freed.Broadcast()
 }
 
-// rest notes that a connection waits for its next request.
-func (l *listener) rest(c *connection) {
+// isClosed says whether a connection was counted out.
+func (l *listener) isClosed(c *connection) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !c.closed && c.idle == nil {
-		c.idle = l.idle.PushBack(c)
+	return c.closed
+}
+
+// rest notes that a request was answered and the connection kept. It waits for its next request, unless that has begun.
+func (l *listener) rest(c *connection, begun bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.proven = true
+	if !begun && !c.closed && c.waiting == nil {
+		c.waiting = l.waiting.PushBack(c)
 		l.freed.Broadcast()
 	}
 }
 
-// busy notes that a request has begun.
+// busy notes that a connection has a request.
 func (l *listener) busy(c *connection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.forgetIdle(c)
+	l.stopWaiting(c)
 }
 
-func (l *listener) forgetIdle(c *connection) {
-	if c.idle != nil {
-		l.idle.Remove(c.idle)
-		c.idle = nil
+func (l *listener) stopWaiting(c *connection) {
+	if c.waiting != nil {
+		l.waiting.Remove(c.waiting)
+		c.waiting = nil
 	}
 }

@@ -102,6 +102,78 @@ func TestNewConnectionReplacesASilentOne(t *testing.T) {
 	}
 }
 
+// A connection whose first head has begun and not ended makes room, too, and nothing is answered or counted over it;
+// one over which a push came before does not, while the next one comes.
+func TestNewConnectionReplacesASlowHead(t *testing.T) {
+	r := startReceiver(t, func(o *Options) { o.ConnectionsPerSource = 2 })
+	known := r.connect("127.0.0.1")
+	if got := pushOver(t, known, "d"); got != "200 OK" {
+		t.Fatal(got)
+	}
+	slow := r.connect("127.0.0.1")
+	for _, c := range []net.Conn{known, slow} {
+		if _, err := io.WriteString(c, headers("", "")[:10]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if isClosed(slow, 300*time.Millisecond) {
+		t.Fatal("closed before there was a need")
+	}
+	if got := pushOver(t, r.connect("127.0.0.1"), "d"); got != "200 OK" {
+		t.Errorf("the new connection: %s", got)
+	}
+	if !isClosed(slow, readHeaderTimeout/2) {
+		t.Error("the slow one stays open")
+	}
+	if _, err := io.WriteString(known, headers("Content-Length: 0\r\n", "")[10:]); err != nil {
+		t.Error(err)
+	}
+	if line, err := bufio.NewReader(known).ReadString('\n'); !strings.HasPrefix(line, "HTTP/1.1 200") {
+		t.Errorf("the known one: %q, %v", line, err)
+	}
+	if n := r.metric("fwupgrade_webhook_server_answers_total"); n != 0 {
+		t.Errorf("%v answers were counted", n)
+	}
+}
+
+// Where all connections are taken, a source that holds many does not drive out the idle ones of a source that holds few;
+// one that holds no more does.
+func TestCrowdDoesNotDriveOutTheFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, err := newMetrics(prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := newListener(make(pipes), nil, 3, m, newOccasional(clock.RealClock{}, (&logBook{}).logger(), lineInterval))
+		l.limit = 3
+		arrive := func(source byte) (*connection, chan bool) {
+			raw := &pipe{source: source}
+			c, admitted := newConnection(raw, raw, l), make(chan bool, 1)
+			go func() { admitted <- l.admit(c) }()
+			synctest.Wait()
+			return c, admitted
+		}
+		few, _ := arrive(1)
+		few.changed(http.StateActive)
+		few.changed(http.StateIdle)
+		for range 2 {
+			crowd, _ := arrive(2)
+			crowd.changed(http.StateActive)
+		}
+		_, third := arrive(2)
+		if len(third) != 0 || l.isClosed(few) {
+			t.Error("another one of the crowd did not wait")
+		}
+		few.changed(http.StateActive) // it is served meanwhile
+		few.changed(http.StateIdle)
+		if _, other := arrive(3); len(other) != 1 || !l.isClosed(few) {
+			t.Error("one of another source waits")
+		}
+		_ = l.Close()
+		<-third
+	})
+}
+
 // A connection that waits for its next push makes room for a new one.
 func TestNewConnectionReplacesTheLongestIdle(t *testing.T) {
 	r := startReceiver(t, func(o *Options) { o.ConnectionsPerSource = 2 })

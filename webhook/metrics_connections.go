@@ -24,7 +24,7 @@ type connectionMetrics struct {
 
 // What became of a connection beyond a limit.
 const (
-	// limitReplaced took the place of an idle one.
+	// limitReplaced took the place of another one.
 	limitReplaced = "replaced"
 	// limitRefused was closed, as its source has its share.
 	limitRefused = "refused"

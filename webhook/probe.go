@@ -18,9 +18,6 @@ func (r *Receiver) front(pushes http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		if c, ok := connectionOf(request); ok {
 			c.answer()
-			if c.framing.ambiguous {
-				w.Header().Set("Connection", "close")
-			}
 		}
 		if request.URL.EscapedPath() == ProbePath {
 			r.probe(w, request)
