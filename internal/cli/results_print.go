@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/duration"
 
@@ -113,7 +115,8 @@ func merged(r *result.Result) string {
 
 func (p *tablePrinter) end() error { return p.table.flush() }
 
-// csvPrinter prints results for spreadsheets and scripts, exactly as they are stored.
+// csvPrinter prints results for spreadsheets and scripts. Values are as they are stored, but for those that a
+// spreadsheet would take for a formula.
 type csvPrinter struct {
 	writer *csv.Writer
 	begun  bool
@@ -134,10 +137,26 @@ func (p *csvPrinter) row(r *result.Result) error {
 	if err := p.begin(); err != nil {
 		return err
 	}
-	return p.writer.Write([]string{
+	cells := []string{
 		r.AppID, r.OperationID, r.DeviceID, string(r.State), microTime(r.ReceivedAt), microTime(r.FailedAt),
 		r.SubOperationID, r.SourceVersion, r.TargetVersion, r.CurVersion, causeOf(r), r.StatusDesc,
-	})
+	}
+	for i := range cells {
+		cells[i] = noFormula(cells[i])
+	}
+	return p.writer.Write(cells)
+}
+
+// formulaSigns begin what a spreadsheet takes for a formula; those of full width do so in East Asian ones.
+const formulaSigns = "=+-@\t\r＝＋－＠"
+
+// noFormula is a text with an apostrophe before it where a spreadsheet would take it for a formula: devices choose what
+// they report, and a formula can run a command or send what is in the sheet.
+func noFormula(text string) string {
+	if first, size := utf8.DecodeRuneInString(text); size > 0 && strings.ContainsRune(formulaSigns, first) {
+		return "'" + text
+	}
+	return text
 }
 
 func (p *csvPrinter) end() error {
