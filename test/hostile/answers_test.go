@@ -7,7 +7,6 @@ import (
 	"maps"
 	"regexp"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -19,8 +18,6 @@ import (
 type answers struct {
 	mu       sync.Mutex
 	byStatus map[string]int
-	// silent is how many connections were closed over which no answer came.
-	silent atomic.Int64
 }
 
 func (a *answers) add(statuses ...string) {
@@ -53,8 +50,8 @@ func statusesIn(received []byte) []string {
 }
 
 // countedAs matches the series that count answers, as docs/metrics.md has them.
-var countedAs = regexp.MustCompile(`^fwupgrade_webhook_(notifications|probes|server_answers|tls_handshake_errors)_total` +
-	`\{[a-z]+="([a-z_0-9]+)"\}$`)
+var countedAs = regexp.MustCompile(`^fwupgrade_webhook_` +
+	`(notifications|probes|server_answers|tls_handshake_errors)_total\{[a-z]+="([a-z_0-9]+)"\}$`)
 
 // statusOf is the status of an answer by the value of its label.
 var statusOf = map[string]string{

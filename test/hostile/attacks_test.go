@@ -99,7 +99,7 @@ func checkAtLeast(t *testing.T, w *webhook) {
 	})
 }
 
-// checkLog holds that a log is short and readable, and holds no secret and no address of a stranger but where it has to.
+// checkLog holds that a log is short and readable, and holds no secret.
 func checkLog(t *testing.T, log string) {
 	t.Helper()
 	checkReadable(t, "the log", log)

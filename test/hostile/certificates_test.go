@@ -71,7 +71,7 @@ func (a *authority) serverArgs(t *testing.T) []string {
 	return a.serverArgsUntil(t, time.Now().Add(time.Hour))
 }
 
-// serverArgsUntil are these arguments for a certificate that is valid until a time. Clients' certificates are asked for.
+// serverArgsUntil are these arguments for a certificate that is valid until a time. Clients are asked for theirs.
 func (a *authority) serverArgsUntil(t *testing.T, until time.Time) []string {
 	t.Helper()
 	pair := a.issue(t, &x509.Certificate{

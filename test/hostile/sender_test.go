@@ -90,9 +90,6 @@ func (w *webhook) hear(c net.Conn, kept int) reply {
 	}
 	got.statuses, got.text = statusesIn(received), string(received)
 	w.answers.add(got.statuses...)
-	if got.closed && len(got.statuses) == 0 {
-		w.answers.silent.Add(1)
-	}
 	return got
 }
 

@@ -112,9 +112,6 @@ func slowReads(t *testing.T, w *webhook) {
 		c, err := w.dial(t.Context(), source(n%slowSources))
 		must(t, err)
 		defer func() { _ = c.Close() }()
-		if own, ok := c.(*net.TCPConn); ok {
-			must(t, own.SetReadBuffer(4<<10))
-		}
 		_ = c.SetWriteDeadline(time.Now().Add(2 * patience))
 		for range pushes {
 			if _, err = io.WriteString(c, one); err != nil {
