@@ -171,6 +171,13 @@ $(NODE)/pause.tar: test/node/pause/main.go
 	@$(BIN)/build-image --package=./test/node/pause --image=localhost/pause:e2e --platforms=linux/$$(go env GOARCH) \
 		--out=$@ --sbom=$(NODE)/pause.spdx.json
 
+# The revision to come from, as git names it.
+FROM ?= HEAD~1
+
+.PHONY: e2e-upgrade
+e2e-upgrade: $(CONTROLPLANE_BINARIES) build ## Upgrade the operator under load from another commit to this one, back, and forward again (FROM=HEAD~1).
+	FROM=$(FROM) go test -count=1 -v -timeout $(TEST_TIMEOUT) ./test/upgrade
+
 # What is measured: see `bin/bench --help`. For example: make bench BENCH_ARGS="--connections=64 --other-rounds=0".
 BENCH_ARGS ?=
 # A folder that gets the reports and the plots, such as docs/performance; by default there are reports alone, in bin.

@@ -1,0 +1,149 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package upgrade
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"fwupgrade.io/operator/hack/local"
+)
+
+// version is a build of the operator with its manifests.
+type version struct {
+	name    string
+	manager string // the binary
+	config  string // the folder of config/default
+	crds    []*apiextensions.CustomResourceDefinition
+	// deployments by component: webhook and controllers.
+	deployments map[string]*appsv1.Deployment
+}
+
+// thisCommit is what is in the working tree, as `make build` built it.
+func thisCommit(t *testing.T) *version {
+	t.Helper()
+	root, err := local.ModuleRoot()
+	must(t, err)
+	return newVersion(t, "this commit", filepath.Join(root, "bin", "manager"), root)
+}
+
+// revision builds another commit in a folder of the test's. Where git does not know it, the test is skipped: a checkout
+// may be shallow.
+func revision(t *testing.T, name string) *version {
+	t.Helper()
+	root, err := local.ModuleRoot()
+	must(t, err)
+	commit, err := run(t.Context(), root, "git", "rev-parse", "--verify", "--quiet", name+"^{commit}")
+	if err != nil {
+		t.Skipf("SKIPPED: git does not have the revision %q here; a shallow clone gets more by `git fetch --deepen=1`", name)
+	}
+	dir := t.TempDir()
+	archive := filepath.Join(dir, "source.tar")
+	source := filepath.Join(dir, "source")
+	must(t, os.Mkdir(source, 0o700))
+	for _, command := range [][]string{
+		{"git", "archive", "--format=tar", "--output=" + archive, strings.TrimSpace(commit)},
+		{"tar", "-x", "-C", source, "-f", archive},
+		{"go", "build", "-C", source, "-o", filepath.Join(dir, "manager"), "./cmd/manager"},
+	} {
+		_, err := run(t.Context(), root, command...)
+		must(t, err)
+	}
+	return newVersion(t, name+" ("+commit[:7]+")", filepath.Join(dir, "manager"), source)
+}
+
+func newVersion(t *testing.T, name, manager, source string) *version {
+	t.Helper()
+	v := &version{
+		name: name, manager: manager, config: filepath.Join(source, "config", "default"),
+		deployments: map[string]*appsv1.Deployment{},
+	}
+	kubectl, err := local.Asset("kubectl")
+	must(t, err)
+	manifests, err := run(t.Context(), source, kubectl, "kustomize", v.config)
+	must(t, err)
+	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(manifests), 4096)
+	for {
+		object := &unstructured.Unstructured{}
+		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		v.take(t, object)
+	}
+	if len(v.crds) == 0 || v.deployments["webhook"] == nil || v.deployments["controllers"] == nil {
+		t.Fatalf("config/default of %s has %d CRDs and the Deployments %v", name, len(v.crds), v.deployments)
+	}
+	return v
+}
+
+// take keeps what the test looks at.
+func (v *version) take(t *testing.T, object *unstructured.Unstructured) {
+	t.Helper()
+	switch object.GetKind() {
+	case "CustomResourceDefinition":
+		crd := &apiextensions.CustomResourceDefinition{}
+		must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, crd))
+		v.crds = append(v.crds, crd)
+	case "Deployment":
+		deployment := &appsv1.Deployment{}
+		must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, deployment))
+		v.deployments[strings.TrimPrefix(deployment.Name, "fwupgrade-")] = deployment
+	}
+}
+
+// args returns the arguments of a component as its Deployment has them, but for the addresses, which a pod has alone,
+// and the file of the secret.
+func (v *version) args(component, secrets string) []string {
+	var args []string
+	for _, arg := range v.deployments[component].Spec.Template.Spec.Containers[0].Args {
+		name, _, _ := strings.Cut(arg, "=")
+		switch {
+		case strings.HasSuffix(name, "-bind-address"), name == "--components":
+		case name == "--callback-secrets-file":
+			args = append(args, name+"="+secrets)
+		default:
+			args = append(args, strings.ReplaceAll(arg, "$(POD_NAMESPACE)", operatorNamespace))
+		}
+	}
+	return args
+}
+
+// env returns the variables of a component as its Deployment has them.
+func (v *version) env(component string) []string {
+	var env []string
+	for _, e := range v.deployments[component].Spec.Template.Spec.Containers[0].Env {
+		if e.ValueFrom == nil {
+			env = append(env, e.Name+"="+e.Value)
+		}
+	}
+	return env
+}
+
+// run runs a command and returns what it printed to the standard output.
+func run(ctx context.Context, dir string, command ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Dir = dir
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, stderr.String())
+	}
+	return stdout.String(), nil
+}
