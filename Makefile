@@ -8,7 +8,10 @@ SHELL := /usr/bin/env bash
 
 BIN := $(CURDIR)/bin
 TOOLS := $(BIN)/tools
-CONTROLPLANE := $(BIN)/controlplane
+# The version of Kubernetes that the embedded control plane is of: by default the newest one that is tested, else one
+# that has a module in hack/controlplane, such as KUBERNETES=1.31.
+KUBERNETES ?=
+CONTROLPLANE := $(BIN)/controlplane$(addprefix -,$(KUBERNETES))
 
 CONTROLLER_GEN := $(TOOLS)/controller-gen
 GOLANGCI_LINT := $(TOOLS)/golangci-lint
@@ -171,6 +174,16 @@ $(NODE)/pause.tar: test/node/pause/main.go
 	@$(BIN)/build-image --package=./test/node/pause --image=localhost/pause:e2e --platforms=linux/$$(go env GOARCH) \
 		--out=$@ --sbom=$(NODE)/pause.spdx.json
 
+# The oldest Kubernetes that the manuals name, and the packages whose tests meet an API server.
+OLDEST_KUBERNETES := 1.31
+OLDEST_PACKAGES := $(addprefix ./,cmd/manager controllers hack/local internal/cli internal/store webhook) \
+	$(addprefix ./test/,config crd e2e gitops)
+
+.PHONY: e2e-oldest
+e2e-oldest: ## Run the tests that meet an API server against the oldest Kubernetes that the manuals name, which is built first.
+	@KUBEBUILDER_ASSETS= $(MAKE) --no-print-directory test KUBERNETES=$(OLDEST_KUBERNETES) \
+		TEST_PACKAGES="$(OLDEST_PACKAGES)" TEST_MODULES=
+
 # The revision to come from, as git names it.
 FROM ?= HEAD~1
 
@@ -285,11 +298,13 @@ $(HELM): test/chart/go.mod test/chart/go.sum
 .PHONY: controlplane
 controlplane: $(addprefix $(CONTROLPLANE)/,etcd kube-apiserver kubectl kube-controller-manager) ## Build etcd, kube-apiserver, kubectl and kube-controller-manager: ten to twenty minutes the first time, on two cores.
 
-# The version that the binaries report. Whoever changes it changes the go.mod of hack/controlplane and hack/node too.
-KUBERNETES_VERSION := 1.37.2
+# Whoever changes hack/controlplane/go.mod changes that of hack/node too. What the binaries report is what they are built of: for example v1.37.2.
+CONTROLPLANE_FOLDER := hack/controlplane$(addprefix /,$(KUBERNETES))
+CONTROLPLANE_MODULE := $(CONTROLPLANE_FOLDER)/go.mod $(CONTROLPLANE_FOLDER)/go.sum
+KUBERNETES_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" {print $$2}' $(CONTROLPLANE_FOLDER)/go.mod)
 VERSION_PACKAGE := k8s.io/component-base/version
-KUBERNETES_LDFLAGS := -s -w -X $(VERSION_PACKAGE).gitVersion=v$(KUBERNETES_VERSION) -X $(VERSION_PACKAGE).gitMajor=1 -X $(VERSION_PACKAGE).gitMinor=37
-CONTROLPLANE_MODULE := hack/controlplane/go.mod hack/controlplane/go.sum
+KUBERNETES_LDFLAGS := -s -w -X $(VERSION_PACKAGE).gitVersion=$(KUBERNETES_VERSION) -X $(VERSION_PACKAGE).gitMajor=1 \
+	-X $(VERSION_PACKAGE).gitMinor=$(word 2,$(subst ., ,$(KUBERNETES_VERSION)))
 BUILD_CONTROLPLANE := hack/controlplane/build.sh
 
 # How many binaries the goal needs.
@@ -297,16 +312,16 @@ OF := 4
 run demo: OF := 3
 
 $(CONTROLPLANE)/etcd: $(CONTROLPLANE_MODULE)
-	@$(BUILD_CONTROLPLANE) $@ go.etcd.io/etcd/server/v3 1/$(OF) "about 2 minutes" "-s -w"
+	@$(BUILD_CONTROLPLANE) $@ go.etcd.io/etcd/server/v3 1/$(OF) "about 2 minutes" "-s -w" $(KUBERNETES)
 
 $(CONTROLPLANE)/kube-apiserver: $(CONTROLPLANE_MODULE)
-	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kube-apiserver 2/$(OF) "about 8 minutes" "$(KUBERNETES_LDFLAGS)"
+	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kube-apiserver 2/$(OF) "about 8 minutes" "$(KUBERNETES_LDFLAGS)" $(KUBERNETES)
 
 $(CONTROLPLANE)/kubectl: $(CONTROLPLANE_MODULE)
-	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kubectl 3/$(OF) "about 2 minutes" "$(KUBERNETES_LDFLAGS)"
+	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kubectl 3/$(OF) "about 2 minutes" "$(KUBERNETES_LDFLAGS)" $(KUBERNETES)
 
 $(CONTROLPLANE)/kube-controller-manager: $(CONTROLPLANE_MODULE)
-	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kube-controller-manager 4/$(OF) "about 6 minutes" "$(KUBERNETES_LDFLAGS)"
+	@$(BUILD_CONTROLPLANE) $@ k8s.io/kubernetes/cmd/kube-controller-manager 4/$(OF) "about 6 minutes" "$(KUBERNETES_LDFLAGS)" $(KUBERNETES)
 
 # What a node has beside the control plane, of the same version: for `make e2e-node`.
 NODE_BINARIES := $(addprefix $(NODE)/,kubelet kube-proxy kube-scheduler)

@@ -88,7 +88,8 @@ check "width of text" narrow
 check "links, flags and targets in the manuals" go test ./test/docs
 check "go vet" go vet ./...
 check "linters" bin/tools/golangci-lint run ./...
-for module in . hack/controlplane hack/node hack/etcdctl hack/plot hack/tools hack/image test/chart test/monitoring; do
+for module in . hack/controlplane hack/controlplane/1.31 hack/node hack/etcdctl hack/plot hack/tools hack/image test/chart \
+	test/monitoring; do
 	check "go mod tidy in $module" tidy "$module"
 done
 for folder in config/crd config/default config/webhook/tls config/flow-control config/monitoring config/samples; do

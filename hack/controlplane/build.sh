@@ -4,10 +4,12 @@
 
 # Builds one binary of the embedded control plane, and says what it does meanwhile: the first time takes minutes.
 #
-#   build.sh BINARY PACKAGE "2/4" "about 8 minutes" LDFLAGS
+#   build.sh BINARY PACKAGE "2/4" "about 8 minutes" LDFLAGS [FOLDER]
+#
+# FOLDER has the module, below the one of this script; by default it is that one.
 set -euo pipefail
-binary=$1 package=$2 number=$3 duration=$4 ldflags=$5
-cd "$(dirname "$0")"
+binary=$1 package=$2 number=$3 duration=$4 ldflags=$5 folder=${6:-.}
+cd "$(dirname "$0")/$folder"
 
 elapsed() { printf '%d min %02d s' $((SECONDS / 60)) $((SECONDS % 60)); }
 
