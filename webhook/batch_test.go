@@ -102,7 +102,10 @@ func TestRejectedNotificationIsWithinTheSchema(t *testing.T) {
 		size           int64
 	}{
 		"nothing":                     {},
-		"text":                        {body: "a\x00\ufeffé\ufffd\u2028<", text: "a\x00\ufeffé\ufffd\u2028<"},
+		"text":                        {body: "{\r\n\t\"é\ufffd升\": <", text: "{\r\n\t\"é\ufffd升\": <"},
+		"an escape sequence":          {body: "a\x1b[2J", raw: "a\x1b[2J"},
+		"a control character of C1":   {body: "a\u009b2J", raw: "a\u009b2J"},
+		"characters turned around":    {body: "a\u202eb", raw: "a\u202eb"},
 		"bytes":                       {body: "\x1f\x8b\x08\xff", encoding: "gzip", raw: "\x1f\x8b\x08\xff"},
 		"Latin-1":                     {body: "caf\xe9", raw: "caf\xe9"},
 		"half a character at the end": {body: "a\xc3", raw: "a\xc3"},

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"fwupgrade.io/operator/internal/result"
 )
@@ -44,6 +45,8 @@ type connection struct {
 	answering bool
 	// spoken is whether there ever was an answer, or what went wrong was counted.
 	spoken bool
+	// idle is whether the server waits for the next request, for as long as a connection is kept.
+	idle bool
 }
 
 func newConnection(raw, plain net.Conn, l *listener) *connection {
@@ -77,6 +80,11 @@ func (c *connection) Read(p []byte) (int, error) {
 
 // readLine reads the next line of the head or of what frames a body, or a part of it. It fails only if it read nothing.
 func (c *connection) readLine() error {
+	if c.idle && !c.framing.begun {
+		if err := c.awaitHead(); err != nil {
+			return err
+		}
+	}
 	line, err := c.in.ReadSlice('\n')
 	if len(line) == 0 {
 		return err
@@ -95,6 +103,17 @@ func (c *connection) readLine() error {
 	c.framing.see(line, whole)
 	c.line = line
 	return nil
+}
+
+// awaitHead waits for the next head, which protects the connection from then on, and bounds how long its first line may
+// take: the server, which gets whole lines, does not see that it has begun. For the lines after it the server sets a
+// deadline of its own.
+func (c *connection) awaitHead() error {
+	if _, err := c.in.Peek(1); err != nil {
+		return err
+	}
+	c.listener.busy(c)
+	return c.Conn.SetReadDeadline(time.Now().Add(readHeaderTimeout))
 }
 
 // Write implements io.Writer. What is written before the handler has the request is the server's own answer. Over a
@@ -148,9 +167,10 @@ func (c *connection) CloseWrite() error {
 func (c *connection) changed(state http.ConnState) {
 	switch state {
 	case http.StateActive:
+		c.idle = false
 		c.listener.busy(c)
 	case http.StateIdle:
-		c.answering = false
+		c.answering, c.idle = false, true
 		c.listener.rest(c, c.framing.begun) // it has where the sender did not wait for the answer
 	case http.StateClosed:
 		if !c.spoken {

@@ -384,3 +384,25 @@ func TestServersOwnAnswerAfterAPush(t *testing.T) {
 	}
 	eventually(t, "it is counted", func() bool { return r.metric("fwupgrade_webhook_server_answers_total", "501") == 1 })
 }
+
+// A head that does not go on is cut off as soon on a connection that was kept as on a new one: the time for which a
+// connection is kept is for silent ones.
+func TestUnfinishedHeadAfterAPush(t *testing.T) {
+	r := startReceiver(t, nil)
+	for name, head := range map[string]string{"a part of a line": "POST /v1.0", "a line": "POST / HTTP/1.1\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := r.connect("127.0.0.1")
+			if got := pushOver(t, c, "d"); got != "200 OK" {
+				t.Fatal(got)
+			}
+			if _, err := io.WriteString(c, head); err != nil {
+				t.Fatal(err)
+			}
+			_ = c.SetReadDeadline(time.Now().Add(patience))
+			if _, err := io.Copy(io.Discard, c); err != nil { // it may be answered 400 before it is closed
+				t.Errorf("stays open: %v", err)
+			}
+		})
+	}
+}

@@ -122,7 +122,7 @@ func TestAnswers(t *testing.T) {
 		"hidden character in an id": {nil, "POST", secretPath, push("d\u200b"), 200,
 			rejected("deviceId holds characters that can't be seen: \\\"d\ufffd\\\""), "rejected",
 			contents{rejected: []storage.RejectedNotification{
-				{Reason: "deviceId holds characters that can't be seen: \"d\ufffd\"", Body: push("d\u200b")}}}},
+				{Reason: "deviceId holds characters that can't be seen: \"d\ufffd\"", RawBody: []byte(push("d\u200b"))}}}},
 		"bytes in an id": {nil, "POST", secretPath, push("d\xe9"), 200, rejected("deviceId holds bytes"), "rejected",
 			contents{rejected: []storage.RejectedNotification{
 				{Reason: "deviceId holds bytes that are not UTF-8: \"d\ufffd\"", RawBody: []byte(push("d\xe9"))}}}},

@@ -6,6 +6,7 @@ package webhook
 import (
 	"bytes"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -42,12 +43,21 @@ func rejectedNotification(arrived time.Time, reason string, push original) *stor
 		rejected.BodyBytes = push.size
 		text = wholeRunes(text)
 	}
-	if utf8.Valid(text) {
+	if isReadable(text) {
 		rejected.Body = string(text)
 	} else {
 		rejected.RawBody = push.body
 	}
 	return rejected
+}
+
+// isReadable says whether a text can be printed as it is: it is UTF-8, and nothing in it moves a cursor, changes a colour
+// or turns the order of characters around.
+func isReadable(text []byte) bool {
+	moves := func(r rune) bool {
+		return result.IsHidden(r) && r != '\t' && r != '\n' && r != '\r' && !unicode.Is(unicode.Zs, r) // blanks of any width
+	}
+	return utf8.Valid(text) && bytes.IndexFunc(text, moves) < 0
 }
 
 // wholeRunes returns a text that was cut without the part of a character that may be left at its end.

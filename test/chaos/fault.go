@@ -74,7 +74,9 @@ func (f fault) rooms() []room {
 		return []room{roomControllers0, roomControllers1}
 	case faultFillStore:
 		return []room{roomControllers0, roomControllers1, roomControlPlane}
-	case faultKillAPIServer, faultStopAPIServer, faultSlowAPIServer, faultKillEtcd, faultStopEtcd, faultFillEtcd:
+	case faultFillEtcd: // nothing can be restored while it lasts
+		return []room{roomControlPlane, roomObjects}
+	case faultKillAPIServer, faultStopAPIServer, faultSlowAPIServer, faultKillEtcd, faultStopEtcd:
 		return []room{roomControlPlane}
 	default:
 		return []room{roomObjects}

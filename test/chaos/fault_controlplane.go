@@ -78,41 +78,26 @@ func (s *system) answering() error {
 }
 
 const (
-	ballast      = "ballast"
 	ballastBytes = 1000 << 10
 	// filling bounds how long ballast is written: where the disk is slow, etcd is not full then.
 	filling = 20 * time.Second
 )
 
-// writeBallast writes until etcd is full, and says whether it is.
-func (s *system) writeBallast(ctx context.Context) bool {
-	content := strings.Repeat("x", ballastBytes)
-	for ctx.Err() == nil {
-		err := s.api.Create(ctx, &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: ballast, GenerateName: "b-"}, Data: map[string]string{"x": content},
-		})
-		if err != nil && strings.Contains(err.Error(), "database space exceeded") {
-			return true
-		}
-	}
-	return false
-}
+// The keys of the ballast, beside those of the API server.
+const ballastFrom, ballastTo = "/ballast/", "/ballast0"
 
 // fillEtcd writes until etcd's quota is reached, so that it takes nothing but deletions. It is healed as an administrator
-// would: the ballast is deleted, what etcd holds of the past is compacted by the API server, the file is defragmented,
-// and the alarm is disarmed.
-func fillEtcd(ctx context.Context, s *system, f fault, _ *rand.Rand) (err error) {
-	if err := s.ensureNamespace(ctx, ballast); err != nil {
-		return err
-	}
+// would: the ballast is deleted, what etcd holds of the past is compacted, the file is defragmented, and the alarm is
+// disarmed.
+func fillEtcd(ctx context.Context, s *system, f fault, _ *rand.Rand) error {
 	began := time.Now()
 	writing, cancel := context.WithTimeout(ctx, filling)
 	defer cancel()
 	var full atomic.Bool
 	var writers sync.WaitGroup
-	for range 4 {
+	for writer := range 4 {
 		writers.Go(func() {
-			if s.writeBallast(writing) {
+			if s.writeBallast(writing, writer) {
 				full.Store(true)
 				cancel()
 			}
@@ -128,29 +113,50 @@ func fillEtcd(ctx context.Context, s *system, f fault, _ *rand.Rand) (err error)
 	return errors.Join(s.drain(healed), s.answering())
 }
 
+// writeBallast writes until etcd is full, and says whether it is.
+func (s *system) writeBallast(ctx context.Context, writer int) bool {
+	value := bytes.Repeat([]byte("x"), ballastBytes)
+	for i := 0; ctx.Err() == nil; i++ {
+		key := fmt.Appendf(nil, "%s%d-%d", ballastFrom, writer, i)
+		err := s.etcd(ctx, "/v3/kv/put", map[string]any{"key": key, "value": value}, nil)
+		if err != nil && strings.Contains(err.Error(), "database space exceeded") {
+			return true
+		}
+	}
+	return false
+}
+
 // drain makes etcd take writes again.
 func (s *system) drain(ctx context.Context) error {
-	return insist(ctx, func(ctx context.Context) error {
-		err := s.api.DeleteAllOf(ctx, &corev1.ConfigMap{}, client.InNamespace(ballast))
-		if err != nil {
+	var deleted struct {
+		Header struct {
+			Revision string `json:"revision"`
+		} `json:"header"`
+	}
+	ballast := map[string]any{"key": []byte(ballastFrom), "range_end": []byte(ballastTo)}
+	if err := s.etcd(ctx, "/v3/kv/deleterange", ballast, &deleted); err != nil {
+		return err
+	}
+	past := map[string]any{"revision": deleted.Header.Revision, "physical": true}
+	if err := s.etcd(ctx, "/v3/kv/compaction", past, nil); err != nil {
+		return err
+	}
+	if err := s.etcd(ctx, "/v3/maintenance/defragment", map[string]any{}, nil); err != nil {
+		return err
+	}
+	var raised struct {
+		Alarms []map[string]any `json:"alarms"`
+	}
+	if err := s.etcd(ctx, "/v3/maintenance/alarm", map[string]any{"action": "GET"}, &raised); err != nil {
+		return err
+	}
+	for _, alarm := range raised.Alarms { // each names its member
+		alarm["action"] = "DEACTIVATE"
+		if err := s.etcd(ctx, "/v3/maintenance/alarm", alarm, nil); err != nil {
 			return err
 		}
-		var status struct {
-			Header struct {
-				Revision string `json:"revision"`
-			} `json:"header"`
-		}
-		if err := s.etcd(ctx, "/v3/maintenance/status", map[string]any{}, &status); err != nil {
-			return err
-		}
-		// A revision that was compacted already is an error, and no harm.
-		_ = s.etcd(ctx, "/v3/kv/compaction", map[string]any{"revision": status.Header.Revision, "physical": true}, nil)
-		if err := s.etcd(ctx, "/v3/maintenance/defragment", map[string]any{}, nil); err != nil {
-			return err
-		}
-		alarm := map[string]any{"action": "DEACTIVATE", "memberID": "0", "alarm": "NOSPACE"}
-		return s.etcd(ctx, "/v3/maintenance/alarm", alarm, nil)
-	})
+	}
+	return nil
 }
 
 // etcd calls etcd by its JSON gateway.

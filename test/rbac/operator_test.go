@@ -51,9 +51,9 @@ func newOperator(t *testing.T, o local.Options) *operator {
 	})
 	op.k8s, err = harness.NewClient(c)
 	must(t, err)
-	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, c.WriteKubeconfig(kubeconfig))
-	must(t, harness.Install(t.Context(), kubeconfig))
+	admin := filepath.Join(t.TempDir(), "kubeconfig")
+	must(t, c.WriteKubeconfig(admin))
+	must(t, harness.Install(t.Context(), admin))
 	op.namespace = harness.NewNamespace(t, op.k8s)
 
 	secrets := filepath.Join(t.TempDir(), "secrets")

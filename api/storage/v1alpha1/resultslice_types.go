@@ -127,12 +127,12 @@ type RejectedNotification struct {
 	// reason says why it could not be used.
 	// +kubebuilder:validation:MaxLength=256
 	Reason string `json:"reason"`
-	// body is what came, where that is UTF-8: byte for byte, at most 4 KiB. Either body or rawBody is set, unless the
-	// body was empty.
+	// body is what came, where that is UTF-8 without control and format characters, so that it can be printed: byte for
+	// byte, at most 4 KiB. Either body or rawBody is set, unless the body was empty.
 	// +optional
 	// +kubebuilder:validation:MaxLength=4096
 	Body string `json:"body,omitempty"`
-	// rawBody is what came, where that is not UTF-8, for example because it is compressed: byte for byte, at most
+	// rawBody is what came, where body can't have it, for example because it is compressed: byte for byte, at most
 	// 4 KiB, in base64.
 	// +optional
 	// +kubebuilder:validation:MaxLength=5464
