@@ -12,6 +12,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -124,7 +125,8 @@ func (l *life) move(ctx context.Context, half func()) error {
 }
 
 // removeOrphan removes a FirmwareUpgrade that outlived its namespace: the namespace controller overlooks kinds of CRDs
-// that an API server does not serve yet, which was started while it deleted a namespace.
+// that an API server does not serve yet, which was started while it deleted a namespace. As nothing that an admission
+// policy looks at can be deleted without its namespace, that is made again first.
 func (l *life) removeOrphan(ctx context.Context, namespace *corev1.Namespace, old *v1alpha1.FirmwareUpgrade) error {
 	err := insist(ctx, func(ctx context.Context) error {
 		err := l.system.api.Get(ctx, client.ObjectKeyFromObject(namespace), &corev1.Namespace{})
@@ -134,6 +136,18 @@ func (l *life) removeOrphan(ctx context.Context, namespace *corev1.Namespace, ol
 		return client.IgnoreNotFound(err)
 	})
 	if err != nil {
+		return err
+	}
+	isGone := false
+	err = insist(ctx, func(ctx context.Context) error {
+		err := l.system.api.Get(ctx, client.ObjectKeyFromObject(old), &v1alpha1.FirmwareUpgrade{})
+		isGone = apierrors.IsNotFound(err)
+		return client.IgnoreNotFound(err)
+	})
+	if err != nil || isGone {
+		return err
+	}
+	if err := l.system.ensureNamespace(ctx, namespace.Name); err != nil {
 		return err
 	}
 	return l.system.remove(ctx, old, metav1.DeletePropagationBackground)
