@@ -151,12 +151,22 @@ func (p *csvPrinter) row(r *result.Result) error {
 const formulaSigns = "=+-@\t\r＝＋－＠"
 
 // noFormula is a text with an apostrophe before it where a spreadsheet would take it for a formula: devices choose what
-// they report, and a formula can run a command or send what is in the sheet.
+// they report, and a formula can run a command or send what is in the sheet. An id or a number that begins with a sign
+// is left alone, so that scripts get it as it is: there is nothing in it that could be called.
 func noFormula(text string) string {
-	if first, size := utf8.DecodeRuneInString(text); size > 0 && strings.ContainsRune(formulaSigns, first) {
-		return "'" + text
+	first, size := utf8.DecodeRuneInString(text)
+	if size == 0 || !strings.ContainsRune(formulaSigns, first) {
+		return text
 	}
-	return text
+	if (first == '-' || first == '+') && strings.IndexFunc(text[size:], isNotOfAnID) < 0 {
+		return text
+	}
+	return "'" + text
+}
+
+// isNotOfAnID says whether a character is none that the platform's ids and versions are made of.
+func isNotOfAnID(r rune) bool {
+	return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("-_.:", r))
 }
 
 func (p *csvPrinter) end() error {

@@ -15,7 +15,8 @@ import (
 // No cell of the CSV is a formula, whatever a device reports.
 func TestCSVHasNoFormulas(t *testing.T) {
 	for text, want := range map[string]string{
-		"=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)",
+		"=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0": "'-2+3+cmd|' /C calc'!A0", "+A1": "+A1",
+		"-8x_Q.1:2": "-8x_Q.1:2", "-1+1": "'-1+1", "=A1": "'=A1", "@SUM(A1)": "'@SUM(A1)",
 		"＝1": "'＝1", "1.6": "1.6", "'=1": "'=1", "": "",
 	} {
 		var out bytes.Buffer

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -246,15 +247,24 @@ func (s *system) create(ctx context.Context, object client.Object) error {
 	})
 }
 
+// overlooked is how long after a foreground deletion the garbage collector has overlooked the object: it may where the
+// API server was restarted a moment ago.
+const overlooked = 45 * time.Second
+
 // remove insists on deleting an object, and on its being gone.
 func (s *system) remove(ctx context.Context, object client.Object, propagation metav1.DeletionPropagation) error {
-	uid := object.GetUID()
+	uid, began := object.GetUID(), time.Now()
 	return insist(ctx, func(ctx context.Context) error {
 		err := s.api.Delete(ctx, object, client.PropagationPolicy(propagation), client.Preconditions{UID: &uid})
 		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			return err
 		}
-		return s.gone(ctx, object, uid)
+		err = s.gone(ctx, object, uid)
+		if err != nil && propagation == metav1.DeletePropagationForeground && time.Since(began) > overlooked {
+			release := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+			return errors.Join(err, client.IgnoreNotFound(s.api.Patch(ctx, object, release)))
+		}
+		return err
 	})
 }
 

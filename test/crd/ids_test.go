@@ -25,7 +25,7 @@ import (
 
 // What may be wrong with a text of the spec, as its message says it.
 const (
-	tooLong  = "256 bytes"
+	tooLong  = "than 256"
 	atAnEnd  = "has a blank or a line feed at an end: in YAML write it in quotes on one line, not as a block (|)"
 	noText   = "holds a control character or an invisible one, or U+FFFD in place of one"
 	accepted = ""
