@@ -39,18 +39,25 @@ func run(ctx context.Context, args []string) error {
 	if o.binary, err = filepath.Abs(o.binary); err != nil {
 		return fmt.Errorf("find the manager: %w", err)
 	}
-	if o.logs == "" {
-		if o.logs, err = os.MkdirTemp("", "fwupgrade-chaos-"); err != nil {
-			return fmt.Errorf("make a folder for the logs: %w", err)
-		}
+	temporary := o.logs == ""
+	if temporary {
+		o.logs, err = os.MkdirTemp("", "fwupgrade-chaos-")
+	} else {
+		err = os.MkdirAll(o.logs, 0o755)
+	}
+	if err != nil {
+		return fmt.Errorf("make a folder for the logs: %w", err)
 	}
 	r, err := runEpochs(ctx, o, o.logs)
 	if err != nil {
 		return fmt.Errorf("seed %d, logs in %s: %w", o.seed, o.logs, err)
 	}
 	r.print(os.Stdout)
-	if r.failed == nil {
+	switch {
+	case r.failed == nil && temporary:
 		return os.RemoveAll(o.logs)
+	case r.failed == nil:
+		return nil
 	}
 	fmt.Printf("\nThe run failed. Again: make chaos SEED=%d CHAOS_ARGS=\"--only-epoch=%d --epoch=%s --rate=%g "+
 		"--fault-every=%s\"\nIts logs are in %s.\n", o.seed, r.failed.number, o.epoch, o.rate, o.faultEvery, o.logs)

@@ -35,8 +35,9 @@ func parse(args []string) (*options, error) {
 	fs.DurationVar(&o.faultEvery, "fault-every", 6*time.Second, "how far apart faults are, on average")
 	fs.IntVar(&o.only, "only-epoch", -1, "run this epoch alone, as a failed run says")
 	fs.IntSliceVar(&o.keep, "only-faults", nil, "of that epoch let only these faults strike; 0 for none")
-	fs.DurationVar(&o.shrink, "shrink", 0, "how long to look for the fewest faults with which a failed epoch fails")
-	fs.StringVar(&o.logs, "logs", "", "folder for the logs (default: one in the system's temporary folder, kept on failure)")
+	fs.DurationVar(&o.shrink, "shrink", 15*time.Minute,
+		"how long to look for the fewest faults with which a failed epoch fails; 0 not to look")
+	fs.StringVar(&o.logs, "logs", "", "folder for the logs (default: a temporary one, which is removed when nothing was wrong)")
 	fs.StringVar(&o.binary, "manager", "bin/manager-chaos", "the operator, as test/chaos/build.sh builds it")
 	fs.BoolVar(&o.fsync, "fsync", true, "etcd syncs its log to the disk, as in production")
 	if err := fs.Parse(args); err != nil {
