@@ -4,6 +4,8 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +15,8 @@ import (
 type answers struct {
 	mu      sync.Mutex
 	devices map[string]*known
+	// unexpected are answers that no push may get, with how often they came.
+	unexpected map[string]int
 	// malformed are the notifications that can't be used and that were answered 200.
 	malformed map[string]bool
 }
@@ -25,6 +29,8 @@ type known struct {
 	due reports
 	// certain was answered 200; possible was pushed and got another answer or none, so that it may be stored.
 	certain, possible reports
+	// unclear is when the last push of it got another answer than 200, or none.
+	unclear time.Time
 }
 
 // reports is a set of what notifications say.
@@ -39,7 +45,7 @@ func (r reports) success() bool { return r.has(reportSuccess) || r.has(reportSus
 func (r reports) any() bool { return r != 0 }
 
 func newAnswers() *answers {
-	return &answers{devices: map[string]*known{}, malformed: map[string]bool{}}
+	return &answers{devices: map[string]*known{}, unexpected: map[string]int{}, malformed: map[string]bool{}}
 }
 
 // planned notes that a notification is about to be pushed.
@@ -57,7 +63,36 @@ func (a *answers) certain(p push) {
 }
 
 // possible notes that it was pushed, and that nobody knows whether it is stored.
-func (a *answers) possible(p push) { a.note(p, func(k *known) { k.possible.add(p.report) }) }
+func (a *answers) possible(p push) {
+	a.note(p, func(k *known) {
+		k.possible.add(p.report)
+		k.unclear = time.Now()
+	})
+}
+
+// check notes an answer that no push may get: one that can be used, or be stored as rejected, is answered 200, unless it
+// could not be stored (503), or its body did not arrive in time, as where the webhook hung (408).
+func (a *answers) check(p push, code int) {
+	if code == http.StatusOK || code == http.StatusServiceUnavailable || code == http.StatusRequestTimeout {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.unexpected[fmt.Sprintf("%d for a push of %s%s", code, p.device, p.malformed)]++
+}
+
+// ended is how many of some devices have had an end fall due: a success or a failure.
+func (a *answers) ended(ids []string) int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := int64(0)
+	for _, id := range ids {
+		if k := a.devices[id]; k != nil && (k.due.success() || k.due.has(reportFailure)) {
+			n++
+		}
+	}
+	return n
+}
 
 func (a *answers) note(p push, change func(*known)) {
 	if p.malformed != "" {

@@ -26,7 +26,9 @@ type observed struct {
 
 // check compares everything that can be seen with what follows from the plan and the answers, at rest. It returns what
 // is wrong.
-func check(lives []*life, a *answers, have observed) []string {
+//
+// Seen has the task of each FirmwareUpgrade that there ever was: those that are gone may have told nothing twice either.
+func check(lives []*life, a *answers, seen map[types.UID]string, have observed) []string {
 	all, err := joinSlices(have.slices)
 	if err != nil {
 		return []string{err.Error()}
@@ -39,16 +41,24 @@ func check(lives []*life, a *answers, have observed) []string {
 		fwu, wrong := l.holder(have.upgrades, devices)
 		if fwu != nil {
 			wrong = append(wrong, checkUpgrade(l, fwu, devices, all[task])...)
-			wrong = append(wrong, checkEvents(fwu, told[fwu.UID])...)
+			wrong = append(wrong, checkEvents(fwu, devices, told[fwu.UID])...)
 		}
 		if fwu == nil || fwu.Status.ArchiveTime == nil { // what was archived may be gone
 			wrong = append(wrong, checkStored(l, devices, all[task])...)
+		}
+		for uid, operation := range seen {
+			if operation == l.operation && (fwu == nil || uid != fwu.UID) {
+				wrong = append(wrong, checkTold(devices, told[uid])...)
+			}
 		}
 		for _, problem := range wrong {
 			problems = append(problems, l.operation+": "+problem)
 		}
 	}
 	problems = append(problems, checkRejected(a, have.slices)...)
+	for answer, n := range a.unexpected {
+		problems = append(problems, fmt.Sprintf("answered %d times: %s", n, answer))
+	}
 	if have.store.Status.State != storage.StoreOpen {
 		problems = append(problems, fmt.Sprintf("the ResultStore is %s", have.store.Status.State))
 	}
@@ -108,6 +118,13 @@ func checkUpgrade(
 		}
 	} else if want := count(fwu.Spec, have); c != want {
 		say("the counts are %+v, the stored results make %+v", c, want)
+	}
+	caused := int64(0)
+	for _, cause := range st.Details.Causes {
+		caused += cause.Count
+	}
+	if caused != c.Failed {
+		say("the causes add up to %d, and %d failed", caused, c.Failed)
 	}
 	return append(problems, checkConditions(l, fwu, devices, have)...)
 }

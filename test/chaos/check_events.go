@@ -16,21 +16,20 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-// checkEvents compares the Events about a FirmwareUpgrade with its status, at rest: all that has to be told was told,
-// and once.
-func checkEvents(fwu *v1alpha1.FirmwareUpgrade, told []*eventsv1.Event) []string {
+// checkEvents compares the Events about a FirmwareUpgrade with its status and the answers, at rest: all that has to be
+// told was told, and once.
+func checkEvents(fwu *v1alpha1.FirmwareUpgrade, devices map[string]known, told []*eventsv1.Event) []string {
 	var problems []string
 	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
 	st := fwu.Status
 	is := func(kind string) bool { return meta.IsStatusConditionTrue(st.Conditions, kind) }
 	want := map[string]int{
-		"Started": oneIf(st.StartTime != nil), "Degraded": oneIf(is(v1alpha1.ConditionDegraded)),
+		"Started": oneIf(st.StartTime != nil || haveReported(fwu, devices)), "Degraded": oneIf(is(v1alpha1.ConditionDegraded)),
 		"VersionSuspect": oneIf(st.Devices.Suspect > 0), "PlaceholderCreated": oneIf(fwu.Spec.Placeholder),
 		"end": oneIf(is(v1alpha1.ConditionFinished)),
 	}
 	got := map[string]int{}
 	failures := int64(0)
-	named := map[string]int{}
 	for _, e := range told {
 		switch e.Reason {
 		case "Finished", "DeadlineExceeded":
@@ -40,9 +39,6 @@ func checkEvents(fwu *v1alpha1.FirmwareUpgrade, told []*eventsv1.Event) []string
 		}
 		n, _ := strconv.ParseInt(e.Annotations["fwupgrade.io/failures"], 10, 64)
 		failures += n
-		if e.Reason == "DeviceFailed" {
-			named[e.Annotations["fwupgrade.io/devices"]]++
-		}
 	}
 	for reason, n := range want {
 		if got[reason] < n {
@@ -57,15 +53,58 @@ func checkEvents(fwu *v1alpha1.FirmwareUpgrade, told []*eventsv1.Event) []string
 	} else if failures > total {
 		say("ANNOUNCED %d failures, of %d", failures, total)
 	}
-	for device, n := range named {
-		if n > 1 {
-			say("ANNOUNCED %d times: the failure of %s", n, device)
-		}
-	}
 	if len(st.OperatorState.Outbox) > 0 {
 		say("UNANNOUNCED: %d Events wait in the outbox", len(st.OperatorState.Outbox))
 	}
+	problems = append(problems, checkTold(devices, told)...)
 	return append(problems, checkOutcomes(told, is(v1alpha1.ConditionFinished), is(v1alpha1.ConditionReady))...)
+}
+
+// haveReported says whether a device that the spec is about was answered 200.
+func haveReported(fwu *v1alpha1.FirmwareUpgrade, devices map[string]known) bool {
+	for id, k := range devices {
+		purged := k.phase == 0 && strings.HasSuffix(fwu.Spec.OperationID, string(kindPurged))
+		listed := len(fwu.Spec.Devices) == 0 || slices.Contains(fwu.Spec.Devices, id)
+		if k.certain.any() && listed && !purged {
+			return true
+		}
+	}
+	return false
+}
+
+// checkTold looks at the Events about a FirmwareUpgrade, also one that is gone: nothing was told twice, and no device is
+// named as failed that never reported it.
+func checkTold(devices map[string]known, told []*eventsv1.Event) []string {
+	var problems []string
+	once, named := map[string]int{}, map[string]int{}
+	for _, e := range told {
+		switch e.Reason {
+		case "Started", "PlaceholderCreated", "VersionSuspect":
+			once[e.Reason]++
+		case "Finished", "DeadlineExceeded":
+			once["the end"]++
+		case "DeviceFailed":
+			named[e.Annotations["fwupgrade.io/devices"]]++
+		}
+		if ids := e.Annotations["fwupgrade.io/devices"]; ids != "" {
+			for id := range strings.SplitSeq(ids, ",") {
+				if k := devices[id]; !(k.certain | k.possible).has(reportFailure) {
+					problems = append(problems, fmt.Sprintf("ANNOUNCED as failed: %s, which never reported it", id))
+				}
+			}
+		}
+	}
+	for what, n := range once {
+		if n > 1 {
+			problems = append(problems, fmt.Sprintf("ANNOUNCED %d times: %s", n, what))
+		}
+	}
+	for device, n := range named {
+		if n > 1 {
+			problems = append(problems, fmt.Sprintf("ANNOUNCED %d times: the failure of %s", n, device))
+		}
+	}
+	return problems
 }
 
 // checkOutcomes follows the end and what turned it around: each tells the contrary of the one before, and the last one

@@ -36,6 +36,10 @@ func TestCheckEvents(t *testing.T) {
 	fwu.Status.StartTime = &metav1.Time{}
 	fwu.Status.Devices = v1alpha1.DeviceCounts{Failed: 1, Recovered: 1}
 	fwu.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionFinished, Status: metav1.ConditionTrue}}
+	devices := map[string]known{}
+	for _, id := range []string{"a", "b", "c"} {
+		devices[id] = known{certain: set(reportFailure)}
+	}
 	cases := map[string]struct {
 		told []*eventsv1.Event
 		want string
@@ -52,6 +56,9 @@ func TestCheckEvents(t *testing.T) {
 		"one device twice": {
 			told("Started", "DeviceFailed=a", "DeviceFailed=a", "Finished/Warning"), "ANNOUNCED 2 times: the failure of a",
 		},
+		"one that never failed": {
+			told("Started", "DeviceFailed=a", "DeviceFailed=x", "Finished/Warning"), "ANNOUNCED as failed: x",
+		},
 		"two ends": {
 			told("Started", "DeviceFailed=a", "DeviceFailed=b", "Finished/Warning", "Finished/Warning"), "ANNOUNCED 2 times",
 		},
@@ -61,7 +68,7 @@ func TestCheckEvents(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := strings.Join(checkEvents(fwu, c.told), "\n")
+			got := strings.Join(checkEvents(fwu, devices, c.told), "\n")
 			if !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
 				t.Errorf("want %q, got %q", c.want, got)
 			}

@@ -7,8 +7,8 @@
 // A run is a number of epochs. In each, upgrade tasks begin and end by a plan, their FirmwareUpgrades are declared,
 // deleted, renamed and moved, and faults strike at random: all of it follows from a seed. Then everything is healed,
 // what was not answered 200 is pushed again, and the system has to come to rest in the state that a model expects. The
-// model knows the plan and the answers, nothing of how the operator works. What it compares is every FirmwareUpgrade,
-// every Event and every stored result.
+// model knows the plan and the answers. What it compares is every FirmwareUpgrade, every Event and every stored result,
+// which it reads with the operator's own code.
 //
 //	plan.go       what the devices report, and what is done to the FirmwareUpgrade of a task
 //	sender.go     pushes it as the platform does, and remembers the answers

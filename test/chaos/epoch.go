@@ -28,6 +28,9 @@ const (
 	restPatience = 3 * time.Minute
 	// checkInterval is how often it is looked whether it has.
 	checkInterval = 2 * time.Second
+	// steady is how long nothing may be wrong then, at any look: longer than a leader's lease and the distance of
+	// failures' Events, so that what is told or counted again is seen.
+	steady = 35 * time.Second
 )
 
 // epoch is a part of a run that can be repeated: it follows from the seed and its number.
@@ -99,9 +102,12 @@ func (e *epoch) run(ctx context.Context, s *system, log func(string, ...any)) (*
 	}
 	o := &outcome{lives: lives, struck: st.struck}
 	var err error
-	o.rest, o.problems, err = e.awaitRest(ctx, s, sender, lives)
-	o.problems = append(o.problems, watch.take()...)
-	o.looks = watch.looks
+	o.rest, o.problems, err = e.awaitRest(ctx, s, sender, lives, watch)
+	found, looks := watch.take()
+	o.problems = append(o.problems, found...)
+	if o.looks = looks; looks == 0 {
+		o.problems = append(o.problems, "no status was looked at while faults struck")
+	}
 	for _, l := range lives {
 		if l.err != nil {
 			o.problems = append(o.problems, l.err.Error())
@@ -114,12 +120,10 @@ func (e *epoch) run(ctx context.Context, s *system, log func(string, ...any)) (*
 
 // setClock sets the clock of the second webhook.
 func (e *epoch) setClock(ctx context.Context, s *system) error {
-	webhook := s.webhooks[1]
-	if webhook.clock == e.skew {
-		return nil
+	if webhook := s.webhooks[1]; webhook.setClock(e.skew) {
+		return webhook.restart(ctx)
 	}
-	webhook.clock = e.skew
-	return webhook.restart(ctx)
+	return nil
 }
 
 // begin lets all tasks begin.
@@ -166,11 +170,12 @@ func (s *sender) heartbeat(ctx context.Context, e *epoch) *life {
 	return l
 }
 
-// awaitRest waits until nothing is wrong any more, or patience ends.
+// awaitRest waits until nothing is wrong any more, or patience ends, and then whether that stays so. It returns how long
+// it took until nothing was wrong for the first time.
 func (e *epoch) awaitRest(
-	ctx context.Context, s *system, sender *sender, lives []*life,
+	ctx context.Context, s *system, sender *sender, lives []*life, watch *watcher,
 ) (took time.Duration, problems []string, err error) {
-	began := time.Now()
+	began, clean := time.Now(), time.Time{}
 	for {
 		have, err := s.observe(ctx)
 		switch n := sender.pending.Load(); {
@@ -179,11 +184,18 @@ func (e *epoch) awaitRest(
 		case n > 0:
 			problems = []string{fmt.Sprintf("%d pushes are not answered 200 yet", n)}
 		default:
-			if problems = check(lives, sender.answers, have); len(problems) == 0 {
-				return time.Since(began), nil, nil
-			}
+			problems = append(check(lives, sender.answers, watch.known(), have), s.checkCleared(have)...)
+			problems = append(problems, s.checkReady()...)
 		}
-		if time.Since(began) > restPatience {
+		switch {
+		case len(problems) == 0 && clean.IsZero():
+			clean = time.Now()
+			took = clean.Sub(began)
+		case len(problems) == 0 && time.Since(clean) > steady:
+			return took, nil, nil
+		case len(problems) > 0 && !clean.IsZero():
+			return took, append(problems, "it was at rest before, and this came later"), nil
+		case time.Since(began) > restPatience && clean.IsZero():
 			return time.Since(began), problems, nil
 		}
 		if !sleep(ctx, checkInterval) {
@@ -206,14 +218,55 @@ func (s *system) observe(ctx context.Context) (observed, error) {
 	return observed{upgrades.Items, told.Items, slices.Items, *store}, err
 }
 
-// clear removes the FirmwareUpgrades of an epoch with their results, while the next one runs: purges have to go on under
-// faults, too. It does not wait.
+// checkReady says which of the operator's processes is not ready.
+func (s *system) checkReady() []string {
+	var problems []string
+	for _, slot := range s.slots() {
+		if !slot.ready.Load() {
+			problems = append(problems, slot.name+" is not ready")
+		}
+	}
+	return problems
+}
+
+// checkCleared looks for what is left of the epochs before.
+func (s *system) checkCleared(have observed) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var problems []string
+	for i := range have.upgrades {
+		if f := &have.upgrades[i]; s.cleared[f.Spec.OperationID] {
+			problems = append(problems, fmt.Sprintf("%s: was purged, and there is %s/%s", f.Spec.OperationID, f.Namespace, f.Name))
+		}
+	}
+	all, err := joinSlices(have.slices)
+	if err != nil {
+		return append(problems, err.Error())
+	}
+	for task, devices := range all {
+		if s.cleared[task.OperationID] {
+			problems = append(problems, fmt.Sprintf("%s: was purged, and %d results are stored", task.OperationID, len(devices)))
+		}
+	}
+	return problems
+}
+
+// clearing bounds how long a deletion may be refused: while an epoch lasts.
+const clearing = 10 * time.Minute
+
+// clear deletes the FirmwareUpgrades of an epoch with their results, while the next one runs: purges have to go on under
+// faults, too. It does not wait; what is left at the end of the next epoch is a problem.
 func (s *system) clear(ctx context.Context, lives []*life) {
 	for _, l := range lives {
 		if l.upgrade == nil {
 			continue
 		}
+		s.mu.Lock()
+		s.cleared[l.operation] = true
+		s.mu.Unlock()
 		go func() {
+			ctx, cancel := context.WithTimeout(ctx, clearing)
+			defer cancel()
 			_ = insist(ctx, func(ctx context.Context) error {
 				fwu := &v1alpha1.FirmwareUpgrade{}
 				if err := s.api.Get(ctx, client.ObjectKeyFromObject(l.upgrade), fwu); err != nil {

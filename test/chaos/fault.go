@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -82,6 +83,9 @@ func (f fault) rooms() []room {
 		return []room{roomObjects}
 	}
 }
+
+// errNothing says that there was nothing to break, or that it did not break.
+var errNothing = errors.New("nothing was broken")
 
 // strikes says what each kind does; it returns when all is healed.
 //
@@ -170,12 +174,7 @@ func (st *striker) run(ctx context.Context, faults []fault) error {
 			}
 			defer st.leave(f)
 			st.log("%s", f)
-			if err := st.strike(ctx, f); err != nil {
-				st.mu.Lock()
-				st.errs = append(st.errs, fmt.Errorf("%s: %w", f, err))
-				st.mu.Unlock()
-			}
-			st.log("#%d is healed", f.number)
+			st.struckBy(f, st.strike(ctx, f))
 		})
 	}
 	all.Wait()
@@ -213,8 +212,22 @@ func (st *striker) enter(ctx context.Context, f fault) bool {
 	for _, r := range f.rooms() {
 		st.taken[r] = true
 	}
-	st.struck[f.kind]++
 	return true
+}
+
+// struckBy notes what came of a fault.
+func (st *striker) struckBy(f fault, err error) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	switch {
+	case err == nil:
+		st.struck[f.kind]++
+		st.log("#%d is healed", f.number)
+	case errors.Is(err, errNothing):
+		st.log("#%d: %s", f.number, err)
+	default:
+		st.errs = append(st.errs, fmt.Errorf("%s: %w", f, err))
+	}
 }
 
 func (st *striker) leave(f fault) {

@@ -110,7 +110,10 @@ func fillEtcd(ctx context.Context, s *system, f fault, _ *rand.Rand) error {
 	}
 	healed, cancel := context.WithTimeout(context.WithoutCancel(ctx), healing)
 	defer cancel()
-	return errors.Join(s.drain(healed), s.answering())
+	if err := errors.Join(s.drain(healed), s.answering()); err != nil || full.Load() {
+		return err
+	}
+	return errNothing
 }
 
 // writeBallast writes until etcd is full, and says whether it is.
@@ -186,7 +189,6 @@ func (s *system) etcd(ctx context.Context, path string, body, answer any) error 
 
 // fillStore lowers the limit of stored results until the store is full, and raises it again.
 func fillStore(ctx context.Context, s *system, f fault, _ *rand.Rand) error {
-	defer s.outage(time.Now())
 	limited := func(ctx context.Context, extra ...string) error {
 		for _, slot := range s.controllers {
 			if err := slot.restart(ctx, extra...); err != nil {
@@ -198,20 +200,22 @@ func fillStore(ctx context.Context, s *system, f fault, _ *rand.Rand) error {
 	if err := limited(ctx, "--max-stored-results=10"); err != nil {
 		return err
 	}
-	for range 60 {
+	full := false
+	for i := 0; i < 60 && !full && sleep(ctx, time.Second); i++ {
 		store := &storage.ResultStore{}
 		err := s.api.Get(ctx, client.ObjectKey{Name: storage.ResultStoreName}, store)
-		if err == nil && store.Status.State == storage.StoreFull || !sleep(ctx, time.Second) {
-			break
-		}
+		full = err == nil && store.Status.State == storage.StoreFull
 	}
-	sleep(ctx, f.lasts)
+	if full {
+		defer s.outage(time.Now().Add(-2 * time.Second)) // it has been full since the look before
+		sleep(ctx, f.lasts)
+	}
 	healed, cancel := context.WithTimeout(context.WithoutCancel(ctx), healing)
 	defer cancel()
 	if err := limited(healed); err != nil {
 		return err
 	}
-	return insist(healed, func(ctx context.Context) error {
+	err := insist(healed, func(ctx context.Context) error {
 		store := &storage.ResultStore{}
 		if err := s.api.Get(ctx, client.ObjectKey{Name: storage.ResultStoreName}, store); err != nil {
 			return err
@@ -221,4 +225,8 @@ func fillStore(ctx context.Context, s *system, f fault, _ *rand.Rand) error {
 		}
 		return nil
 	})
+	if err != nil || full {
+		return err
+	}
+	return errNothing
 }

@@ -46,16 +46,16 @@ func renewPolicies(ctx context.Context, s *system, f fault, rng *rand.Rand) erro
 func removeSlice(ctx context.Context, s *system, f fault, rng *rand.Rand) error {
 	list := &storage.ResultSliceList{}
 	if err := s.api.List(ctx, list, client.InNamespace(local.OperatorNamespace)); err != nil || len(list.Items) == 0 {
-		return nil // the API server is away: nothing is broken
+		return errNothing // the API server is away
 	}
 	slice := &list.Items[rng.IntN(len(list.Items))]
 	uid := slice.UID
 	err := s.api.Delete(ctx, slice, client.Preconditions{UID: &uid})
 	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) {
-		return nil // compaction was faster
+		return errNothing // compaction was faster
 	}
 	sleep(ctx, f.lasts)
-	restored, err := withoutPurged(slice)
+	restored, err := s.withoutPurged(slice)
 	if err != nil {
 		return err
 	}
@@ -65,14 +65,16 @@ func removeSlice(ctx context.Context, s *system, f fault, rng *rand.Rand) error 
 }
 
 // withoutPurged copies a slice for being restored, without the results that may have been purged meanwhile.
-func withoutPurged(slice *storage.ResultSlice) (*storage.ResultSlice, error) {
+func (s *system) withoutPurged(slice *storage.ResultSlice) (*storage.ResultSlice, error) {
 	results, err := result.Unpack(slice.Tables)
 	if err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var kept []result.Result
 	for _, r := range results {
-		purged := strings.HasSuffix(r.OperationID, string(kindPurged)) && strings.Contains(r.DeviceID, "-d0-")
+		purged := s.cleared[r.OperationID] || strings.HasSuffix(r.OperationID, string(kindPurged)) && strings.Contains(r.DeviceID, "-d0-")
 		if !purged {
 			kept = append(kept, r)
 		}
@@ -122,6 +124,7 @@ func refuseEvents(ctx context.Context, s *system, f fault, _ *rand.Rand) error {
 func removeFinalizers(ctx context.Context, s *system, _ fault, _ *rand.Rand) error {
 	list := &v1alpha1.FirmwareUpgradeList{}
 	_ = s.api.List(ctx, list) // where the API server is away, nothing is broken
+	broken := false
 	for i := range list.Items {
 		fwu := &list.Items[i]
 		if !fwu.DeletionTimestamp.IsZero() || len(fwu.Finalizers) == 0 {
@@ -129,7 +132,11 @@ func removeFinalizers(ctx context.Context, s *system, _ fault, _ *rand.Rand) err
 		}
 		before := fwu.DeepCopy()
 		fwu.Finalizers = nil
-		_ = s.api.Patch(ctx, fwu, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		err := s.api.Patch(ctx, fwu, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+		broken = broken || err == nil
+	}
+	if !broken {
+		return errNothing
 	}
 	return nil
 }

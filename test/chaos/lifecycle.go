@@ -30,8 +30,9 @@ type life struct {
 
 	// upgrade is the FirmwareUpgrade that has the task in the end; nil where only a placeholder does.
 	upgrade *v1alpha1.FirmwareUpgrade
-	// purged says that the results of the first phase were removed.
-	purged bool
+	// purged says that the results of the first phase were removed; deleted is when that was asked for.
+	purged  bool
+	deleted time.Time
 	// err is why it could not be played.
 	err error
 	// done is closed when it was played, or could not be.
@@ -178,6 +179,7 @@ func (l *life) purge(ctx context.Context) error {
 	}
 	// Times are stored in seconds: what arrives in the second of the deletion may be of either side.
 	l.sleep(ctx, 2*time.Second)
+	l.deleted = time.Now()
 	removed := make(chan error, 1)
 	go func() { removed <- l.system.remove(ctx, l.upgrade, metav1.DeletePropagationBackground) }()
 	deleted := insist(ctx, func(ctx context.Context) error {

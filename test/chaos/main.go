@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -90,9 +91,13 @@ func runEpochs(ctx context.Context, o *options, dir string) (_ *runReport, err e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	go s.watchWebhooks(ctx)
+	var background sync.WaitGroup
+	defer background.Wait()
+	running, end := context.WithCancel(ctx)
+	defer end()
+	background.Go(func() { s.watchWebhooks(running) })
 	for _, slot := range s.slots() {
-		go slot.supervise(ctx)
+		background.Go(func() { slot.supervise(running) })
 	}
 	r := newReport(o)
 	for number := max(0, o.only); ; number++ {
@@ -104,6 +109,7 @@ func runEpochs(ctx context.Context, o *options, dir string) (_ *runReport, err e
 		if err != nil {
 			return nil, err
 		}
+		outcome.problems = append(outcome.problems, s.checkProcesses()...)
 		r.add(e, outcome, s)
 		if len(outcome.problems) > 0 || o.only >= 0 || time.Since(began) > o.duration || ctx.Err() != nil {
 			break

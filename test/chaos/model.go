@@ -6,6 +6,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -48,7 +49,8 @@ func checkStored(l *life, devices map[string]known, have map[string]result.Resul
 		r, there := have[id]
 		switch {
 		case l.purged && k.phase == 0:
-			if there && !k.possible.any() {
+			// A push that got no answer, or 503, may be stored for as long as the API server and its etcd hang.
+			if there && k.unclear.Before(l.deleted.Add(-lateWrite)) {
 				problems = append(problems, fmt.Sprintf("%s was purged and is stored: %s", id, r.State))
 			}
 		case there:
@@ -67,6 +69,9 @@ func checkStored(l *life, devices map[string]known, have map[string]result.Resul
 	return problems
 }
 
+// lateWrite is how long after a push that got no clear answer it may still be stored, while faults strike.
+const lateWrite = time.Minute
+
 // contradiction says how a stored result can't have come from what was pushed; empty where it can.
 func (k known) contradiction(r result.Result) string {
 	may := k.certain | k.possible
@@ -84,8 +89,26 @@ func (k known) contradiction(r result.Result) string {
 		return "is stored with a failure, which was never pushed"
 	case r.FailedAt == 0 && k.certain.has(reportFailure):
 		return "LOST: its failure was answered 200"
+	case rank < result.RankFailed && rank < k.certain.step():
+		return "LOST: a later step was answered 200, and it is stored as " + string(r.State)
+	case rank < result.RankFailed && rank > may.step():
+		return "is stored as " + string(r.State) + ", which was never pushed"
+	case rank == result.RankSucceeded && r.CurVersion != targetVersion && !may.has(reportSuspect),
+		rank == result.RankSucceeded && r.CurVersion == targetVersion && !may.has(reportSuccess):
+		return "is stored with version " + r.CurVersion + ", which was never pushed"
 	}
 	return ""
+}
+
+// step is the rank of the last step among the reports.
+func (r reports) step() result.Rank {
+	switch {
+	case r.has(reportUpdating):
+		return result.RankUpdating
+	case r.has(reportDownloading):
+		return result.RankDownloading
+	}
+	return result.RankUnknown
 }
 
 // count counts the devices of a task as a status has to, for a spec.

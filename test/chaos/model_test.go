@@ -27,6 +27,9 @@ func set(all ...report) reports {
 func stateOf(state storage.State, failedAt int64) result.Result {
 	r := result.Result{ReceivedAt: 5, FailedAt: failedAt}
 	r.State = state
+	if state == storage.StateSucceeded {
+		r.CurVersion = targetVersion
+	}
 	r.Normalize()
 	return r
 }
@@ -54,6 +57,9 @@ func TestStoredContradictsAnswers(t *testing.T) {
 		"and is not there": {
 			known{certain: set(reportUpdating), possible: set(reportSuccess)}, stateOf(storage.StateUpdating, 0), "",
 		},
+		"a step lost":         {known{certain: set(reportDownloading, reportUpdating)}, stateOf(storage.StateDownloading, 0), "LOST"},
+		"an invented step":    {known{certain: set(reportDownloading)}, stateOf(storage.StateUpdating, 0), "is stored as Upd"},
+		"another version":     {known{certain: set(reportSuspect)}, stateOf(storage.StateSucceeded, 0), "is stored with version 2.0"},
 		"an invented success": {known{certain: set(reportUpdating)}, stateOf(storage.StateSucceeded, 0), "is stored as succ"},
 		"an invented failure": {known{certain: set(reportUpdating)}, stateOf(storage.StateFailed, 0), "is stored as failed"},
 		"an invented failure before": {
@@ -72,9 +78,10 @@ func TestStoredContradictsAnswers(t *testing.T) {
 
 func TestCheckStored(t *testing.T) {
 	l := &life{task: &task{}, purged: true}
+	l.deleted = time.Now()
 	devices := map[string]known{
 		"purged": {certain: set(reportSuccess)}, "stays": {certain: set(reportSuccess)},
-		"unclear": {possible: set(reportSuccess)}, "lost": {phase: 1, certain: set(reportSuccess)},
+		"unclear": {possible: set(reportSuccess), unclear: l.deleted}, "lost": {phase: 1, certain: set(reportSuccess)},
 	}
 	have := map[string]result.Result{
 		"stays": stateOf(storage.StateSucceeded, 0), "unclear": stateOf(storage.StateSucceeded, 0),

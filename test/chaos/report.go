@@ -59,6 +59,24 @@ func (r *runReport) add(e *epoch, o *outcome, s *system) {
 	}
 }
 
+// longestGap is how long no push may be answered 200 beyond an outage.
+const longestGap = 10 * time.Second
+
+// checkProcesses looks for what the processes did that none may do.
+func (s *system) checkProcesses() []string {
+	problems := checkLogs(s.dir, s.secret)
+	endings := s.endings()
+	for _, webhook := range s.webhooks { // a leader ends when it has lost its lease
+		if n := endings[webhook.name]; n > 0 {
+			problems = append(problems, fmt.Sprintf("%s ended %d times by itself", webhook.name, n))
+		}
+	}
+	if gap := longestBeyond(s.gaps, s.allOutages()); gap > longestGap {
+		problems = append(problems, fmt.Sprintf("for %s no push was answered 200, beyond outages", gap.Round(time.Second)))
+	}
+	return problems
+}
+
 // shownProblems is how many problems are printed.
 const shownProblems = 40
 

@@ -164,6 +164,7 @@ func (s *sender) send(ctx context.Context, p push) (code int, stored bool) {
 	_, _ = io.Copy(io.Discard, response.Body)
 	_ = response.Body.Close()
 	s.counts[min(response.StatusCode, len(s.counts)-1)].Add(1)
+	s.answers.check(p, response.StatusCode)
 	return response.StatusCode, true
 }
 

@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -47,6 +47,8 @@ type system struct {
 	mu      sync.Mutex // guards what follows
 	outages []interval
 	gaps    []interval
+	// cleared are the tasks whose FirmwareUpgrades were deleted with their results after their epoch.
+	cleared map[string]bool
 	// codes, refused and silent are the answers of the last epoch.
 	codes           map[int]int64
 	refused, silent int64
@@ -78,7 +80,7 @@ func (s *system) watchWebhooks(ctx context.Context) {
 }
 
 func startSystem(ctx context.Context, dir, binary string, fsync bool) (_ *system, err error) {
-	s := &system{dir: dir, kubeconfig: filepath.Join(dir, "kubeconfig"), secret: "chaos-" + rand.Text()}
+	s := &system{dir: dir, kubeconfig: filepath.Join(dir, "kubeconfig"), secret: "chaos-" + rand.Text(), cleared: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.stop())
@@ -261,11 +263,25 @@ func (s *system) remove(ctx context.Context, object client.Object, propagation m
 		}
 		err = s.gone(ctx, object, uid)
 		if err != nil && propagation == metav1.DeletePropagationForeground && time.Since(began) > overlooked {
-			release := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
-			return errors.Join(err, client.IgnoreNotFound(s.api.Patch(ctx, object, release)))
+			return errors.Join(err, s.release(ctx, object))
 		}
 		return err
 	})
+}
+
+// release takes the finalizer of the garbage collector from an object.
+func (s *system) release(ctx context.Context, object client.Object) error {
+	there := object.DeepCopyObject().(client.Object) //nolint:forcetypeassert // A copy is of the same type.
+	if err := s.api.Get(ctx, client.ObjectKeyFromObject(object), there); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if there.GetUID() != object.GetUID() {
+		return nil
+	}
+	there.SetFinalizers(slices.DeleteFunc(there.GetFinalizers(), func(name string) bool {
+		return name == metav1.FinalizerDeleteDependents
+	}))
+	return s.api.Update(ctx, there)
 }
 
 // gone returns an error while an object is there.

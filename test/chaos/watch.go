@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -27,6 +28,7 @@ type watcher struct {
 
 	mu       sync.Mutex
 	before   map[types.UID]v1alpha1.DeviceCounts
+	seen     map[types.UID]string // the task of each FirmwareUpgrade that there ever was
 	problems []string
 	looks    int
 }
@@ -34,6 +36,7 @@ type watcher struct {
 func newWatcher(s *system, a *answers, tasks []*task) *watcher {
 	w := &watcher{
 		system: s, answers: a, operations: map[string]bool{}, before: map[types.UID]v1alpha1.DeviceCounts{},
+		seen: map[types.UID]string{},
 	}
 	for _, t := range tasks {
 		w.operations[t.operation] = true
@@ -69,6 +72,7 @@ func (w *watcher) look(fwu *v1alpha1.FirmwareUpgrade, due dueCounts) {
 		w.problems = append(w.problems, fmt.Sprintf("%s: at %s %s", fwu.Spec.OperationID,
 			time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...)))
 	}
+	w.seen[fwu.UID] = fwu.Spec.OperationID
 	c := fwu.Status.Devices
 	reported := c.Succeeded + c.Failed + c.InProgress
 	if c.Expected+c.Unexpected != reported+c.Pending {
@@ -83,28 +87,46 @@ func (w *watcher) look(fwu *v1alpha1.FirmwareUpgrade, due dueCounts) {
 		say("it counts less than before: %+v, before %+v", c, before)
 	}
 	w.before[fwu.UID] = c
-	if meta.IsStatusConditionTrue(fwu.Status.Conditions, v1alpha1.ConditionReady) && len(fwu.Spec.Devices) == 0 {
-		allowed := int64(0)
-		if p := fwu.Spec.FailurePolicy; p != nil {
-			allowed = int64(p.MaxFailed.IntVal)
-		}
-		if c.Pending+c.InProgress+c.Unexpected > 0 || c.Failed+c.Suspect > allowed || c.Succeeded == 0 {
-			say("FALSE GREEN: %+v, %d may fail", c, allowed)
-		}
+	if meta.IsStatusConditionTrue(fwu.Status.Conditions, v1alpha1.ConditionReady) && !w.mayBeReady(fwu, due) {
+		say("FALSE GREEN: %+v, pushed %+v", c, due)
 	}
 }
 
-// take returns what was found, and forgets it.
-func (w *watcher) take() []string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	problems := w.problems
-	w.problems = nil
-	return problems
+// mayBeReady says whether a FirmwareUpgrade can be Ready, by its spec and by what was pushed: enough devices have come
+// to an end, and no more are bad than may be.
+func (w *watcher) mayBeReady(fwu *v1alpha1.FirmwareUpgrade, due dueCounts) bool {
+	spec, c := fwu.Spec, fwu.Status.Devices
+	allowed := int64(0)
+	if p := spec.FailurePolicy; p != nil {
+		allowed = int64(p.MaxFailed.IntVal)
+	}
+	switch {
+	case spec.Placeholder:
+		return false // it waits for a day
+	case len(spec.Devices) > 0: // what others report decides nothing
+		return w.answers.ended(spec.Devices) == int64(len(spec.Devices))
+	case spec.ExpectedDevices != nil && due.ended < *spec.ExpectedDevices:
+		return false
+	}
+	return c.Succeeded > 0 && c.Pending+c.InProgress+c.Unexpected == 0 && c.Failed+c.Suspect <= allowed
 }
 
-// dueCounts are how many devices of a task have anything due, a success, and a failure.
-type dueCounts struct{ devices, succeeded, failed int64 }
+// known returns the task of each FirmwareUpgrade that was ever seen.
+func (w *watcher) known() map[types.UID]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.seen)
+}
+
+// take returns what was found, and how often was looked.
+func (w *watcher) take() (problems []string, looks int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.problems, w.looks
+}
+
+// dueCounts are how many devices of a task have anything due, a success, a failure, and either.
+type dueCounts struct{ devices, succeeded, failed, ended int64 }
 
 // counts returns them for each task.
 func (a *answers) counts() map[string]dueCounts {
@@ -119,6 +141,9 @@ func (a *answers) counts() map[string]dueCounts {
 		}
 		if k.due.has(reportFailure) {
 			c.failed++
+		}
+		if k.due.success() || k.due.has(reportFailure) {
+			c.ended++
 		}
 		counts[k.operation] = c
 	}

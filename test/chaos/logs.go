@@ -1,0 +1,30 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// checkLogs looks through the logs of the operator's processes for what must not be in them.
+func checkLogs(dir, secret string) []string {
+	var problems []string
+	names, _ := filepath.Glob(filepath.Join(dir, "*.log")) // the pattern is a good one
+	for _, name := range names {
+		content, err := os.ReadFile(name)
+		switch {
+		case err != nil:
+			problems = append(problems, fmt.Sprintf("read %s: %s", name, err))
+		case bytes.Contains(content, []byte(secret)):
+			problems = append(problems, "the callback's secret is in "+name)
+		case bytes.Contains(content, []byte("\npanic: ")) || bytes.Contains(content, []byte("\nfatal error: ")),
+			bytes.Contains(content, []byte("Observed a panic")), bytes.Contains(content, []byte("WARNING: DATA RACE")):
+			problems = append(problems, "a process panicked: see "+name)
+		}
+	}
+	return problems
+}
