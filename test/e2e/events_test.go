@@ -131,7 +131,7 @@ func TestEventsForWhoReadsAddedOnesOnly(t *testing.T) {
 	awaitSome(t, fwu)
 	kill(t, leader)
 	leader = startControllers(t)
-	awaitMore(t, fwu)
+	awaitMore(t, fwu, func() {})
 	must(t, <-done)
 	kill(t, leader)
 	startControllers(t)
