@@ -112,8 +112,10 @@ func (s *slot) end(ctx context.Context, extra []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
+	// A leader may have lost its lease, and what was only just started does not heed the signal yet.
+	hasToEndWell := s.component == "webhook" && s.ready.Load()
 	err := process.Stop(ctx)
-	if err != nil && (ctx.Err() != nil || s.component == "webhook") { // a leader may have lost its lease
+	if err != nil && (ctx.Err() != nil || hasToEndWell) {
 		return fmt.Errorf("%s did not end in order: %w", s.name, err)
 	}
 	return nil
