@@ -108,7 +108,9 @@ func (w *watcher) mayBeReady(fwu *v1alpha1.FirmwareUpgrade, due dueCounts) bool 
 	case spec.ExpectedDevices != nil && due.ended < *spec.ExpectedDevices:
 		return false
 	}
-	return c.Succeeded > 0 && c.Pending+c.InProgress+c.Unexpected == 0 && c.Failed+c.Suspect <= allowed
+	// Where nobody says how many there are, one may begin after the end.
+	awaited := spec.ExpectedDevices != nil && c.Pending+c.InProgress+c.Unexpected > 0
+	return c.Succeeded > 0 && !awaited && c.Failed+c.Suspect <= allowed
 }
 
 // known returns the task of each FirmwareUpgrade that was ever seen.
