@@ -82,8 +82,11 @@ func judge(fwu *v1alpha1.FirmwareUpgrade, devices map[string]known, have map[str
 	if len(listed) > 0 {
 		j.judgeListed(fwu.Spec, have)
 	}
-	if fwu.Spec.Placeholder {
+	switch {
+	case fwu.Spec.Placeholder:
 		j.complete = false // it waits for a day
+	case len(listed) == 0 && fwu.Spec.ExpectedDevices == nil && st.CompletionTime != nil:
+		j.complete = true // where nobody says how many there are, one may begin after the end
 	}
 	if p := fwu.Spec.FailurePolicy; p != nil {
 		j.limit = int64(p.MaxFailed.IntVal)
