@@ -25,7 +25,8 @@ import (
 func applyConfig(ctx context.Context, s *system, _ fault, _ *rand.Rand) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healing)
 	defer cancel()
-	return insist(ctx, func(ctx context.Context) error { return harness.Install(ctx, s.kubeconfig) })
+	install := func(ctx context.Context) error { return harness.Install(ctx, s.kubeconfig) }
+	return insistWith(ctx, healing/2, install)
 }
 
 // renewPolicies deletes the admission policies and their bindings, and applies them again.

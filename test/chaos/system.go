@@ -219,10 +219,15 @@ func (s *system) endings() map[string]int {
 // insistInterval is how long after a failure something is tried again.
 const insistInterval = 300 * time.Millisecond
 
-// insist tries until there is no error, or the context ends; then the last error is returned.
+// insist tries until there is no error, or the context ends; then the last error is returned. An attempt may take 10 s.
 func insist(ctx context.Context, try func(context.Context) error) error {
+	return insistWith(ctx, 10*time.Second, try)
+}
+
+// insistWith is insist with another time for each attempt.
+func insistWith(ctx context.Context, patience time.Duration, try func(context.Context) error) error {
 	for {
-		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, patience)
 		err := try(attempt)
 		cancel()
 		if err == nil {
