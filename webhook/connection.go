@@ -45,7 +45,8 @@ type connection struct {
 	answering bool
 	// spoken is whether there ever was an answer, or what went wrong was counted.
 	spoken bool
-	// idle is whether the server waits for the next request, for as long as a connection is kept.
+	// idle is whether the server waits for the next request, for as long as a connection is kept, and none was seen to
+	// begin.
 	idle bool
 }
 
@@ -80,7 +81,7 @@ func (c *connection) Read(p []byte) (int, error) {
 
 // readLine reads the next line of the head or of what frames a body, or a part of it. It fails only if it read nothing.
 func (c *connection) readLine() error {
-	if c.idle && !c.framing.begun {
+	if c.idle {
 		if err := c.awaitHead(); err != nil {
 			return err
 		}
@@ -107,11 +108,15 @@ func (c *connection) readLine() error {
 
 // awaitHead waits for the next head, which protects the connection from then on, and bounds how long its first line may
 // take: the server, which gets whole lines, does not see that it has begun. For the lines after it the server sets a
-// deadline of its own.
+// deadline of its own. The first bytes of the head may have been passed on already, while the request before it was
+// handled: too few of them for the server to see that it has begun.
 func (c *connection) awaitHead() error {
-	if _, err := c.in.Peek(1); err != nil {
-		return err
+	if !c.framing.begun {
+		if _, err := c.in.Peek(1); err != nil {
+			return err
+		}
 	}
+	c.idle = false
 	c.listener.busy(c)
 	return c.Conn.SetReadDeadline(time.Now().Add(readHeaderTimeout))
 }

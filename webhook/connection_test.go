@@ -389,18 +389,35 @@ func TestServersOwnAnswerAfterAPush(t *testing.T) {
 // connection is kept is for silent ones.
 func TestUnfinishedHeadAfterAPush(t *testing.T) {
 	r := startReceiver(t, nil)
-	for name, head := range map[string]string{"a part of a line": "POST /v1.0", "a line": "POST / HTTP/1.1\r\n"} {
+	body := push("d")
+	whole := headers(fmt.Sprintf("Content-Length: %d\r\n", len(body)), body)
+	for name, tc := range map[string]struct{ with, after string }{
+		"a part of a line":                     {"", "POST /v1.0"},
+		"a line":                               {"", "POST / HTTP/1.1\r\n"},
+		"a byte with the push":                 {"P", ""},
+		"three bytes with the push":            {"POS", ""},
+		"three bytes with the push, one after": {"POS", "T"},
+		"a part of a line with the push":       {"POST /v1.0", ""},
+		"a line with the push":                 {"POST / HTTP/1.1\r\n", ""},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := r.connect("127.0.0.1")
-			if got := pushOver(t, c, "d"); got != "200 OK" {
-				t.Fatal(got)
-			}
-			if _, err := io.WriteString(c, head); err != nil {
+			_ = c.SetDeadline(time.Now().Add(patience))
+			if _, err := io.WriteString(c, whole+tc.with); err != nil {
 				t.Fatal(err)
 			}
-			_ = c.SetReadDeadline(time.Now().Add(patience))
-			if _, err := io.Copy(io.Discard, c); err != nil { // it may be answered 400 before it is closed
+			reader := bufio.NewReader(c)
+			answer, err := http.ReadResponse(reader, nil)
+			if err != nil || answer.StatusCode != http.StatusOK {
+				t.Fatal(answer, err)
+			}
+			_, _ = io.Copy(io.Discard, answer.Body)
+			_ = answer.Body.Close()
+			if _, err := io.WriteString(c, tc.after); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, reader); err != nil { // it may be answered 400 before it is closed
 				t.Errorf("stays open: %v", err)
 			}
 		})
