@@ -34,17 +34,22 @@ func newFinder(secrets []string) *finder {
 	f := &finder{texts: map[string]string{}}
 	for _, secret := range secrets {
 		f.texts[secret] = "a secret of the callback"
-		f.texts[inBase64(secret)] = "a secret of the callback, in base64"
+		f.addBase64(secret, "a secret of the callback, in base64")
 	}
 	for _, kind := range []string{"", "RSA ", "EC "} {
-		f.texts[inBase64("-----BEGIN "+kind+"PRIVATE KEY")] = "a private key, in base64"
+		f.addBase64("-----BEGIN "+kind+"PRIVATE KEY", "a private key, in base64")
 	}
 	return f
 }
 
-// inBase64 returns how a text begins in base64, whatever follows it.
-func inBase64(text string) string {
-	return base64.RawStdEncoding.EncodeToString([]byte(text[:len(text)/3*3]))
+// addBase64 looks for a text in base64, whatever stands before and behind it. Base64 writes three bytes at a time, so
+// how a text is written depends on where in three bytes it begins. What of it shares its three bytes with something
+// else is left out.
+func (f *finder) addBase64(text, what string) {
+	for before := range 3 {
+		inner := text[before:]
+		f.texts[base64.RawStdEncoding.EncodeToString([]byte(inner[:len(inner)/3*3]))] = what
+	}
 }
 
 // find says what secret is in a line; nothing if there is none.

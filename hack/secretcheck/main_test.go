@@ -44,12 +44,16 @@ func TestPlantedSecretsAreFound(t *testing.T) {
 		"percent-encoded twice":          url.PathEscape(everyByte(plantedSecret)),
 		"in JSON":                        strings.ReplaceAll(plantedSecret, "-", `\u002d`),
 		"in base64":                      "data: " + base64.StdEncoding.EncodeToString([]byte(plantedSecret+"\n")),
+		"in base64, behind a byte":       base64.StdEncoding.EncodeToString([]byte("/" + plantedSecret + "?x")),
+		"in base64, behind two bytes":    base64.StdEncoding.EncodeToString([]byte("s:" + plantedSecret)),
 		"an unknown one in the URL":      "POST " + path + "0123456789abcdef",
 		"an unknown one in JSON":         string(quoted),
 		"an unknown one, slash encoded":  "/v1.0.0/messageReceiver%2F0123456789abcdef",
 		"a token of a service account":   "Authorization: Bearer " + token,
 		"a private key":                  key,
 		"a private key in base64":        "client-key-data: " + base64.StdEncoding.EncodeToString([]byte(key+"\nMHcC")),
+		"a key in base64, behind a byte": base64.StdEncoding.EncodeToString([]byte("\n" + key + "\nMHcC")),
+		"a key in base64, behind two":    base64.StdEncoding.EncodeToString([]byte("\r\n" + key + "\nMHcC")),
 		"a private key, escaped as JSON": strings.ReplaceAll(key, " ", `\u0020`),
 	}
 	for name, line := range cases {
