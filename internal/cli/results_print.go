@@ -116,7 +116,7 @@ func merged(r *result.Result) string {
 func (p *tablePrinter) end() error { return p.table.flush() }
 
 // csvPrinter prints results for spreadsheets and scripts. Values are as they are stored, but for those that a
-// spreadsheet would take for a formula.
+// spreadsheet would take for a formula that can call something.
 type csvPrinter struct {
 	writer *csv.Writer
 	begun  bool
@@ -148,11 +148,12 @@ func (p *csvPrinter) row(r *result.Result) error {
 }
 
 // formulaSigns begin what a spreadsheet takes for a formula; those of full width do so in East Asian ones.
-const formulaSigns = "=+-@\t\r＝＋－＠"
+const formulaSigns = "=+-@\t\r\n＝＋－＠"
 
 // noFormula is a text with an apostrophe before it where a spreadsheet would take it for a formula: devices choose what
 // they report, and a formula can run a command or send what is in the sheet. An id or a number that begins with a sign
-// is left alone, so that scripts get it as it is: there is nothing in it that could be called.
+// is left alone, so that scripts get it as it is. A spreadsheet may still compute it, as it does "+A1", but it calls
+// and fetches nothing.
 func noFormula(text string) string {
 	first, size := utf8.DecodeRuneInString(text)
 	if size == 0 || !strings.ContainsRune(formulaSigns, first) {

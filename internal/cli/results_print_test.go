@@ -12,12 +12,13 @@ import (
 	"fwupgrade.io/operator/internal/result"
 )
 
-// No cell of the CSV is a formula, whatever a device reports.
-func TestCSVHasNoFormulas(t *testing.T) {
+// No cell of the CSV calls or fetches anything, whatever a device reports. An id or a number with a sign before it stays
+// as it is.
+func TestCSVCallsNothing(t *testing.T) {
 	for text, want := range map[string]string{
 		"=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0": "'-2+3+cmd|' /C calc'!A0", "+A1": "+A1",
 		"-8x_Q.1:2": "-8x_Q.1:2", "-1+1": "'-1+1", "=A1": "'=A1", "@SUM(A1)": "'@SUM(A1)",
-		"＝1": "'＝1", "1.6": "1.6", "'=1": "'=1", "": "",
+		"＝1": "'＝1", "\n=A1": "'\n=A1", "\t=A1": "'\t=A1", "1.6": "1.6", "'=1": "'=1", "": "",
 	} {
 		var out bytes.Buffer
 		p := &csvPrinter{writer: csv.NewWriter(&out)}
