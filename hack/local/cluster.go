@@ -133,7 +133,6 @@ func (c *Cluster) configure(o Options) error {
 	c.env = &envtest.Environment{
 		CRDDirectoryPaths:     crds,
 		ErrorIfCRDPathMissing: true,
-		// On a busy machine, 20 s are not enough for an API server.
 		ControlPlaneStartTimeout: startTimeout,
 		UseExistingCluster:       &existing, // whatever the environment says: never touch somebody's cluster
 	}

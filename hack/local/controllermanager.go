@@ -37,7 +37,7 @@ func (c *Cluster) startControllerManager(ctx context.Context, further []string) 
 	if err != nil {
 		return err
 	}
-	process, err := startProcess(controllerManagerName, binary, []string{
+	process, err := StartProcess(controllerManagerName, binary, []string{
 		"--kubeconfig=" + kubeconfig,
 		"--controllers=" + strings.Join(append([]string{controllers}, further...), ","),
 		"--leader-elect=false",

@@ -80,7 +80,7 @@ func StartManager(ctx context.Context, o ManagerOptions) (*Manager, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	process, err := startProcess("manager", o.Binary, args, o.Env, kept.with(o.Output), func() {
+	process, err := StartProcess("manager", o.Binary, args, o.Env, kept.with(o.Output), func() {
 		_, _ = os.RemoveAll(dir), kept.close()
 	})
 	if err != nil {

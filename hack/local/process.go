@@ -34,9 +34,9 @@ type Process struct {
 	err  error // why the process ended; read after done was closed
 }
 
-// startProcess starts the binary at path. Output, if not nil, gets what it writes to both streams; it is called from
-// one goroutine at a time. OnExit, if not nil, is called when the process has ended, before Done is closed.
-func startProcess(name, path string, args, env []string, output io.Writer, onExit func()) (*Process, error) {
+// StartProcess starts the binary at path as a child. Output, if not nil, gets what it writes to both streams; it is
+// called from one goroutine at a time. OnExit, if not nil, is called when the process has ended, before Done is closed.
+func StartProcess(name, path string, args, env []string, output io.Writer, onExit func()) (*Process, error) {
 	p := &Process{name: name, done: make(chan struct{})}
 	p.cmd = exec.Command(path, args...) //nolint:noctx // It is ended by Stop, in order, not by a context.
 	p.cmd.Env = append(os.Environ(), env...)

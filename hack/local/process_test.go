@@ -50,7 +50,7 @@ func TestProcessStop(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			noted := filepath.Join(t.TempDir(), "noted")
-			p, err := startProcess("script", "/bin/sh", []string{"-c", tc.script, noted}, nil, nil, nil)
+			p, err := StartProcess("script", "/bin/sh", []string{"-c", tc.script, noted}, nil, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestProcessStop(t *testing.T) {
 func TestProcessThatEndsIsNotReady(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
-	p, err := startProcess("script", "/bin/sh", []string{"-c", "echo no such flag; exit 2"}, nil, nil, nil)
+	p, err := StartProcess("script", "/bin/sh", []string{"-c", "echo no such flag; exit 2"}, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -151,7 +151,7 @@ func (n *node) start(c command) error {
 	if err != nil {
 		return err
 	}
-	process, err := local.StartProcess(c.name, c.binary, c.args, nil, log)
+	process, err := local.StartProcess(c.name, c.binary, c.args, nil, log, nil)
 	if err != nil {
 		return err
 	}
