@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"log"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +52,12 @@ func (o *occasional) info(kind, message string, details ...any) {
 	}
 	*last = lastLine{at: now}
 	o.log.Info(message, details...)
+}
+
+// NewServerLog is the log of an HTTP server, of which strangers choose how much it has to say: of each kind one line a
+// minute.
+func NewServerLog(to logr.Logger) *log.Logger {
+	return log.New(serverLog{lines: newOccasional(clock.RealClock{}, to, lineInterval)}, "", 0)
 }
 
 // serverLog is where the HTTP server logs: that it can't accept connections, and defects. What senders send is not

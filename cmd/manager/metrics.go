@@ -6,19 +6,25 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 )
+
+// retryWatching is how long after a failure the files of the certificate are read again.
+const retryWatching = time.Minute
 
 // metricsEndpoint is how metrics are served: to everybody who reaches the port, by plain HTTP, or with --metrics-secure
 // by HTTPS to whom the API server lets get /metrics.
@@ -83,13 +89,16 @@ func (e *metricsEndpoint) mux() http.Handler {
 	return mux
 }
 
-// watch reads the certificate again when its files change, until the context ends.
-func (e *metricsEndpoint) watch(ctx context.Context) error {
+// watch reads the certificate again when its files change, until the context ends. Where they can't be followed, it reads
+// them once in a while: metrics that are served with an old certificate are no reason to end.
+func (e *metricsEndpoint) watch(ctx context.Context) {
 	if e.watcher == nil {
-		return nil
+		return
 	}
-	if err := e.watcher.Start(ctx); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("follow the certificate of the metrics: %w", err)
-	}
-	return nil
+	wait.UntilWithContext(ctx, func(ctx context.Context) {
+		if err := e.watcher.Start(ctx); err != nil && ctx.Err() == nil {
+			ctrl.Log.WithName("metrics").Error(errors.Join(err, e.watcher.ReadCertificate()),
+				"Could not follow the certificate of the metrics", "retryAfter", retryWatching.String())
+		}
+	}, retryWatching)
 }

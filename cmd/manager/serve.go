@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -20,12 +19,16 @@ import (
 	"golang.org/x/sync/errgroup"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+
+	"fwupgrade.io/operator/webhook"
 )
 
 const (
 	// serveHeaderTimeout and serveIdleTimeout are how long a client of metrics, probes or profiles may be silent.
 	serveHeaderTimeout = 10 * time.Second
 	serveIdleTimeout   = 90 * time.Second
+	// serveWriteTimeout ends an answer that nobody reads. Profiles take as long as is asked for.
+	serveWriteTimeout = time.Minute
 )
 
 // readiness is what /readyz answers.
@@ -69,15 +72,16 @@ func serve(
 		listener net.Listener
 		handler  http.Handler
 		tls      *tls.Config
+		write    time.Duration
 	}{
-		{l.metrics, endpoint.mux(), endpoint.tls},
-		{l.probes, probesHandler(ready), nil},
-		{l.pprof, pprofHandler(), nil},
+		{l.metrics, endpoint.mux(), endpoint.tls, serveWriteTimeout},
+		{l.probes, probesHandler(ready), nil, serveWriteTimeout},
+		{l.pprof, pprofHandler(), nil, 0},
 	} {
 		if port.listener == nil {
 			continue
 		}
-		server := newServer(port.handler)
+		server := newServer(port.handler, port.write, ctrl.Log.WithName("http"))
 		servers = append(servers, server)
 		listener := port.listener
 		if port.tls != nil {
@@ -91,7 +95,10 @@ func serve(
 		})
 	}
 	following, stopFollowing := context.WithCancel(ctx)
-	group.Go(func() error { return endpoint.watch(following) })
+	group.Go(func() error {
+		endpoint.watch(following)
+		return nil
+	})
 	group.Go(func() error {
 		defer stopFollowing()
 		err := work(ctx)
@@ -103,11 +110,12 @@ func serve(
 	return group.Wait()
 }
 
-// newServer makes a server. What it can't serve, such as a handshake that failed, is a line of the log as others are.
-func newServer(handler http.Handler) *http.Server {
+// newServer makes a server; without an end for slow answers where write is 0. What it can't serve, such as a handshake
+// that failed, is a line of the log, once a minute.
+func newServer(handler http.Handler, write time.Duration, log logr.Logger) *http.Server {
 	return &http.Server{
-		Handler: handler, ReadHeaderTimeout: serveHeaderTimeout, IdleTimeout: serveIdleTimeout,
-		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(ctrl.Log.WithName("http")), slog.LevelInfo),
+		Handler: handler, ReadHeaderTimeout: serveHeaderTimeout, WriteTimeout: write, IdleTimeout: serveIdleTimeout,
+		ErrorLog: webhook.NewServerLog(log),
 	}
 }
 
