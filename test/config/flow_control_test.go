@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	flowcontrolv1 "k8s.io/api/flowcontrol/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -85,6 +87,7 @@ func TestRequestsAreClassified(t *testing.T) {
 	first := classified{"fwupgrade-controllers-first", "leader-election"}
 	telling := classified{"fwupgrade-controllers", "fwupgrade-telling"}
 	store := &storage.ResultStore{ObjectMeta: metav1.ObjectMeta{Name: storage.ResultStoreName}}
+	others := classified{"service-accounts", "workload-low"}
 	fwu := &v1alpha1.FirmwareUpgrade{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "x"}}
 	cases := map[string]struct {
 		account string
@@ -94,6 +97,12 @@ func TestRequestsAreClassified(t *testing.T) {
 		"the webhook stores": {webhookAccount, func(ctx context.Context, c client.Client) error {
 			return c.Create(ctx, newSlice(operatorNamespace))
 		}, classified{"fwupgrade-webhook", "fwupgrade-storing"}},
+		"the webhook asks whose a token is": {webhookAccount, func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: "made up"}})
+		}, others},
+		"the webhook asks what it may do": {webhookAccount, func(ctx context.Context, c client.Client) error {
+			return c.Create(ctx, &authorizationv1.SelfSubjectAccessReview{})
+		}, others},
 		"a lease is renewed": {controllerAccount, func(ctx context.Context, c client.Client) error {
 			return c.Update(ctx, lease("x"))
 		}, first},
