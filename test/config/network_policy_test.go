@@ -5,6 +5,7 @@ package config
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -240,5 +241,42 @@ func TestPatchNamesAllAddresses(t *testing.T) {
 		if diff := cmp.Diff([]string{"192.0.2.20/32", "192.0.2.21/32", "2001:db8::1/128"}, got); diff != "" {
 			t.Errorf("%s (-want +named):\n%s", policy.Name, diff)
 		}
+	}
+}
+
+// Where no address is found, there is no patch that would let the pods talk to nobody or to everybody: kustomize says
+// why there is none.
+func TestPatchWithoutAddressesFails(t *testing.T) {
+	root, err := local.ModuleRoot()
+	must(t, err)
+	without := &discoveryv1.EndpointSlice{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "without", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"},
+		},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Endpoints:   []discoveryv1.Endpoint{},
+		Ports:       []discoveryv1.EndpointPort{{Name: new("https"), Port: new(int32(6443))}},
+	}
+	for name, slices := range map[string][]*discoveryv1.EndpointSlice{"no slice": nil, "no endpoint": {without}} {
+		t.Run(name, func(t *testing.T) {
+			ns := harness.NewNamespace(t, k8s)
+			for _, slice := range slices {
+				slice.Namespace = ns
+				must(t, k8s.Create(t.Context(), slice))
+			}
+			patch, err := harness.Kubectl(t.Context(), kubeconfig, "get", "endpointslices", "-n", ns,
+				"-l", "kubernetes.io/service-name=kubernetes",
+				"-o", "go-template-file="+filepath.Join(root, "config", "network-policy", "api_server_patch.gotmpl"))
+			must(t, err)
+			folder := overlay(t, nil, map[string]any{
+				"target": map[string]any{"kind": "NetworkPolicy", "labelSelector": "app.kubernetes.io/name=fwupgrade"},
+				"path":   "api_server_patch.yaml",
+			})
+			must(t, os.WriteFile(filepath.Join(folder, "api_server_patch.yaml"), []byte(patch), 0o600))
+			rendered, err := harness.Kubectl(t.Context(), kubeconfig, "kustomize", folder)
+			if err == nil || !strings.Contains(err.Error(), "No address of the API server was found") {
+				t.Errorf("want the reason, got %v, %d bytes", err, len(rendered))
+			}
+		})
 	}
 }
