@@ -131,8 +131,8 @@ func (c *Cluster) configure(o Options) error {
 	}
 	existing := false
 	c.env = &envtest.Environment{
-		CRDDirectoryPaths:     crds,
-		ErrorIfCRDPathMissing: true,
+		CRDDirectoryPaths:        crds,
+		ErrorIfCRDPathMissing:    true,
 		ControlPlaneStartTimeout: startTimeout,
 		UseExistingCluster:       &existing, // whatever the environment says: never touch somebody's cluster
 	}
