@@ -261,8 +261,17 @@ func (op *operator) changesLeader(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), stopTimeout)
 	defer cancel()
+	if now := op.holder(t); now != op.leader {
+		t.Fatalf("%q leads, and no more %q, which was started first", now, op.leader)
+	}
 	must(t, op.running[1].Stop(ctx))
 	op.running = append(op.running[:1:1], op.running[2:]...)
+	harness.Eventually(t, func() string {
+		if now := op.holder(t); now == "" || now == op.leader {
+			return fmt.Sprintf("%q has the lease", now)
+		}
+		return ""
+	})
 	fwu := op.declare("later").Obj()
 	must(t, op.k8s.Create(t.Context(), fwu))
 	op.push(t, "later", 20)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/hack/local"
@@ -34,7 +36,10 @@ type operator struct {
 	k8s       client.Client
 	namespace string
 	webhook   *local.Manager
-	running   []*local.Manager
+	// running are the webhook, the controllers that lead at first, and others.
+	running []*local.Manager
+	// leader is who got the lease at first.
+	leader string
 }
 
 // newOperator installs config/default, and starts a webhook and two controllers.
@@ -60,8 +65,23 @@ func newOperator(t *testing.T, o local.Options) *operator {
 	must(t, os.WriteFile(secrets, []byte(callbackSecret+"\n"), 0o600))
 	op.webhook = op.start(t, "webhook", "--callback-secrets-file="+secrets, "--drain-duration=0s")
 	op.startControllers(t)
+	harness.Eventually(t, func() string {
+		if op.leader = op.holder(t); op.leader == "" {
+			return "nobody leads"
+		}
+		return ""
+	})
 	op.startControllers(t)
 	return op
+}
+
+// holder returns who has the leader's lease.
+func (op *operator) holder(t *testing.T) string {
+	t.Helper()
+	lease := &coordinationv1.Lease{}
+	key := client.ObjectKey{Namespace: operatorNamespace, Name: "fwupgrade-controllers"}
+	must(t, client.IgnoreNotFound(op.k8s.Get(t.Context(), key, lease)))
+	return ptr.Deref(lease.Spec.HolderIdentity, "")
 }
 
 // start runs a component under its account.

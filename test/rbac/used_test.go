@@ -118,7 +118,7 @@ func (op *operator) grants(t *testing.T, account string) []grant {
 	return all
 }
 
-// entry is the request of the audit log that TestUnusedRightIsNoticed looks at.
+// entry is the request of the audit log that TestRightsCoverTheirRequests looks at.
 func entry(t *testing.T) *request {
 	t.Helper()
 	r := &request{}
