@@ -423,3 +423,21 @@ func TestUnfinishedHeadAfterAPush(t *testing.T) {
 		})
 	}
 }
+
+// A line end after a push, as old senders append one to a body, begins no head: the connection is kept as before.
+func TestLineEndAfterAPush(t *testing.T) {
+	r := startReceiver(t, nil)
+	c := r.connect("127.0.0.1")
+	if got := pushOver(t, c, "d"); got != "200 OK" {
+		t.Fatal(got)
+	}
+	if _, err := io.WriteString(c, "\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if isClosed(c, readHeaderTimeout+2*time.Second) {
+		t.Fatal("the connection is closed")
+	}
+	if got := pushOver(t, c, "d"); got != "200 OK" {
+		t.Error(got)
+	}
+}
