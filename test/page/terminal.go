@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -26,6 +27,23 @@ type Terminal struct {
 	lines chan string
 }
 
+// longestLine is the longest line that commands may print, in bytes.
+const longestLine = 1 << 20
+
+// Need skips the test, with a sentence that says why, where this machine lacks a tool that the page takes for granted.
+func Need(t *testing.T, tools ...string) {
+	t.Helper()
+	var missing []string
+	for _, tool := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing = append(missing, tool)
+		}
+	}
+	if len(missing) > 0 {
+		t.Skipf("SKIPPED: the commands of this page need what is not installed here: %s", strings.Join(missing, ", "))
+	}
+}
+
 // endOfBlock is printed when a block has ended, before its exit code.
 const endOfBlock = "=== end of the block:"
 
@@ -35,6 +53,9 @@ func Open(t *testing.T, dir string, variables ...string) *Terminal {
 	s := &Terminal{dir: dir, lines: make(chan string)}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, "bash", "--noprofile", "--norc")
+	// Whatever the commands have started ends with bash: they are of its group.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.Dir = dir
 	cmd.Env = append(append(Environment(), "HOME="+dir), variables...) // kubectl caches there
 	output, writer := io.Pipe()
@@ -51,7 +72,9 @@ func Open(t *testing.T, dir string, variables ...string) *Terminal {
 	go func() {
 		defer close(reading)
 		defer close(s.lines)
-		for scanner := bufio.NewScanner(output); scanner.Scan(); {
+		scanner := bufio.NewScanner(output)
+		scanner.Buffer(nil, longestLine)
+		for scanner.Scan() {
 			select {
 			case s.lines <- scanner.Text():
 			case <-ctx.Done():

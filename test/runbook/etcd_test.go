@@ -34,12 +34,14 @@ func TestEtcdIsFull(t *testing.T) {
 	s := w.section(t, "etcd is full")
 	s.run(t, "alarm list")
 	s.run(t, "keys-only")
-	s.run(t, "defrag")
+	s.run(t, "kind=")
+	s.run(t, "delete configmaps")
 	if left := w.kubectl(t, "-n", "noise", "get", "configmaps", "-o", "name"); strings.Contains(left, "noise-") {
 		t.Errorf("what fills etcd was not removed: %s", left)
 	}
+	s.run(t, "defrag")
 	w.awaitAnswer(t, http.StatusOK)
-	s.run(t, "rollout status")
+	s.run(t, "alarm list")
 	s.run(t, "verify")
 }
 

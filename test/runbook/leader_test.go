@@ -30,8 +30,7 @@ func TestNoLeader(t *testing.T) {
 
 	s := w.section(t, "No leader")
 	s.run(t, "get lease")
-	w.kubectl(t, "-n", operatorNamespace, "patch", "deployment", "fwupgrade-controllers", "--type=json", "-p",
-		`[{"op": "remove", "path": "/spec/template/spec/containers/0/args/5"}]`)
+	w.kubectl(t, "-n", operatorNamespace, "rollout", "undo", "deployment/fwupgrade-controllers")
 	w.awaitCounts(t, upgradeName, 18, 2)
 	s.run(t, "events")
 }

@@ -4,6 +4,8 @@
 package runbook
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,6 +44,7 @@ type world struct {
 // start makes a world for one test.
 func start(t *testing.T, o local.Options) *world {
 	t.Helper()
+	page.Need(t, "awk", "base64", "comm", "curl", "jq", "openssl", "sha256sum")
 	o.Controllers = []string{"deployment-controller", "replicaset-controller"}
 	cluster, err := local.Start(t.Context(), o)
 	if err != nil {
@@ -82,13 +85,17 @@ func (w *world) openTerminal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	etcd, err := etcdTools()
+	if err != nil {
+		t.Fatal(err)
+	}
 	bin := filepath.Join(w.dir, "bin")
 	links := map[string]string{
 		"bin/kubectl": kubectl, "bin/kubectl-fwupgrade": filepath.Join(root, "bin", "kubectl-fwupgrade"),
 		"dist": filepath.Join(root, "dist"), "config": filepath.Join(root, "config"),
 	}
 	for _, tool := range []string{"etcdctl", "etcdutl"} {
-		links["bin/"+tool] = filepath.Join(etcdTools(t, root), tool)
+		links["bin/"+tool] = filepath.Join(etcd, tool)
 	}
 	if err := os.Mkdir(bin, 0o700); err != nil {
 		t.Fatal(err)
@@ -103,22 +110,21 @@ func (w *world) openTerminal(t *testing.T) {
 		"CALLBACK="+w.callback, "CALLBACK_URL="+w.url())
 }
 
-var buildEtcdTools sync.Once
-
 // etcdTools builds etcdctl and etcdutl, once, and returns their folder.
-func etcdTools(t *testing.T, root string) string {
-	t.Helper()
+var etcdTools = sync.OnceValues(func() (string, error) {
+	root, err := local.ModuleRoot()
+	if err != nil {
+		return "", err
+	}
 	dir := filepath.Join(root, "bin", "etcdctl")
-	buildEtcdTools.Do(func() {
-		build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir+"/",
-			"go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3")
-		build.Dir = filepath.Join(root, "hack", "etcdctl")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("build etcdctl: %v: %s", err, out)
-		}
-	})
-	return dir
-}
+	build := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags=-s -w", "-o", dir+"/",
+		"go.etcd.io/etcd/etcdctl/v3", "go.etcd.io/etcd/etcdutl/v3")
+	build.Dir = filepath.Join(root, "hack", "etcdctl")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build etcdctl: %w: %s", err, out)
+	}
+	return dir, nil
+})
 
 func (w *world) url() string {
 	return "http://" + w.callback + local.CallbackPath + "/" + secret
