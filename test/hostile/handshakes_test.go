@@ -101,7 +101,9 @@ func handshakes(t *testing.T, w *webhook) {
 func (w *webhook) begin(t *testing.T, from string, shape handshakeShape) string {
 	t.Helper()
 	c, err := w.dial(t.Context(), from)
-	must(t, err)
+	if err != nil {
+		return err.Error()
+	}
 	defer func() { _ = c.Close() }()
 	if shape.instead != "" {
 		_, _ = io.WriteString(c, shape.instead) // its error is that the webhook has enough

@@ -56,7 +56,10 @@ type reply struct {
 func (w *webhook) exchange(t *testing.T, from, request string, kept int) reply {
 	t.Helper()
 	c, err := w.dialSender(t.Context(), from)
-	must(t, err)
+	if err != nil {
+		t.Error(err) // many of these run at a time, outside of the test's own goroutine
+		return reply{}
+	}
 	defer func() { _ = c.Close() }()
 	sent := make(chan struct{})
 	go func() {

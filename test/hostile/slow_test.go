@@ -110,7 +110,10 @@ func slowReads(t *testing.T, w *webhook) {
 	one := push(secret, `{"notifyType":"`+strings.Repeat("<", 64)+`"}`) // the answer escapes it
 	each(readers, func(n int) {
 		c, err := w.dial(t.Context(), source(n%slowSources))
-		must(t, err)
+		if err != nil {
+			t.Error(err)
+			return
+		}
 		defer func() { _ = c.Close() }()
 		_ = c.SetWriteDeadline(time.Now().Add(2 * patience))
 		for range pushes {
