@@ -42,15 +42,22 @@ func thisCommit(t *testing.T) *version {
 	return newVersion(t, "this commit", filepath.Join(root, "bin", "manager"), root)
 }
 
-// revision builds another commit in a folder of the test's. Where git does not know it, the test is skipped: a checkout
-// may be shallow.
+// defaultFrom is where `make e2e-upgrade` comes from by default.
+const defaultFrom = "HEAD~1"
+
+// revision builds another commit in a folder of the test's. The test is skipped where a shallow clone does not have the
+// default one. Another one that git does not know is misspelt.
 func revision(t *testing.T, name string) *version {
 	t.Helper()
 	root, err := local.ModuleRoot()
 	must(t, err)
 	commit, err := run(t.Context(), root, "git", "rev-parse", "--verify", "--quiet", name+"^{commit}")
 	if err != nil {
-		t.Skipf("SKIPPED: git does not have the revision %q here; a shallow clone gets more by `git fetch --deepen=1`", name)
+		shallow, _ := run(t.Context(), root, "git", "rev-parse", "--is-shallow-repository") // without git it is not
+		if name == defaultFrom && strings.TrimSpace(shallow) == "true" {
+			t.Skipf("SKIPPED: this clone is shallow and does not have %s: get it by `git fetch --deepen=1`", name)
+		}
+		t.Fatalf("git does not know the revision %q", name)
 	}
 	dir := t.TempDir()
 	archive := filepath.Join(dir, "source.tar")
