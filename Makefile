@@ -1,5 +1,5 @@
 # Targets are described by `make help`. Go, a C compiler (for the race detector), bash, git and the Go module proxy are
-# all that is needed.
+# all that is needed. The tests of the runbook's commands need curl, jq and openssl as well, and are skipped without.
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -158,6 +158,7 @@ NODE_IMAGE := registry.example.com/fwupgrade-operator:v0.1.0
 
 .PHONY: e2e-node
 e2e-node: ## Install, roll, drain, kill and measure the operator on a real node, some 15 minutes; needs root on Linux, else it is skipped.
+	@[[ -z "$(KUBERNETES)" ]] || { echo "e2e-node: the node is of the newest Kubernetes alone: leave KUBERNETES out" >&2; exit 1; }
 	@if hack/node/missing.sh; then $(MAKE) --no-print-directory run-e2e-node; else echo "e2e-node: SKIPPED"; fi
 
 .PHONY: run-e2e-node
@@ -165,7 +166,7 @@ run-e2e-node: $(CONTROLPLANE_BINARIES) $(addprefix $(NODE)/,kubelet kube-proxy k
 	@$(MAKE) --no-print-directory image IMAGE=$(NODE_IMAGE) PLATFORMS=linux/$$(go env GOARCH) IMAGE_ARCHIVE=$(NODE)/image.tar
 	@go run ./hack/dist --image=$(NODE_IMAGE) --install=$(NODE)/install.yaml --chart=
 	go test -c -o $(NODE)/e2e.test ./test/node
-	@cd test/node && FWUPGRADE_NODE_LOGS=$(NODE_LOGS) ../../hack/node/run.sh $(NODE)/e2e.test \
+	@cd test/node && FWUPGRADE_NODE_LOGS=$(abspath $(NODE_LOGS)) ../../hack/node/run.sh $(NODE)/e2e.test \
 		-test.v -test.timeout=40m -test.run='$(NODE_TESTS)' $(NODE_ARGS)
 
 $(NODE)/pause.tar: test/node/pause/main.go

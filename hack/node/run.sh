@@ -8,8 +8,11 @@
 #
 #   run.sh COMMAND ARGUMENTS...
 set -uo pipefail
-FWUPGRADE_NODE_DIR=$(mktemp -d /tmp/fwupgrade-node-XXXXXX)
+FWUPGRADE_NODE_DIR=$(mktemp -d /tmp/fwupgrade-node-XXXXXX) || exit 1
 export FWUPGRADE_NODE_DIR
+# The command mounts something of its own on these, and makes those that are not there.
+made=()
+for folder in /var/lib/cni /var/lib/kubelet; do [[ -e $folder ]] || made+=("$folder"); done
 
 remove() {
 	local try
@@ -22,7 +25,7 @@ remove() {
 		mkdir -p "$FWUPGRADE_NODE_LOGS" && cp -r "$FWUPGRADE_NODE_DIR"/logs/. "$FWUPGRADE_NODE_LOGS" 2>/dev/null
 	fi
 	rm -rf "$FWUPGRADE_NODE_DIR"
-	rmdir /var/lib/cni /var/lib/kubelet 2>/dev/null
+	((${#made[@]} == 0)) || rmdir "${made[@]}" 2>/dev/null
 }
 trap remove EXIT
 unshare --net --mount --propagation private --pid --fork --kill-child --mount-proc "$@" &

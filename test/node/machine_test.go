@@ -48,7 +48,6 @@ func prepareMachine(ctx context.Context, dir string) error {
 		"ip addr add " + nodeAddress + "/24 dev node0",
 		"ip link set node0 up",
 		"ip route add default dev node0",
-		"sysctl -q -w net.ipv4.ip_forward=1",
 	}
 	for _, address := range attackers() {
 		steps = append(steps, "ip addr add "+address+"/24 dev node0")
@@ -57,6 +56,9 @@ func prepareMachine(ctx context.Context, dir string) error {
 		if _, err := run(ctx, strings.Fields(step)...); err != nil {
 			return err
 		}
+	}
+	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1\n"), 0o600); err != nil { // of this namespace
+		return err
 	}
 	for name, value := range kernelDefaults() {
 		path := filepath.Join(dir, strings.ReplaceAll(name, "/", "."))
