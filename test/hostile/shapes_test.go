@@ -90,7 +90,7 @@ func checkNothingSmuggled(t *testing.T) {
 		results, err := result.Unpack(list.Items[i].Tables)
 		must(t, err)
 		for _, r := range results {
-			if r.Task.OperationID != smuggled {
+			if r.OperationID != smuggled {
 				continue
 			}
 			found++
