@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/test/harness"
 )
 
 const (
@@ -83,21 +83,9 @@ func start(
 	serviceAccount := "fwupgrade-" + component
 	config, err := cluster.ServiceAccountConfig(t.Context(), operatorNamespace, serviceAccount)
 	must(t, err)
-	listens := func(arg string) bool {
-		return strings.Contains(arg, "bind-address") || strings.HasPrefix(arg, "--components")
-	}
-	args := slices.DeleteFunc(slices.Clone(container.Args), listens)
-	for i := range args {
-		args[i] = strings.ReplaceAll(args[i], "$(POD_NAMESPACE)", operatorNamespace)
-	}
-	var env []string
-	for _, variable := range container.Env {
-		if variable.ValueFrom == nil {
-			env = append(env, variable.Name+"="+variable.Value)
-		}
-	}
 	m, err := local.StartManager(t.Context(), local.ManagerOptions{
-		Config: config, Dir: t.TempDir(), Components: component, Args: append(args, further...), Env: env, Output: log,
+		Config: config, Dir: t.TempDir(), Components: component, Output: log,
+		Args: append(harness.ContainerArgs(container, operatorNamespace), further...), Env: harness.ContainerEnv(container),
 	})
 	must(t, err)
 	t.Cleanup(func() {

@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/test/harness"
 )
 
 const (
@@ -93,7 +94,7 @@ func (p *pod) run(ctx context.Context, object *corev1.Pod) string {
 		return "ContainerCreating"
 	}
 	if p.process, err = local.StartManager(ctx, local.ManagerOptions{
-		Config: config, Dir: p.dir, Args: p.arguments(object), Env: environment(container), Output: p.log,
+		Config: config, Dir: p.dir, Args: p.arguments(object), Env: harness.ContainerEnv(&container), Output: p.log,
 		ReadyTimeout: -1, Components: object.Labels["app.kubernetes.io/component"],
 	}); err != nil {
 		p.process = nil
@@ -105,28 +106,15 @@ func (p *pod) run(ctx context.Context, object *corev1.Pod) string {
 // arguments are the container's, with what this machine has instead of a pod's network and files.
 func (p *pod) arguments(object *corev1.Pod) []string {
 	var args []string
-	for _, arg := range object.Spec.Containers[0].Args {
-		if strings.Contains(arg, "-bind-address=") || strings.HasPrefix(arg, "--drain-duration=") ||
-			strings.HasPrefix(arg, "--components=") {
-			continue
+	for _, arg := range harness.ContainerArgs(&object.Spec.Containers[0], object.Namespace) {
+		if !strings.HasPrefix(arg, "--drain-duration=") {
+			args = append(args, strings.ReplaceAll(arg, mountedBelow, p.dir+"/"))
 		}
-		arg = strings.ReplaceAll(arg, "$(POD_NAMESPACE)", object.Namespace)
-		args = append(args, strings.ReplaceAll(arg, mountedBelow, p.dir+"/"))
 	}
 	if object.Labels["app.kubernetes.io/component"] == "webhook" {
 		args = append(args, "--drain-duration=1s") // no load balancer has to notice first
 	}
 	return args
-}
-
-func environment(container corev1.Container) []string {
-	var env []string
-	for _, variable := range container.Env {
-		if variable.ValueFrom == nil {
-			env = append(env, variable.Name+"="+variable.Value)
-		}
-	}
-	return env
 }
 
 // mount writes the Secrets that the pod mounts into its folder, also later, when they have changed.

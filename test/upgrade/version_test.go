@@ -22,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // version is a build of the operator with its manifests.
@@ -118,15 +119,10 @@ func (v *version) take(t *testing.T, object *unstructured.Unstructured) {
 // args returns the arguments of a component as its Deployment has them, but for the addresses, which a pod has alone,
 // and the file of the secret.
 func (v *version) args(component, secrets string) []string {
-	var args []string
-	for _, arg := range v.deployments[component].Spec.Template.Spec.Containers[0].Args {
-		name, _, _ := strings.Cut(arg, "=")
-		switch {
-		case strings.HasSuffix(name, "-bind-address"), name == "--components":
-		case name == "--callback-secrets-file":
-			args = append(args, name+"="+secrets)
-		default:
-			args = append(args, strings.ReplaceAll(arg, "$(POD_NAMESPACE)", operatorNamespace))
+	args := harness.ContainerArgs(&v.deployments[component].Spec.Template.Spec.Containers[0], operatorNamespace)
+	for i, arg := range args {
+		if name, _, _ := strings.Cut(arg, "="); name == "--callback-secrets-file" {
+			args[i] = name + "=" + secrets
 		}
 	}
 	return args
@@ -134,13 +130,7 @@ func (v *version) args(component, secrets string) []string {
 
 // env returns the variables of a component as its Deployment has them.
 func (v *version) env(component string) []string {
-	var env []string
-	for _, e := range v.deployments[component].Spec.Template.Spec.Containers[0].Env {
-		if e.ValueFrom == nil {
-			env = append(env, e.Name+"="+e.Value)
-		}
-	}
-	return env
+	return harness.ContainerEnv(&v.deployments[component].Spec.Template.Spec.Containers[0])
 }
 
 // run runs a command and returns what it printed to the standard output.
