@@ -18,8 +18,8 @@ import (
 func TestKilledProcessesLoseNothing(t *testing.T) {
 	webhook := startWebhook(t)
 	controllers := startControllers(t)
-	plan := newPlan(t, platform.PlanOptions{Devices: 2000, Tasks: 1, Fail: 0.05, Retries: 0.5, Duplicates: 0.02, Seed: 11})
-	fwu := declare(t, harness.NewNamespace(t, k8s), "killed", plan, 2000)
+	plan := newPlan(t, platform.PlanOptions{Devices: 5000, Tasks: 1, Fail: 0.05, Retries: 0.5, Duplicates: 0.02, Seed: 11})
+	fwu := declare(t, harness.NewNamespace(t, k8s), "killed", plan, 5000)
 	type outcome struct {
 		report *platform.Report
 		err    error
@@ -27,8 +27,8 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 	done := make(chan outcome, 1)
 	go func() {
 		report, err := platform.Push(t.Context(), plan, platform.PushOptions{
-			URL: callbackURL(webhook), Rate: 200, Concurrency: 16, RetryDelay: 200 * time.Millisecond,
-			BlacklistDuration: 500 * time.Millisecond, MaxDuration: 2 * time.Minute,
+			URL: callbackURL(webhook), Rate: 100, Concurrency: 16, RetryDelay: 200 * time.Millisecond,
+			BlacklistDuration: 500 * time.Millisecond, MaxDuration: 5 * time.Minute,
 		})
 		done <- outcome{report, err}
 	}()
