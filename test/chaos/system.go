@@ -27,6 +27,19 @@ import (
 // etcdQuotaBytes is how large etcd's file may grow before it takes nothing more: small, so that it can be filled.
 const etcdQuotaBytes = 256 << 20
 
+// auditPolicy has the API server log who wrote which of the operator's objects, with what outcome.
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: None
+  verbs: [get, list, watch]
+- level: None
+  resources: [{group: fwupgrade.io, resources: [firmwareupgrades/status]}]
+- level: Metadata
+  resources: [{group: fwupgrade.io}, {group: storage.fwupgrade.io, resources: [resultslices]}]
+`
+
 // fleets are the namespaces that FirmwareUpgrades are declared in.
 //
 //nolint:gochecknoglobals // A constant table.
@@ -90,10 +103,19 @@ func startSystem(ctx context.Context, dir, binary string, fsync bool) (_ *system
 		"quota-backend-bytes": {fmt.Sprint(etcdQuotaBytes)},
 		"unsafe-no-fsync":     {fmt.Sprint(!fsync)},
 	}
+	policy := filepath.Join(dir, "audit-policy.yaml")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		return nil, fmt.Errorf("write the audit policy: %w", err)
+	}
 	s.cluster, err = local.Start(ctx, local.Options{
 		EtcdArgs: etcd, LogDir: dir,
-		// Events are kept until they are counted; what etcd holds of the past is compacted soon, so that it can be healed.
-		APIServerArgs: map[string][]string{"event-ttl": {"12h"}, "etcd-compaction-interval": {"20s"}},
+		APIServerArgs: map[string][]string{
+			"event-ttl":                {"12h"}, // until they are counted
+			"etcd-compaction-interval": {"20s"}, // so that a full etcd can be healed
+			"audit-policy-file":        {policy},
+			"audit-log-path":           {filepath.Join(dir, "audit.log")},
+			"audit-log-maxsize":        {"500"}, // MB
+		},
 	})
 	if err != nil {
 		return nil, err
