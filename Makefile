@@ -232,7 +232,7 @@ bench-status: $(CONTROLPLANE_BINARIES) build-bench ## Measure what a write of a 
 bench-scale: $(CONTROLPLANE_BINARIES) build build-bench ## Measure what many results, many tasks and single results cost, some 15 minutes (BENCH_ARGS=…, BENCH_PLOTS=folder).
 	@exec $(BIN)/bench scale --json=$(BENCH_FOLDER)/scale.json $(BENCH_ARGS)
 
-# How long epochs are begun, and what they follow from: a new seed by default. For example: make chaos DURATION=1h SEED=7
+# How long epochs are begun, and what they follow from: a new seed by default. See make chaos DURATION=1h SEED=7
 DURATION ?= 2m
 SEED ?= 0
 # Further flags: see `bin/chaos --help`.
@@ -300,7 +300,8 @@ $(HELM): test/chart/go.mod test/chart/go.sum
 .PHONY: controlplane
 controlplane: $(addprefix $(CONTROLPLANE)/,etcd kube-apiserver kubectl kube-controller-manager) ## Build etcd, kube-apiserver, kubectl and kube-controller-manager: ten to twenty minutes the first time, on two cores.
 
-# Whoever changes hack/controlplane/go.mod changes that of hack/node too. What the binaries report is what they are built of: for example v1.37.2.
+# Whoever changes hack/controlplane/go.mod changes that of hack/node too. What the binaries report is what they are
+# built of: for example v1.37.2.
 CONTROLPLANE_FOLDER := hack/controlplane$(addprefix /,$(KUBERNETES))
 CONTROLPLANE_MODULE := $(CONTROLPLANE_FOLDER)/go.mod $(CONTROLPLANE_FOLDER)/go.sum
 KUBERNETES_VERSION := $(shell awk '$$1 == "k8s.io/kubernetes" {print $$2}' $(CONTROLPLANE_FOLDER)/go.mod)

@@ -121,6 +121,7 @@ func (c *connection) awaitHead() error {
 	}
 	c.idle = false
 	c.listener.busy(c)
+	//nolint:forbidigo // The deadline of a socket is by the kernel's clock.
 	return c.Conn.SetReadDeadline(time.Now().Add(readHeaderTimeout))
 }
 

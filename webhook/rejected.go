@@ -51,11 +51,11 @@ func rejectedNotification(arrived time.Time, reason string, push original) *stor
 	return rejected
 }
 
-// isReadable says whether a text can be printed as it is: it is UTF-8, and nothing in it moves a cursor, changes a colour
-// or turns the order of characters around.
+// isReadable says whether a text can be printed as it is: it is UTF-8, and nothing in it moves a cursor, changes a
+// colour or turns the order of characters around.
 func isReadable(text []byte) bool {
 	moves := func(r rune) bool {
-		return result.IsHidden(r) && r != '\t' && r != '\n' && r != '\r' && !unicode.Is(unicode.Zs, r) // blanks of any width
+		return result.IsHidden(r) && r != '\t' && r != '\n' && r != '\r' && !unicode.Is(unicode.Zs, r) // any blank
 	}
 	return utf8.Valid(text) && bytes.IndexFunc(text, moves) < 0
 }

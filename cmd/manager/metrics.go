@@ -65,7 +65,8 @@ func newMetricsEndpoint(
 		e.tls.Certificates = []tls.Certificate{own}
 		return e, nil
 	}
-	e.watcher, err = certwatcher.New(filepath.Join(o.metricsCertDir, "tls.crt"), filepath.Join(o.metricsCertDir, "tls.key"))
+	certificate, key := filepath.Join(o.metricsCertDir, "tls.crt"), filepath.Join(o.metricsCertDir, "tls.key")
+	e.watcher, err = certwatcher.New(certificate, key)
 	if err != nil {
 		return nil, fmt.Errorf("--metrics-cert-dir=%s: %w", o.metricsCertDir, err)
 	}
@@ -89,8 +90,8 @@ func (e *metricsEndpoint) mux() http.Handler {
 	return mux
 }
 
-// watch reads the certificate again when its files change, until the context ends. Where they can't be followed, it reads
-// them once in a while: metrics that are served with an old certificate are no reason to end.
+// watch reads the certificate again when its files change, until the context ends. Where they can't be followed, it
+// reads them once in a while: metrics that are served with an old certificate are no reason to end.
 func (e *metricsEndpoint) watch(ctx context.Context) {
 	if e.watcher == nil {
 		return

@@ -95,7 +95,7 @@ func TestMetricsOutliveTheirCertificate(t *testing.T) {
 			return errors.New("the process ends")
 		case <-time.After(12 * time.Second): // 10 s are tried
 		}
-		c := tls.Client(dialLocally(t, ports.metrics), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nobody signed it
+		c := tls.Client(dialLocally(t, ports.metrics), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // unsigned
 		return c.HandshakeContext(ctx)
 	})
 	if err != nil {

@@ -24,8 +24,8 @@ const (
 	controllerManagerName = "kube-controller-manager"
 )
 
-// startTimeout is how long a process of the control plane may take until it is healthy: on a machine that does ten other
-// things at once, envtest's 20 s are not enough.
+// startTimeout is how long a process of the control plane may take until it is healthy: on a machine that does ten
+// other things at once, envtest's 20 s are not enough.
 const startTimeout = 90 * time.Second
 
 // Options says which control plane Start makes. The zero value is a good one.
@@ -36,7 +36,8 @@ type Options struct {
 	// of the same name.
 	APIServerArgs map[string][]string
 	// EtcdArgs are further arguments of etcd. By envtest's default etcd writes without fsync ("unsafe-no-fsync"):
-	// killing it loses nothing, a power cut would. Set "unsafe-no-fsync" to "false" to measure it as it is in production.
+	// killing it loses nothing, a power cut would. Set "unsafe-no-fsync" to "false" to measure it as it is in
+	// production.
 	EtcdArgs map[string][]string
 	// WithoutControllerManager leaves kube-controller-manager out: then deleted namespaces stay, owned objects are not
 	// collected and quotas are not counted.

@@ -63,8 +63,8 @@ func (k *keptOutput) close() error {
 	return k.file.Close()
 }
 
-// secretsOf returns the content of the files of secrets that arguments of the manager name. One that can't be read holds
-// no secret for the manager either.
+// secretsOf returns the content of the files of secrets that arguments of the manager name. One that can't be read
+// holds no secret for the manager either.
 func secretsOf(args []string) string {
 	var content strings.Builder
 	read := func(path string) {

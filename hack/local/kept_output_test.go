@@ -34,7 +34,9 @@ func TestOutputIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-m.Done()
-	for pattern, want := range map[string]string{"manager-*.log": "out\nerr\n", "manager-*.secrets": "first second third"} {
+	for pattern, want := range map[string]string{
+		"manager-*.log": "out\nerr\n", "manager-*.secrets": "first second third",
+	} {
 		found, err := filepath.Glob(filepath.Join(kept, pattern))
 		if err != nil || len(found) != 1 {
 			t.Fatalf("%s: %v, %v", pattern, found, err)

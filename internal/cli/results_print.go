@@ -167,7 +167,8 @@ func noFormula(text string) string {
 
 // isNotOfAnID says whether a character is none that the platform's ids and versions are made of.
 func isNotOfAnID(r rune) bool {
-	return !(r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || strings.ContainsRune("-_.:", r))
+	const of = "-_.:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	return !strings.ContainsRune(of, r)
 }
 
 func (p *csvPrinter) end() error {

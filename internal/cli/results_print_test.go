@@ -12,8 +12,8 @@ import (
 	"fwupgrade.io/operator/internal/result"
 )
 
-// No cell of the CSV calls or fetches anything, whatever a device reports. An id or a number with a sign before it stays
-// as it is.
+// No cell of the CSV calls or fetches anything, whatever a device reports. An id or a number with a sign before it
+// stays as it is.
 func TestCSVCallsNothing(t *testing.T) {
 	for text, want := range map[string]string{
 		"=cmd|' /C calc'!A0": "'=cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!A0": "'-2+3+cmd|' /C calc'!A0", "+A1": "+A1",

@@ -70,8 +70,8 @@ func (a *answers) possible(p push) {
 	})
 }
 
-// check notes an answer that no push may get: one that can be used, or be stored as rejected, is answered 200, unless it
-// could not be stored (503), or its body did not arrive in time, as where the webhook hung (408).
+// check notes an answer that no push may get: one that can be used, or be stored as rejected, is answered 200, unless
+// it could not be stored (503), or its body did not arrive in time, as where the webhook hung (408).
 func (a *answers) check(p push, code int) {
 	if code == http.StatusOK || code == http.StatusServiceUnavailable || code == http.StatusRequestTimeout {
 		return

@@ -27,7 +27,8 @@ type observed struct {
 // check compares everything that can be seen with what follows from the plan and the answers, at rest. It returns what
 // is wrong.
 //
-// Seen has the task of each FirmwareUpgrade that there ever was: those that are gone may have told nothing twice either.
+// Seen has the task of each FirmwareUpgrade that there ever was: those that are gone may have told nothing twice
+// either.
 func check(lives []*life, a *answers, seen map[types.UID]string, have observed) []string {
 	all, err := joinSlices(have.slices)
 	if err != nil {
@@ -67,7 +68,9 @@ func check(lives []*life, a *answers, seen map[types.UID]string, have observed) 
 }
 
 // holder returns the FirmwareUpgrade that has to have the task; there must not be another one.
-func (l *life) holder(upgrades []v1alpha1.FirmwareUpgrade, devices map[string]known) (*v1alpha1.FirmwareUpgrade, []string) {
+func (l *life) holder(
+	upgrades []v1alpha1.FirmwareUpgrade, devices map[string]known,
+) (*v1alpha1.FirmwareUpgrade, []string) {
 	var found []*v1alpha1.FirmwareUpgrade
 	var names []string
 	for i := range upgrades {

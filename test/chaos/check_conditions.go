@@ -75,7 +75,8 @@ func judge(fwu *v1alpha1.FirmwareUpgrade, devices map[string]known, have map[str
 		listed[id] = true
 	}
 	for id, k := range devices {
-		if may := k.certain | k.possible; len(listed) > 0 == listed[id] && (may.has(reportFailure) || may.has(reportSuspect)) {
+		may := k.certain | k.possible
+		if len(listed) > 0 == listed[id] && (may.has(reportFailure) || may.has(reportSuspect)) {
 			j.worst++
 		}
 	}

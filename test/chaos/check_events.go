@@ -24,7 +24,8 @@ func checkEvents(fwu *v1alpha1.FirmwareUpgrade, devices map[string]known, told [
 	st := fwu.Status
 	is := func(kind string) bool { return meta.IsStatusConditionTrue(st.Conditions, kind) }
 	want := map[string]int{
-		"Started": oneIf(st.StartTime != nil || haveReported(fwu, devices)), "Degraded": oneIf(is(v1alpha1.ConditionDegraded)),
+		"Started":        oneIf(st.StartTime != nil || haveReported(fwu, devices)),
+		"Degraded":       oneIf(is(v1alpha1.ConditionDegraded)),
 		"VersionSuspect": oneIf(st.Devices.Suspect > 0), "PlaceholderCreated": oneIf(fwu.Spec.Placeholder),
 		"end": oneIf(is(v1alpha1.ConditionFinished)),
 	}
@@ -72,8 +73,8 @@ func haveReported(fwu *v1alpha1.FirmwareUpgrade, devices map[string]known) bool 
 	return false
 }
 
-// checkTold looks at the Events about a FirmwareUpgrade, also one that is gone: nothing was told twice, and no device is
-// named as failed that never reported it.
+// checkTold looks at the Events about a FirmwareUpgrade, also one that is gone: nothing was told twice, and no device
+// is named as failed that never reported it.
 func checkTold(devices map[string]known, told []*eventsv1.Event) []string {
 	var problems []string
 	once, named := map[string]int{}, map[string]int{}

@@ -63,7 +63,8 @@ type outcome struct {
 
 // run plays an epoch and returns what is wrong in the end.
 func (e *epoch) run(ctx context.Context, s *system, log func(string, ...any)) (*outcome, error) {
-	log("epoch %d: %d tasks, %d faults, the clock of webhook-1 is ahead by %s", e.number, len(e.tasks), len(e.faults), e.skew)
+	log("epoch %d: %d tasks, %d faults, the clock of webhook-1 is ahead by %s", e.number, len(e.tasks), len(e.faults),
+		e.skew)
 	if err := e.setClock(ctx, s); err != nil {
 		return nil, err
 	}
@@ -170,8 +171,8 @@ func (s *sender) heartbeat(ctx context.Context, e *epoch) *life {
 	return l
 }
 
-// awaitRest waits until nothing is wrong any more, or patience ends, and then whether that stays so. It returns how long
-// it took until nothing was wrong for the first time.
+// awaitRest waits until nothing is wrong any more, or patience ends, and then whether that stays so. It returns how
+// long it took until nothing was wrong for the first time.
 func (e *epoch) awaitRest(
 	ctx context.Context, s *system, sender *sender, lives []*life, watch *watcher,
 ) (took time.Duration, problems []string, err error) {
@@ -236,7 +237,8 @@ func (s *system) checkCleared(have observed) []string {
 	var problems []string
 	for i := range have.upgrades {
 		if f := &have.upgrades[i]; s.cleared[f.Spec.OperationID] {
-			problems = append(problems, fmt.Sprintf("%s: was purged, and there is %s/%s", f.Spec.OperationID, f.Namespace, f.Name))
+			problems = append(problems, fmt.Sprintf("%s: was purged, and there is %s/%s", f.Spec.OperationID, f.Namespace,
+				f.Name))
 		}
 	}
 	all, err := joinSlices(have.slices)
@@ -254,8 +256,8 @@ func (s *system) checkCleared(have observed) []string {
 // clearing bounds how long a deletion may be refused: while an epoch lasts.
 const clearing = 10 * time.Minute
 
-// clear deletes the FirmwareUpgrades of an epoch with their results, while the next one runs: purges have to go on under
-// faults, too. It does not wait; what is left at the end of the next epoch is a problem.
+// clear deletes the FirmwareUpgrades of an epoch with their results, while the next one runs: purges have to go on
+// under faults, too. It does not wait; what is left at the end of the next epoch is a problem.
 func (s *system) clear(ctx context.Context, lives []*life) {
 	for _, l := range lives {
 		if l.upgrade == nil {

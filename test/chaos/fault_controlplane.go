@@ -86,9 +86,9 @@ const (
 // The keys of the ballast, beside those of the API server.
 const ballastFrom, ballastTo = "/ballast/", "/ballast0"
 
-// fillEtcd writes until etcd's quota is reached, so that it takes nothing but deletions. It is healed as an administrator
-// would: the ballast is deleted, what etcd holds of the past is compacted, the file is defragmented, and the alarm is
-// disarmed.
+// fillEtcd writes until etcd's quota is reached, so that it takes nothing but deletions. It is healed as an
+// administrator would: the ballast is deleted, what etcd holds of the past is compacted, the file is defragmented, and
+// the alarm is disarmed.
 func fillEtcd(ctx context.Context, s *system, f fault, _ *rand.Rand) error {
 	began := time.Now()
 	writing, cancel := context.WithTimeout(ctx, filling)

@@ -75,8 +75,8 @@ func (s *system) withoutPurged(slice *storage.ResultSlice) (*storage.ResultSlice
 	defer s.mu.Unlock()
 	var kept []result.Result
 	for _, r := range results {
-		purged := s.cleared[r.OperationID] || strings.HasSuffix(r.OperationID, string(kindPurged)) && strings.Contains(r.DeviceID, "-d0-")
-		if !purged {
+		firstPhase := strings.HasSuffix(r.OperationID, string(kindPurged)) && strings.Contains(r.DeviceID, "-d0-")
+		if !firstPhase && !s.cleared[r.OperationID] {
 			kept = append(kept, r)
 		}
 	}

@@ -37,7 +37,8 @@ func parse(args []string) (*options, error) {
 	fs.IntSliceVar(&o.keep, "only-faults", nil, "of that epoch let only these faults strike; 0 for none")
 	fs.DurationVar(&o.shrink, "shrink", 15*time.Minute,
 		"how long to look for the fewest faults with which a failed epoch fails; 0 not to look")
-	fs.StringVar(&o.logs, "logs", "", "folder for the logs (default: a temporary one, which is removed when nothing was wrong)")
+	fs.StringVar(&o.logs, "logs", "",
+		"folder for the logs (default: a temporary one, which is removed when nothing was wrong)")
 	fs.StringVar(&o.binary, "manager", "bin/manager-chaos", "the operator, as test/chaos/build.sh builds it")
 	fs.BoolVar(&o.fsync, "fsync", true, "etcd syncs its log to the disk, as in production")
 	if err := fs.Parse(args); err != nil {

@@ -93,7 +93,10 @@ func (s *system) watchWebhooks(ctx context.Context) {
 }
 
 func startSystem(ctx context.Context, dir, binary string, fsync bool) (_ *system, err error) {
-	s := &system{dir: dir, kubeconfig: filepath.Join(dir, "kubeconfig"), secret: "chaos-" + rand.Text(), cleared: map[string]bool{}}
+	s := &system{
+		dir: dir, kubeconfig: filepath.Join(dir, "kubeconfig"), secret: "chaos-" + rand.Text(),
+		cleared: map[string]bool{},
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.stop())
@@ -263,7 +266,8 @@ func insistWith(ctx context.Context, patience time.Duration, try func(context.Co
 	}
 }
 
-// create insists on creating an object. That it is there already is a success: an earlier attempt may have got no answer.
+// create insists on creating an object. That it is there already is a success: an earlier attempt may have got no
+// answer.
 func (s *system) create(ctx context.Context, object client.Object) error {
 	return insist(ctx, func(ctx context.Context) error {
 		object.SetResourceVersion("")

@@ -60,7 +60,8 @@ func (a *authority) issue(t *testing.T, template *x509.Certificate) tls.Certific
 func (a *authority) client(t *testing.T, until time.Time) *tls.Certificate {
 	t.Helper()
 	pair := a.issue(t, &x509.Certificate{
-		Subject: pkix.Name{CommonName: "a sender"}, NotAfter: until, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		Subject: pkix.Name{CommonName: "a sender"}, NotAfter: until,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 	return &pair
 }

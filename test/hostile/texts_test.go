@@ -23,7 +23,8 @@ import (
 // hostileTexts are texts as they stand within the quotation marks of a JSON string, escaped and raw.
 func hostileTexts() []string {
 	return []string{
-		`\u001b[2J\u001b]0;title\u0007`, "\x1b[2J", `\u0000`, "\x00", `\u0085\u009b31m`, "\u0085\u009b31m", `a\r\nb\tc`, "a\r\nb",
+		`\u001b[2J\u001b]0;title\u0007`, "\x1b[2J", `\u0000`, "\x00", `\u0085\u009b31m`, "\u0085\u009b31m", `a\r\nb\tc`,
+		"a\r\nb",
 		`\u202egpj.exe`, "\u202egpj.exe", `\u200b`, "\u200b\u2060", `\u2028\u2029`, "\u2028", `\ud800`, `\udc00\ud800`,
 		"\xff\xfe", "\xed\xa0\x80", "\u00ad\ufe0f\U000e0041", `\u007f`, `=cmd|' /C calc'!A0`, `+1`, `-1`, `@SUM(A1)`, `\t=1`,
 	}
@@ -60,7 +61,8 @@ func hostileBodies(operation string) []string {
 	return bodies
 }
 
-// Whatever stands in whatever field, nothing that a person prints holds a character that a terminal obeys or that hides.
+// Whatever stands in whatever field, nothing that a person prints holds a character that a terminal obeys or that
+// hides.
 func TestTextsOfSendersAreReadable(t *testing.T) {
 	w := startWebhook(t)
 	startControllers(t)
@@ -86,7 +88,8 @@ func TestTextsOfSendersAreReadable(t *testing.T) {
 			return err.Error()
 		}
 		outbox := fwu.Status.OperatorState
-		if fwu.Status.Devices.Failed == 0 || outbox.Announced.Failures != fwu.Status.Devices.Failed || len(outbox.Outbox) > 0 {
+		failed := fwu.Status.Devices.Failed
+		if failed == 0 || outbox.Announced.Failures != failed || len(outbox.Outbox) > 0 {
 			return fmt.Sprintf("not everything is told yet: %+v", fwu.Status.Devices)
 		}
 		return ""

@@ -223,8 +223,8 @@ func TestSummariesSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-// runbookProblem says what is wrong with the runbook of an alert, or nothing: it is the alert's own section of the manual,
-// or one of the runbook, to which the alert's own section links.
+// runbookProblem says what is wrong with the runbook of an alert, or nothing: it is the alert's own section of the
+// manual, or one of the runbook, to which the alert's own section links.
 func runbookProblem(alert, url, section, runbook string) string {
 	file, anchor, _ := strings.Cut(url, "#")
 	switch file {

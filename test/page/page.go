@@ -19,9 +19,9 @@ type Block struct {
 	Commands, Output string
 }
 
-// Parse returns the blocks of a page in Markdown that can be run: each of the kind bash, with the block of the kind text
-// that follows it. How many blocks are of the kind console, which can't be run here, it returns as well. Every other kind
-// of block is an error, so that none is left out by mistake.
+// Parse returns the blocks of a page in Markdown that can be run: each of the kind bash, with the block of the kind
+// text that follows it. How many blocks are of the kind console, which can't be run here, it returns as well. Every
+// other kind of block is an error, so that none is left out by mistake.
 func Parse(page string) (blocks []Block, notRun int, err error) {
 	var kind, section string
 	var begin int // the line of the fence that is open; 0 where none is

@@ -9,8 +9,8 @@ const (
 	elsewhere  = "another namespace"
 )
 
-// table is all that the accounts may do beside what every authenticated account may: "verb group/resource", and the name
-// where only one object is meant.
+// table is all that the accounts may do beside what every authenticated account may: "verb group/resource", and the
+// name where only one object is meant.
 func table() map[string]map[string][]string {
 	return map[string]map[string][]string{
 		// It faces the internet: what it receives it may store, and nothing else.

@@ -31,8 +31,8 @@ const (
 )
 
 // node stands for the kubelet: it takes all pods of the operator's namespace and runs each as a process of its own, the
-// real manager with the pod's arguments, secrets and service account. So what people do to Deployments, Secrets and pods
-// has the effects that it has in a cluster.
+// real manager with the pod's arguments, secrets and service account. So what people do to Deployments, Secrets and
+// pods has the effects that it has in a cluster.
 type node struct {
 	cluster *local.Cluster
 	clients *kubernetes.Clientset

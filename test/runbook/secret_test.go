@@ -10,7 +10,8 @@ import (
 	"fwupgrade.io/operator/hack/local"
 )
 
-// TestWrongSecret replaces the callback's secret by another one, as somebody does who installs anew without the old file.
+// TestWrongSecret replaces the callback's secret by another one, as somebody does who installs anew without the old
+// file.
 func TestWrongSecret(t *testing.T) {
 	w := start(t, local.Options{})
 	w.kubectl(t, "-n", operatorNamespace, "patch", "secret", "fwupgrade-callback", "-p",

@@ -59,7 +59,8 @@ func (w *world) limit(t *testing.T, results string) {
 // awaitAnswer waits until a result is answered so. Its task is one of its own.
 func (w *world) awaitAnswer(t *testing.T, want int) {
 	t.Helper()
-	const body = `{"notifyType":"fwUpgradeResultNotify","appId":"` + appID + `","operationId":"probe","deviceId":"probe",` +
+	const body = `{"notifyType":"fwUpgradeResultNotify","appId":"` + appID + `","operationId":"probe",` +
+		`"deviceId":"probe",` +
 		`"status":"SUCCESS"}`
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	harness.Eventually(t, func() string {
