@@ -12,15 +12,12 @@ import (
 )
 
 // listener accepts connections within two limits: of all, and of each source, so that one sender who is silent or slow
-// can't take all of them. A connection beyond a limit takes the place of another one:
-//  1. of the one that has waited the longest for the whole head of its first request: strangers may take their time
-//     with that;
-//  2. if none does, of the one that has waited the longest for its next request, among those of sources with no fewer
-//     connections than the new one's: a crowd can't drive out the connections that the platform keeps.
-//
-// If none makes room, one beyond the share of its source is closed. So is one beyond the limit of all where others wait
-// that make no room for it, as it would keep back those behind it for which they do. Where none waits at all, it waits
-// until another one ends or makes room, and what comes after it waits in the kernel's backlog.
+// can't take all of them. A connection beyond a limit takes the place of the one that has waited the longest, be it for
+// its next request or for the whole head of its first one: strangers may take their time with that. One that waits for
+// its next request makes room only if its source has no fewer connections than the new one's, so that a crowd can't
+// drive out the connections that the platform keeps. If there is none to make room, one beyond the share of its source
+// is closed, and one beyond the limit of all waits until another one ends or makes room, and what comes after it waits
+// in the kernel's backlog.
 type listener struct {
 	net.Listener
 	// tls is how the callback is served; nil for plain HTTP.
@@ -87,18 +84,14 @@ func (l *listener) admit(c *connection) bool {
 			"connections", l.share)
 		return false
 	}
-	for waited := false; l.total >= l.limit && !l.closed && !l.makeRoom(c, false); waited = true {
-		if l.waiting.Len() > 0 {
-			l.metrics.connectionLimits.WithLabelValues(limitRefused).Inc()
-			l.lines.info("crowd", "Closed a connection, as all are taken and its source has more than those that wait",
-				"source", c.source.String(), "connections", l.bySource[c.source])
-			return false
+	if l.total >= l.limit && !l.makeRoom(c, false) {
+		l.metrics.connectionLimits.WithLabelValues(limitWaited).Inc()
+		l.lines.info("full", "Let connections wait, as all are taken", "connections", l.limit)
+	}
+	for l.total >= l.limit && !l.closed {
+		if !l.makeRoom(c, false) {
+			l.freed.Wait()
 		}
-		if !waited {
-			l.metrics.connectionLimits.WithLabelValues(limitWaited).Inc()
-			l.lines.info("full", "Let connections wait, as all are taken", "connections", l.limit)
-		}
-		l.freed.Wait()
 	}
 	if l.closed {
 		return false
@@ -113,18 +106,15 @@ func (l *listener) admit(c *connection) bool {
 // makeRoom closes a connection in favour of a new one, of the same source if ownOnly is set; false if none is to make
 // room.
 func (l *listener) makeRoom(c *connection, ownOnly bool) bool {
-	for _, proven := range []bool{false, true} {
-		for e := l.waiting.Front(); e != nil; e = e.Next() {
-			other, ok := e.Value.(*connection)
-			if !ok || other.proven != proven || ownOnly && other.source != c.source ||
-				proven && l.bySource[other.source] < l.bySource[c.source] {
-				continue
-			}
-			l.metrics.connectionLimits.WithLabelValues(limitReplaced).Inc()
-			l.remove(other)
-			_ = other.raw.Close() // whoever serves it sees that, and closes it in turn
-			return true
+	for e := l.waiting.Front(); e != nil; e = e.Next() {
+		other, ok := e.Value.(*connection)
+		if !ok || ownOnly && other.source != c.source || other.proven && l.bySource[other.source] < l.bySource[c.source] {
+			continue
 		}
+		l.metrics.connectionLimits.WithLabelValues(limitReplaced).Inc()
+		l.remove(other)
+		_ = other.raw.Close() // whoever serves it sees that, and closes it in turn
+		return true
 	}
 	return false
 }

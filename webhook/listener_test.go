@@ -136,96 +136,42 @@ func TestNewConnectionReplacesASlowHead(t *testing.T) {
 	}
 }
 
-// admitting is a listener with a limit of all connections, of which the test admits one after the other, as Accept
-// does, and the metrics.
-func admitting(t *testing.T, limit int) (l *listener, r *testReceiver, arrive func(source byte) (*connection, bool)) {
-	t.Helper()
-	registry := prometheus.NewRegistry()
-	m, err := newMetrics(registry)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := newOccasional(clock.RealClock{}, (&logBook{}).logger(), lineInterval)
-	l = newListener(make(pipes), nil, limit, m, lines)
-	l.limit = limit
-	return l, &testReceiver{t: t, registry: registry}, func(source byte) (*connection, bool) {
-		raw := &pipe{source: source}
-		c := newConnection(raw, raw, l)
-		return c, l.admit(c)
-	}
-}
-
-// Where all connections are taken, a source that holds many does not drive out the idle ones of a source that holds
-// few. It is refused at once, so that one that holds no more need not wait behind it.
+// Where all connections are taken, a source that holds many does not drive out the idle ones of a source that holds few;
+// one that holds no more does.
 func TestCrowdDoesNotDriveOutTheFew(t *testing.T) {
-	l, r, arrive := admitting(t, 3)
-	few, _ := arrive(1)
-	few.changed(http.StateActive)
-	few.changed(http.StateIdle)
-	for range 2 {
-		crowd, _ := arrive(2)
-		crowd.changed(http.StateActive)
-	}
-	for range 2 {
-		if _, ok := arrive(2); ok || l.isClosed(few) {
-			t.Error("another one of the crowd was let in")
-		}
-	}
-	if n := r.metric("fwupgrade_webhook_connection_limits_total", limitRefused); n != 2 {
-		t.Errorf("counted %v times", n)
-	}
-	few.changed(http.StateActive) // it is served meanwhile
-	few.changed(http.StateIdle)
-	if _, ok := arrive(3); !ok || !l.isClosed(few) {
-		t.Error("one of another source was refused")
-	}
-}
-
-// One that waits for others to end is refused when another one waits for its next request that makes no room for it.
-func TestWaitingCrowdIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, _, arrive := admitting(t, 3)
+		m, err := newMetrics(prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := newListener(make(pipes), nil, 3, m, newOccasional(clock.RealClock{}, (&logBook{}).logger(), lineInterval))
+		l.limit = 3
+		arrive := func(source byte) (*connection, chan bool) {
+			raw := &pipe{source: source}
+			c, admitted := newConnection(raw, raw, l), make(chan bool, 1)
+			go func() { admitted <- l.admit(c) }()
+			synctest.Wait()
+			return c, admitted
+		}
 		few, _ := arrive(1)
 		few.changed(http.StateActive)
+		few.changed(http.StateIdle)
 		for range 2 {
 			crowd, _ := arrive(2)
 			crowd.changed(http.StateActive)
 		}
-		admitted := make(chan bool, 1)
-		go func() {
-			_, ok := arrive(2)
-			admitted <- ok
-		}()
-		synctest.Wait()
-		if len(admitted) != 0 {
-			t.Error("it does not wait where nothing else does")
+		_, third := arrive(2)
+		if len(third) != 0 || l.isClosed(few) {
+			t.Error("another one of the crowd did not wait")
 		}
+		few.changed(http.StateActive) // it is served meanwhile
 		few.changed(http.StateIdle)
-		if <-admitted || l.isClosed(few) {
-			t.Error("it took the place of the few")
+		if _, other := arrive(3); len(other) != 1 || !l.isClosed(few) {
+			t.Error("one of another source waits")
 		}
+		_ = l.Close()
+		<-third
 	})
-}
-
-// One whose first head is not whole makes room before those that are known, however long these have waited, and of
-// several such the one that has waited the longest.
-func TestStrangersMakeRoomFirst(t *testing.T) {
-	l, _, arrive := admitting(t, 3)
-	known, _ := arrive(1)
-	known.changed(http.StateActive)
-	known.changed(http.StateIdle)
-	first, _ := arrive(2)
-	second, _ := arrive(3)
-	for _, want := range []*connection{first, second} {
-		c, ok := arrive(4)
-		if !ok || !l.isClosed(want) || l.isClosed(known) {
-			t.Error("another one made room")
-		}
-		c.changed(http.StateActive)
-	}
-	if _, ok := arrive(5); !ok || !l.isClosed(known) {
-		t.Error("where no stranger waits, the known one makes no room")
-	}
 }
 
 // A connection that waits for its next push makes room for a new one.

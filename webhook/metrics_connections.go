@@ -26,7 +26,7 @@ type connectionMetrics struct {
 const (
 	// limitReplaced took the place of another one.
 	limitReplaced = "replaced"
-	// limitRefused was closed, as its source has its share, or too many to take the place of another one.
+	// limitRefused was closed, as its source has its share.
 	limitRefused = "refused"
 	// limitWaited waited until there was room.
 	limitWaited = "waited"
