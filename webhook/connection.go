@@ -122,7 +122,7 @@ func (c *connection) awaitHead() error {
 	c.idle = false
 	c.listener.busy(c)
 	//nolint:forbidigo // The deadline of a socket is by the kernel's clock.
-	return c.Conn.SetReadDeadline(time.Now().Add(readHeaderTimeout))
+	return c.SetReadDeadline(time.Now().Add(readHeaderTimeout))
 }
 
 // Write implements io.Writer. What is written before the handler has the request is the server's own answer. Over a

@@ -35,6 +35,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
+	harness.SkipUnlessSlow("the attacks on the webhook")
 	if why := unable(); why != "" {
 		fmt.Println("SKIPPED: the attacks on the webhook: " + why)
 		os.Exit(0)
