@@ -136,8 +136,8 @@ func TestNewConnectionReplacesASlowHead(t *testing.T) {
 	}
 }
 
-// Where all connections are taken, a source that holds many does not drive out the idle ones of a source that holds few;
-// one that holds no more does.
+// Where all connections are taken, a source that holds many does not drive out the idle ones of a source that holds
+// few; one that holds no more does.
 func TestCrowdDoesNotDriveOutTheFew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, err := newMetrics(prometheus.NewRegistry())
