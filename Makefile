@@ -1,5 +1,5 @@
 # Targets are described by `make help`. Go, a C compiler (for the race detector), bash, git and the Go module proxy are
-# all that is needed. The tests of the runbook's commands need curl, jq and openssl as well, and are skipped without.
+# all that is needed. `make test-slow` needs curl, jq and openssl as well, and skips the runbook's commands without.
 
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c

@@ -17,6 +17,12 @@ const (
 // Eventually waits until the condition returns nothing, and fails the test with what it returned last.
 func Eventually(t *testing.T, condition func() string) {
 	t.Helper()
+	EventuallyWithin(t, patience, condition)
+}
+
+// EventuallyWithin is Eventually with a patience of the test's own.
+func EventuallyWithin(t *testing.T, patience time.Duration, condition func() string) {
+	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		problem := condition()

@@ -34,17 +34,7 @@ const patience = 3 * time.Minute
 // eventually waits until the condition returns nothing, and fails the test with what it returned last.
 func eventually(t *testing.T, condition func() string) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		problem := condition()
-		if problem == "" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after %s: %s", patience, problem)
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	harness.EventuallyWithin(t, patience, condition)
 }
 
 // kubectl runs the real one as the administrator, and returns what it printed.
