@@ -205,6 +205,10 @@ func (r *firmwareUpgradeReconciler) observe(
 	var reported bool
 	tasks := r.store.Tasks(fwu.Spec.OperationID)
 	seen.Task, reported, seen.Claim = claim.Task(fwu, tasks, r.rules)
+	if seen.Claim.Holds() && r.store.Purging(seen.Task) {
+		seen.Claim = claim.Purge()
+		return seen, nil
+	}
 	if !reported && seen.Claim.Holds() && !fwu.Spec.Placeholder {
 		seen.OtherApplications = r.rules.OtherApplications(fwu, tasks)
 		if seen.Undeclared, err = undeclared(ctx, r.client, fwu.Namespace, r.rules); err != nil {

@@ -11,6 +11,8 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
@@ -130,6 +132,58 @@ func TestReleasedWhileAFinalizerKeepsIt(t *testing.T) {
 	late.ReceivedAt = time.Now().Add(2 * time.Second).UnixMicro()
 	storeSlice(t, late)
 	awaitPlaceholder(t, late.Task)
+}
+
+// The cache loses an object before the reconciler is told that it was deleted: who looks in between makes no
+// placeholder of it, and what is told a moment later is recorded.
+func TestDeletionIsToldLaterThanItIsSeen(t *testing.T) {
+	task := result.Task{AppID: "app", OperationID: "seen-" + harness.NewNamespace(t, k8s)}
+	results := startStore(t)
+	old := reported(task.OperationID, 1, storage.StateSucceeded, "")
+	storeSlice(t, old)
+	harness.Eventually(t, func() string {
+		if results.LastReceived(task).IsZero() {
+			return "the result is not read"
+		}
+		return ""
+	})
+	r := &placeholderReconciler{
+		client: cachedClient(t), store: results, rules: claim.Rules{PlaceholderNamespace: "default"}, adopt: true,
+		clock: clock.RealClock{}, unclaimed: map[result.Task]time.Time{}, released: map[result.Task]time.Time{},
+	}
+	again, err := r.Reconcile(t.Context(), task)
+	if err != nil || again.RequeueAfter == 0 {
+		t.Fatalf("want another look, got %+v, error %v", again, err)
+	}
+	queue := workqueue.NewTypedRateLimitingQueue(retries[result.Task]())
+	t.Cleanup(queue.ShutDown)
+	r.release(wrappers.MakeFirmwareUpgrade("seen", "default").Operation(task.OperationID).App("app").Obj(), queue)
+	if queue.Len() != 1 {
+		t.Error("nobody looks at the task")
+	}
+	time.Sleep(again.RequeueAfter)
+	if again, err = r.Reconcile(t.Context(), task); err != nil || again.RequeueAfter != 0 {
+		t.Errorf("got %+v, error %v", again, err)
+	}
+	awaitRelease(t, task.OperationID)
+	placeholder := claim.NewPlaceholder(task, "default")
+	if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(placeholder), placeholder); !apierrors.IsNotFound(err) {
+		t.Errorf("there is a placeholder: %v", err)
+	}
+}
+
+// cachedClient returns a client that reads as those of the leader do, until the test ends.
+func cachedClient(t *testing.T) client.Client {
+	t.Helper()
+	mgr := newManager(t)
+	if err := indexFields(t.Context(), mgr.GetFieldIndexer()); err != nil {
+		t.Fatal(err)
+	}
+	run(t, mgr.Start)
+	if !mgr.GetCache().WaitForCacheSync(t.Context()) {
+		t.Fatal("the cache did not sync")
+	}
+	return mgr.GetClient()
 }
 
 // Whoever waits for a purge has the task when it is done, also where somebody else's finalizer keeps the object.

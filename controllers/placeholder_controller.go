@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,7 +28,8 @@ import (
 )
 
 const (
-	// placeholderDelay is how long a change waits: of an object that moves, one is deleted and the other not yet seen.
+	// placeholderDelay is how long a change waits, and for how long nobody must have a task: of an object that moves, one
+	// is deleted and the other not yet seen, and the cache loses an object before anybody is told.
 	placeholderDelay = time.Second
 	// maxPlaceholders bounds how many placeholders there are; tasks beyond it stay unclaimed and are counted in a metric.
 	maxPlaceholders = 1000
@@ -47,14 +49,12 @@ type placeholderReconciler struct {
 	// adopt says that placeholders are made; without it those of before are removed.
 	adopt bool
 	clock clock.Clock
-}
 
-// placeholderRequest asks to look at a task.
-type placeholderRequest struct {
-	task result.Task
-	// released is when a FirmwareUpgrade that claimed the task was deleted, in microseconds since 1970; 0 where none
-	// was.
-	released int64
+	// unclaimed is since when nobody has a task that is to get a placeholder.
+	unclaimed map[result.Task]time.Time
+	mu        sync.Mutex
+	// released is when the last FirmwareUpgrade that claimed a task was deleted, until that is recorded.
+	released map[result.Task]time.Time
 }
 
 // Reconcile looks at one task.
@@ -62,37 +62,63 @@ type placeholderRequest struct {
 //  1. A deletion is recorded if nobody has the task: what was received before brings no placeholder back.
 //  2. A placeholder goes when somebody declared the task, when placeholders are not wanted, and when retention has
 //     removed its results.
-//  3. A task that nobody has and that reported something after it was released gets one.
-func (r *placeholderReconciler) Reconcile(ctx context.Context, req placeholderRequest) (ctrl.Result, error) {
-	same, err := sameOperation(ctx, r.client, req.task.OperationID)
+//  3. A task that nobody has for a while, and that reported something after it was released, gets one.
+func (r *placeholderReconciler) Reconcile(ctx context.Context, task result.Task) (ctrl.Result, error) {
+	same, err := sameOperation(ctx, r.client, task.OperationID)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	holder := claim.HolderOf(req.task, same, r.rules)
-	last := r.store.LastReceived(req.task)
-	if r.adopt && req.released != 0 && holder == nil && !last.IsZero() {
-		if err := r.store.Release(ctx, req.task, time.UnixMicro(req.released)); err != nil {
-			return ctrl.Result{}, fmt.Errorf("record a released task: %w", err)
+	holder := claim.HolderOf(task, same, r.rules)
+	last := r.store.LastReceived(task)
+	if err := r.recordRelease(ctx, task, r.adopt && holder == nil && !last.IsZero()); err != nil {
+		return ctrl.Result{}, err
+	}
+	if r.adopt && holder == nil && !last.IsZero() && last.After(r.store.ReleaseTime(task)) {
+		since, waited := r.unclaimed[task]
+		switch now := r.clock.Now(); {
+		case !waited:
+			r.unclaimed[task] = now
+			return ctrl.Result{RequeueAfter: placeholderDelay}, nil
+		case now.Sub(since) < placeholderDelay:
+			return ctrl.Result{RequeueAfter: placeholderDelay - now.Sub(since)}, nil
+		}
+		return r.create(ctx, task)
+	}
+	delete(r.unclaimed, task)
+	if !r.adopt || holder != nil && (!holder.Spec.Placeholder || holder.Status.ArchiveTime != nil && last.IsZero()) {
+		return afterWrite(r.remove(ctx, task, same))
+	}
+	return ctrl.Result{}, nil
+}
+
+// recordRelease records that the FirmwareUpgrade of a task was deleted, if one was and that matters.
+func (r *placeholderReconciler) recordRelease(ctx context.Context, task result.Task, matters bool) error {
+	r.mu.Lock()
+	at, released := r.released[task]
+	r.mu.Unlock()
+	if !released {
+		return nil
+	}
+	if matters {
+		if err := r.store.Release(ctx, task, at); err != nil {
+			return fmt.Errorf("record a released task: %w", err)
 		}
 	}
-	switch {
-	case holder != nil && !holder.Spec.Placeholder,
-		!r.adopt,
-		holder != nil && holder.Status.ArchiveTime != nil && last.IsZero():
-		return afterWrite(r.remove(ctx, req.task, same))
-	case holder != nil || last.IsZero() || !last.After(r.store.ReleaseTime(req.task)):
-		return ctrl.Result{}, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.released[task].Equal(at) {
+		delete(r.released, task)
 	}
-	return r.create(ctx, req.task)
+	return nil
 }
 
 // SetupWithManager watches the store and the FirmwareUpgrades, mapped to tasks.
 func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	toTasks := handler.TypedFuncs[client.Object, placeholderRequest]{
-		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
+	toTasks := handler.TypedFuncs[client.Object, result.Task]{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[result.Task]) {
 			r.enqueue(e.Object, q)
 		},
-		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q workqueue.TypedRateLimitingInterface[result.Task]) {
 			if !claimChanged(e) {
 				return
 			}
@@ -101,53 +127,54 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			}
 			r.enqueue(e.ObjectNew, q)
 		},
-		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[result.Task]) {
 			r.release(e.Object, q)
 			r.enqueue(e.Object, q)
 		},
 	}
-	return builder.TypedControllerManagedBy[placeholderRequest](mgr).
+	return builder.TypedControllerManagedBy[result.Task](mgr).
 		Named("placeholder").
 		Watches(&v1alpha1.FirmwareUpgrade{}, toTasks).
-		WatchesRawSource(&storeSource[placeholderRequest]{
+		WatchesRawSource(&storeSource[result.Task]{
 			store: r.store,
 			clock: r.clock,
 			pause: func() time.Duration { return placeholderDelay },
-			enqueue: func(
-				_ context.Context, q workqueue.TypedRateLimitingInterface[placeholderRequest], task result.Task,
-			) {
-				q.AddAfter(placeholderRequest{task: task}, placeholderDelay)
+			enqueue: func(_ context.Context, q workqueue.TypedRateLimitingInterface[result.Task], task result.Task) {
+				q.AddAfter(task, placeholderDelay)
 			},
 		}).
-		WithOptions(controller.TypedOptions[placeholderRequest]{
-			CacheSyncTimeout: syncTimeout, RateLimiter: retries[placeholderRequest](),
+		WithOptions(controller.TypedOptions[result.Task]{
+			CacheSyncTimeout: syncTimeout, RateLimiter: retries[result.Task](),
 		}).
-		Complete(reconcile.TypedFunc[placeholderRequest](r.Reconcile))
+		Complete(reconcile.TypedFunc[result.Task](r.Reconcile))
 }
 
 // release asks for every task that a deleted object claims, so that the deletion is recorded. A finalizer may keep the
 // object for a while.
-func (r *placeholderReconciler) release(obj client.Object, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
+func (r *placeholderReconciler) release(obj client.Object, q workqueue.TypedRateLimitingInterface[result.Task]) {
 	released := r.clock.Now()
 	if deleted := obj.GetDeletionTimestamp(); deleted != nil {
 		released = deleted.Time
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, task := range r.claimed(obj) {
-		q.Add(placeholderRequest{task: task, released: released.UnixMicro()})
+		r.released[task] = released
+		q.Add(task)
 	}
 }
 
 // enqueue asks for every task that the object claims, or may have claimed before, a moment later.
-func (r *placeholderReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimitingInterface[placeholderRequest]) {
+func (r *placeholderReconciler) enqueue(obj client.Object, q workqueue.TypedRateLimitingInterface[result.Task]) {
 	fwu, ok := obj.(*v1alpha1.FirmwareUpgrade)
 	if !ok {
 		return
 	}
 	for _, task := range r.store.Tasks(fwu.Spec.OperationID) {
-		q.AddAfter(placeholderRequest{task: task}, placeholderDelay)
+		q.AddAfter(task, placeholderDelay)
 	}
 	if fwu.Spec.Placeholder { // its results may be gone
-		q.AddAfter(placeholderRequest{task: taskOf(fwu)}, placeholderDelay)
+		q.AddAfter(taskOf(fwu), placeholderDelay)
 	}
 }
 

@@ -7,16 +7,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -46,11 +52,25 @@ type purgeReconciler struct {
 	clock  clock.PassiveClock
 	// instance names this process in Events.
 	instance string
+
+	mu sync.Mutex
+	// skipped are the deletions that did not wait for a purge, by object, until the purge is recorded.
+	skipped map[types.NamespacedName]skippedPurge
+}
+
+// skippedPurge is an object that went without its purge, and when.
+type skippedPurge struct {
+	object *v1alpha1.FirmwareUpgrade
+	at     time.Time
 }
 
 // Reconcile sees to it that an object has the finalizer exactly where its results are to be removed with it; of one
-// that is being deleted, it removes first the results and then the finalizer.
+// that is being deleted, it removes first the results and then the finalizer. Of one that went without, it records the
+// purge.
 func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	if err := r.recordSkipped(ctx, req.NamespacedName); err != nil {
+		return ctrl.Result{}, err
+	}
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -98,27 +118,56 @@ func (r *purgeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("purge").
 		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(predicate.NewPredicateFuncs(needsPurge))).
+		Watches(&v1alpha1.FirmwareUpgrade{}, handler.Funcs{DeleteFunc: r.noteDeletion}).
 		WithOptions(controller.Options{RateLimiter: retries[reconcile.Request](), CacheSyncTimeout: syncTimeout}).
 		Complete(r)
 }
 
-// purge removes the results of an object that is being deleted, and says whether that is done. An object that did not
-// have its task counted nothing, and removes nothing.
+// noteDeletion notes an object that the API server deleted at once although its results were to go with it: it does
+// when the request began before the object got its finalizer, and ended after that, so that the admission policy saw
+// it. When a deletion was missed, and is found by listing, nobody knows what was received since, and the results stay.
+func (r *purgeReconciler) noteDeletion(
+	_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request],
+) {
+	fwu, ok := e.Object.(*v1alpha1.FirmwareUpgrade)
+	if !ok || e.DeleteStateUnknown || !wantsPurge(fwu) || !fwu.DeletionTimestamp.IsZero() {
+		return
+	}
+	key := client.ObjectKeyFromObject(fwu)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.skipped[key] = skippedPurge{object: fwu, at: r.clock.Now()}
+	q.Add(reconcile.Request{NamespacedName: key})
+}
+
+// recordSkipped records the purge of an object that went without it.
+func (r *purgeReconciler) recordSkipped(ctx context.Context, key types.NamespacedName) error {
+	r.mu.Lock()
+	skipped, found := r.skipped[key]
+	r.mu.Unlock()
+	if !found {
+		return nil
+	}
+	task, counted, err := r.counted(ctx, skipped.object)
+	if err == nil && counted {
+		err = r.store.PurgeLater(ctx, task, skipped.at)
+	}
+	if err != nil {
+		return fmt.Errorf("purge the results of FirmwareUpgrade %s, which is gone: %w", key, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.skipped[key] == skipped {
+		delete(r.skipped, key)
+	}
+	return nil
+}
+
+// purge removes the results of an object that is being deleted, and says whether that is done.
 func (r *purgeReconciler) purge(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) (done bool, err error) {
-	if err := r.store.WaitForSync(ctx); err != nil {
-		return false, err
-	}
-	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
-	if err != nil || !claim.Resolve(fwu, same, r.rules).Holds() {
+	task, counted, err := r.counted(ctx, fwu)
+	if err != nil || !counted {
 		return err == nil, err
-	}
-	task := result.Task{AppID: fwu.Status.AppID, OperationID: fwu.Spec.OperationID}
-	if fwu.Status.StartTime == nil { // nothing was counted yet
-		counted, _, ambiguous := claim.Task(fwu, r.store.Tasks(fwu.Spec.OperationID), r.rules)
-		if !ambiguous.Holds() {
-			return true, nil
-		}
-		task = counted
 	}
 	// The API keeps seconds: what was received in the second of the deletion goes, too.
 	done, err = r.store.Purge(ctx, task, fwu.DeletionTimestamp.Add(time.Second-time.Microsecond))
@@ -129,6 +178,31 @@ func (r *purgeReconciler) purge(ctx context.Context, fwu *v1alpha1.FirmwareUpgra
 		return false, fmt.Errorf("purge the results of FirmwareUpgrade %s/%s: %w", fwu.Namespace, fwu.Name, err)
 	}
 	return done, nil
+}
+
+// counted returns the task whose results go with an object. One that did not have its task counted nothing, and removes
+// nothing.
+func (r *purgeReconciler) counted(
+	ctx context.Context, fwu *v1alpha1.FirmwareUpgrade,
+) (task result.Task, counted bool, err error) {
+	if err := r.store.WaitForSync(ctx); err != nil {
+		return task, false, err
+	}
+	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
+	if err != nil {
+		return task, false, err
+	}
+	if !slices.ContainsFunc(same, func(f v1alpha1.FirmwareUpgrade) bool { return f.UID == fwu.UID }) { // it is gone
+		same = append(same, *fwu)
+	}
+	switch {
+	case !claim.Resolve(fwu, same, r.rules).Holds():
+		return task, false, nil
+	case fwu.Status.StartTime != nil:
+		return result.Task{AppID: fwu.Status.AppID, OperationID: fwu.Spec.OperationID}, true, nil
+	}
+	task, _, ambiguous := claim.Task(fwu, r.store.Tasks(fwu.Spec.OperationID), r.rules) // nothing was counted yet
+	return task, ambiguous.Holds(), nil
 }
 
 // announceBlocked says that somebody has to act before the object can go: again when the API server has dropped the

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -20,6 +21,7 @@ import (
 
 	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/store"
 )
 
@@ -134,9 +136,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			client: mgr.GetClient(), bucket: newBucket(ofEvents, results.Received, o.Clock), deliveries: sent, metrics: m,
 			clock: o.Clock, instance: o.Instance,
 		},
-		&purgeReconciler{client: mgr.GetClient(), store: results, rules: rules, clock: o.Clock, instance: o.Instance},
+		&purgeReconciler{
+			client: mgr.GetClient(), store: results, rules: rules, clock: o.Clock, instance: o.Instance,
+			skipped: map[types.NamespacedName]skippedPurge{},
+		},
 		&placeholderReconciler{
 			client: mgr.GetClient(), store: results, rules: rules, adopt: o.Undeclared == UndeclaredAdopt, clock: o.Clock,
+			unclaimed: map[result.Task]time.Time{}, released: map[result.Task]time.Time{},
 		},
 	} {
 		if err := c.SetupWithManager(mgr); err != nil {

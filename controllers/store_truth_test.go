@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -200,6 +201,73 @@ func TestPurgeFinishesBeforeTheObjectGoes(t *testing.T) {
 	storeSlice(t, reported(operation, 100, storage.StateSucceeded, ""))
 	awaitReported(t, anew, 1)
 	awaitStalled(t, anew, "")
+}
+
+// However a deletion and the finalizer meet, the results are purged: also when the API server has deleted the object
+// before the leader got there. The next leader goes on with that, and what is declared anew counts what came later.
+func TestDeletionThatPassesTheFinalizerIsPurged(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	stop := startControllers(t, nil)
+	const objects = 8
+	operation := func(n int) string { return fmt.Sprintf("passed-%d-%s", n, ns) }
+	var batch []result.Result
+	for n := range objects {
+		batch = append(batch, reported(operation(n), 1, storage.StateSucceeded, ""))
+	}
+	storeSlice(t, batch...)
+	for n := range objects {
+		fwu := create(t, wrappers.MakeFirmwareUpgrade(fmt.Sprintf("passed-%d", n), ns).Operation(operation(n)).App("app").
+			Expected(9))
+		awaitReported(t, fwu, 1)
+		mergePatch(t, fwu, `{"spec":{"deletionPolicy":"Purge"}}`)
+		if err := k8s.Delete(t.Context(), fwu); err != nil {
+			t.Fatal(err)
+		}
+	}
+	harness.Eventually(t, func() string {
+		if len(recordedPurges(t, ns)) == 0 {
+			return "no deletion has passed the finalizer"
+		}
+		return ""
+	})
+	anew := create(t, wrappers.MakeFirmwareUpgrade("anew", ns).Operation(recordedPurges(t, ns)[0]).App("app").Expected(9))
+	awaitReason(t, anew, v1alpha1.ReasonPurging)
+	stop()
+	startControllers(t, nil)
+	for n := range objects {
+		harness.Eventually(t, func() string {
+			if left := slicesOf(t, operation(n)); len(left) != 0 {
+				return fmt.Sprintf("%d slices are left of %s", len(left), operation(n))
+			}
+			return ""
+		})
+	}
+	harness.Eventually(t, func() string {
+		if left := recordedPurges(t, ns); len(left) > 0 {
+			return fmt.Sprintf("still to be purged: %v", left)
+		}
+		return ""
+	})
+	storeSlice(t, reported(anew.Spec.OperationID, 2, storage.StateSucceeded, ""))
+	awaitReported(t, anew, 1)
+	awaitStalled(t, anew, "")
+}
+
+// recordedPurges returns the operationIds of a test whose results are to be purged though their object is gone.
+func recordedPurges(t *testing.T, suffix string) (operations []string) {
+	t.Helper()
+	list := &storage.ResultSliceList{}
+	if err := k8s.List(t.Context(), list, client.InNamespace(operatorNamespace)); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range list.Items {
+		for _, r := range s.Releases {
+			if r.Purge && strings.HasSuffix(r.OperationID, suffix) {
+				operations = append(operations, r.OperationID)
+			}
+		}
+	}
+	return operations
 }
 
 // The finalizer is carried by objects with the policy Purge alone, and goes with it.

@@ -98,17 +98,7 @@ func startStore(t *testing.T) *store.Store {
 // startControllers runs everything that the leader runs until the test ends, or until stop is called.
 func startControllers(t *testing.T, adjust func(*Options)) (stop func()) {
 	t.Helper()
-	scheme, err := harness.NewScheme()
-	if err != nil {
-		t.Fatal(err)
-	}
-	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
-		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		Controller: config.Controller{SkipNameValidation: new(true)}, // several tests have a leader each
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	mgr := newManager(t)
 	o := Options{
 		Namespace: operatorNamespace, DefaultNamespace: "default", Undeclared: UndeclaredAdopt, MaxStoredResults: 1_000_000,
 		MaxWritesPerSecond: 150, RetainUnclaimed: 24 * time.Hour, Instance: "test", Registerer: prometheus.NewRegistry(),
@@ -121,6 +111,22 @@ func startControllers(t *testing.T, adjust func(*Options)) (stop func()) {
 		t.Fatal(err)
 	}
 	return run(t, mgr.Start)
+}
+
+func newManager(t *testing.T) ctrl.Manager {
+	t.Helper()
+	scheme, err := harness.NewScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mgr, err := ctrl.NewManager(apiServer, ctrl.Options{
+		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		Controller: config.Controller{SkipNameValidation: new(true)}, // several tests have a leader each
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mgr
 }
 
 // run runs until the test ends, or until stop is called.

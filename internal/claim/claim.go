@@ -132,6 +132,15 @@ func Deletion(f *v1alpha1.FirmwareUpgrade) Claim {
 	}
 }
 
+// Purge is what becomes of the claim of a FirmwareUpgrade while the results are removed of one that had its task and is
+// gone already.
+func Purge() Claim {
+	return Claim{
+		Reason:  v1alpha1.ReasonPurging,
+		Message: "waits until the results of a FirmwareUpgrade of this task, which was deleted, are removed",
+	}
+}
+
 // younger returns when the younger of two was created.
 func younger(a, b *v1alpha1.FirmwareUpgrade) time.Time {
 	if a.CreationTimestamp.After(b.CreationTimestamp.Time) {

@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// compactionInterval is how often the leader looks for something to compact.
+	// compactionInterval is how often the leader looks for something to compact, and for recorded purges.
 	compactionInterval = 5 * time.Second
 	// retentionEvery is how many of those intervals are between two looks for results to remove.
 	retentionEvery = 6
@@ -31,6 +31,9 @@ func (s *Store) keepHouse(ctx context.Context) {
 		case <-ticker.C():
 		}
 		s.compact(ctx)
+		if err := s.purgeRecorded(ctx); err != nil && ctx.Err() == nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Could not remove the results of a deleted FirmwareUpgrade, will try again")
+		}
 		if n%retentionEvery != 0 {
 			continue
 		}

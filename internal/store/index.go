@@ -30,6 +30,7 @@ type index struct {
 	byName      map[string]*storedSlice
 	byTask      map[result.Task]*slicesOfTask
 	releases    map[result.Task]map[types.UID]time.Time
+	purges      map[result.Task]map[types.UID]struct{}
 	results     int
 	rejected    int
 	cachedBytes int
@@ -57,6 +58,7 @@ func newIndex() *index {
 		byName:    map[string]*storedSlice{},
 		byTask:    map[result.Task]*slicesOfTask{},
 		releases:  map[result.Task]map[types.UID]time.Time{},
+		purges:    map[result.Task]map[types.UID]struct{}{},
 		deletions: map[types.UID]uint64{},
 		lost:      map[result.Task]struct{}{},
 	}
@@ -96,6 +98,13 @@ func (x *index) insert(s *storedSlice) {
 			x.releases[task][s.UID] = at
 		}
 	}
+	if s.isPurge() {
+		task := taskOf(&s.releases[0])
+		if x.purges[task] == nil {
+			x.purges[task] = map[types.UID]struct{}{}
+		}
+		x.purges[task][s.UID] = struct{}{}
+	}
 }
 
 // drop forgets a slice.
@@ -118,6 +127,13 @@ func (x *index) drop(s *storedSlice) {
 		delete(x.releases[task], s.UID)
 		if len(x.releases[task]) == 0 {
 			delete(x.releases, task)
+		}
+	}
+	if s.isPurge() {
+		task := taskOf(&s.releases[0])
+		delete(x.purges[task], s.UID)
+		if len(x.purges[task]) == 0 {
+			delete(x.purges, task)
 		}
 	}
 }
@@ -206,6 +222,13 @@ func (x *index) releaseTime(task result.Task) (last time.Time) {
 		}
 	}
 	return last
+}
+
+// purging says whether the record of a purge of the task is stored.
+func (x *index) purging(task result.Task) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return len(x.purges[task]) > 0
 }
 
 // unreadable returns how many slices hold what this version can't read.

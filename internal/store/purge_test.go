@@ -238,3 +238,63 @@ func TestPurgeDuringCompaction(t *testing.T) {
 	}
 	s.expectTrue()
 }
+
+// A purge that no object stands for is kept as a record: compaction and retention leave it alone, a next leader goes on
+// with it, and it goes when nothing of the task that was received until then is left.
+func TestRecordedPurge(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	s := newStore(t, ns, k8s, keptADay)
+	s.clock.SetTime(last)
+	s.create("r-0", sharedSlice(0, 2))
+	s.create("r-1", sliceOf(failure(99, last, "Invalid URI"), failure(98, first, "Invalid URI")))
+	s.awaitRead()
+	other := s.summaries()[taskNumber(1)]
+	until := last.Add(-time.Second)
+	for range 2 { // as when the answer was lost
+		if err := s.PurgeLater(t.Context(), taskNumber(0), until); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !s.Purging(taskNumber(0)) || s.Purging(taskNumber(1)) {
+		t.Error("want task 0 purging, and no other")
+	}
+	for range mergeAtSlices {
+		if err := s.Release(t.Context(), taskNumber(0), until); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.compact(t.Context())
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	next := newStore(t, ns, k8s, keptADay)
+	next.clock.SetTime(until.Add(arrivalDelay - time.Second))
+	if err := next.purgeRecorded(t.Context()); err != nil || !next.Purging(taskNumber(0)) {
+		t.Errorf("while results may be on their way: purging %t, error %v", next.Purging(taskNumber(0)), err)
+	}
+	next.clock.SetTime(until.Add(arrivalDelay))
+	watcher := next.Watch()
+	if _, err := watcher.Next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := next.purgeRecorded(t.Context()); err != nil || next.Purging(taskNumber(0)) {
+		t.Errorf("when nothing is on its way: purging %t, error %v", next.Purging(taskNumber(0)), err)
+	}
+	if changed, err := watcher.Next(t.Context()); err != nil || !cmp.Equal(changed, []result.Task{taskNumber(0)}) {
+		t.Errorf("want task 0 published, as who waited for it may count it now, got %v, error %v", changed, err)
+	}
+	if got := next.counted()[taskNumber(0)]; got.Reported() != 1 {
+		t.Errorf("of task 0 want the later result alone, got %d", got.Reported())
+	}
+	if diff := cmp.Diff(other, next.counted()[taskNumber(1)]); diff != "" {
+		t.Errorf("the other task changed (-want +got):\n%s", diff)
+	}
+	for _, slice := range next.stored() {
+		if len(slice.Releases) > 0 {
+			t.Errorf("the record %s is left", slice.Name)
+		}
+	}
+	next.awaitTold()
+	next.expectTrue()
+}

@@ -21,9 +21,7 @@ func (s *Store) Release(ctx context.Context, task result.Task, at time.Time) err
 		return err
 	}
 	if at = at.Truncate(time.Microsecond); at.After(s.ReleaseTime(task)) {
-		record := releaseOf(task, at)
-		record.Namespace, record.Name = s.options.Namespace, fmt.Sprintf("release-%s-%x", task.Hash(), at.UnixMicro())
-		if err := s.create(ctx, record); err != nil {
+		if err := s.record(ctx, "release", releaseOf(task, at)); err != nil {
 			return fmt.Errorf("record a release: %w", err)
 		}
 	}
@@ -42,6 +40,14 @@ func (s *Store) Release(ctx context.Context, task result.Task, at time.Time) err
 		}
 	}
 	return nil
+}
+
+// record stores the record of a release. Storing it again does nothing.
+func (s *Store) record(ctx context.Context, kind string, record *storage.ResultSlice) error {
+	r := &record.Releases[0]
+	record.Namespace = s.options.Namespace
+	record.Name = fmt.Sprintf("%s-%s-%x", kind, taskOf(r).Hash(), r.ReleaseTime.UnixMicro())
+	return s.create(ctx, record)
 }
 
 // releaseOf is the record of a release.

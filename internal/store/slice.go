@@ -120,10 +120,14 @@ func (s *storedSlice) hasOnlyRejected() bool {
 	return len(s.rejected) > 0 && len(s.tasks)+len(s.releases) == 0 && s.unreadable == nil
 }
 
-// hasOnlyReleases says whether the slice holds records of released tasks and nothing else.
+// hasOnlyReleases says whether the slice holds records of released tasks and nothing else, and nothing is left to do
+// about them.
 func (s *storedSlice) hasOnlyReleases() bool {
-	return len(s.releases) > 0 && len(s.tasks)+len(s.rejected) == 0 && s.unreadable == nil
+	return len(s.releases) > 0 && len(s.tasks)+len(s.rejected) == 0 && s.unreadable == nil && !s.isPurge()
 }
+
+// isPurge says whether the slice is the record of a purge.
+func (s *storedSlice) isPurge() bool { return len(s.releases) == 1 && s.releases[0].Purge }
 
 // held returns what the slice holds of a task; nil if it holds none.
 func (s *storedSlice) held(task result.Task) *heldTask {

@@ -230,24 +230,39 @@ func (s *system) checkReady() []string {
 	return problems
 }
 
-// checkCleared looks for what is left of the epochs before.
+// checkCleared looks for what is left of the epochs before. What a webhook whose clock is ahead received counts as
+// received after the deletion, and stays.
 func (s *system) checkCleared(have observed) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var problems []string
-	for i := range have.upgrades {
-		if f := &have.upgrades[i]; s.cleared[f.Spec.OperationID] {
-			problems = append(problems, fmt.Sprintf("%s: was purged, and there is %s/%s", f.Spec.OperationID, f.Namespace,
-				f.Name))
-		}
-	}
 	all, err := joinSlices(have.slices)
 	if err != nil {
-		return append(problems, err.Error())
+		return []string{err.Error()}
 	}
+	later := map[string]bool{}
 	for task, devices := range all {
-		if s.cleared[task.OperationID] {
-			problems = append(problems, fmt.Sprintf("%s: was purged, and %d results are stored", task.OperationID, len(devices)))
+		deleted, cleared := s.cleared[task.OperationID]
+		if !cleared {
+			continue
+		}
+		left := 0
+		for _, r := range devices {
+			if !deleted.IsZero() && max(r.ReceivedAt, r.LastReceivedAt) > deleted.UnixMicro() {
+				later[task.OperationID] = true
+			} else {
+				left++
+			}
+		}
+		if left > 0 {
+			problems = append(problems, fmt.Sprintf("%s: was purged, and %d results are stored", task.OperationID, left))
+		}
+	}
+	for i := range have.upgrades {
+		f := &have.upgrades[i]
+		if _, cleared := s.cleared[f.Spec.OperationID]; cleared && !later[f.Spec.OperationID] {
+			problems = append(problems, fmt.Sprintf("%s: was purged, and there is %s/%s", f.Spec.OperationID, f.Namespace,
+				f.Name))
 		}
 	}
 	return problems
@@ -264,7 +279,7 @@ func (s *system) clear(ctx context.Context, lives []*life) {
 			continue
 		}
 		s.mu.Lock()
-		s.cleared[l.operation] = true
+		s.cleared[l.operation] = time.Time{}
 		s.mu.Unlock()
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, clearing)
@@ -280,6 +295,11 @@ func (s *system) clear(ctx context.Context, lives []*life) {
 						return err
 					}
 				}
+				s.mu.Lock()
+				if s.cleared[l.operation].IsZero() {
+					s.cleared[l.operation] = time.Now()
+				}
+				s.mu.Unlock()
 				return client.IgnoreNotFound(s.api.Delete(ctx, fwu,
 					client.PropagationPolicy(metav1.DeletePropagationBackground)))
 			})

@@ -76,7 +76,7 @@ func (s *system) withoutPurged(slice *storage.ResultSlice) (*storage.ResultSlice
 	var kept []result.Result
 	for _, r := range results {
 		firstPhase := strings.HasSuffix(r.OperationID, string(kindPurged)) && strings.Contains(r.DeviceID, "-d0-")
-		if !firstPhase && !s.cleared[r.OperationID] {
+		if _, cleared := s.cleared[r.OperationID]; !firstPhase && !cleared {
 			kept = append(kept, r)
 		}
 	}

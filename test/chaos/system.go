@@ -60,8 +60,9 @@ type system struct {
 	mu      sync.Mutex // guards what follows
 	outages []interval
 	gaps    []interval
-	// cleared are the tasks whose FirmwareUpgrades were deleted with their results after their epoch.
-	cleared map[string]bool
+	// cleared are the tasks whose FirmwareUpgrades were deleted with their results after their epoch, with when that was
+	// asked for first; zero before.
+	cleared map[string]time.Time
 	// codes, refused and silent are the answers of the last epoch.
 	codes           map[int]int64
 	refused, silent int64
@@ -95,7 +96,7 @@ func (s *system) watchWebhooks(ctx context.Context) {
 func startSystem(ctx context.Context, dir, binary string, fsync bool) (_ *system, err error) {
 	s := &system{
 		dir: dir, kubeconfig: filepath.Join(dir, "kubeconfig"), secret: "chaos-" + rand.Text(),
-		cleared: map[string]bool{},
+		cleared: map[string]time.Time{},
 	}
 	defer func() {
 		if err != nil {

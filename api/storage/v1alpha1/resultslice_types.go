@@ -159,6 +159,9 @@ type Release struct {
 	OperationID string `json:"operationId"`
 	// releaseTime is when the FirmwareUpgrade was deleted.
 	ReleaseTime metav1.MicroTime `json:"releaseTime"`
+	// purge says that the results received until then are still to be removed. Such a record has a slice of its own.
+	// +optional
+	Purge bool `json:"purge,omitempty"`
 }
 
 // ResultSliceList is a list of ResultSlices.
