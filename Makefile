@@ -148,7 +148,11 @@ test: $(CONTROLPLANE_BINARIES) build ## Run all tests in random order, against a
 
 .PHONY: test-slow
 test-slow: $(CONTROLPLANE_BINARIES) build ## Attack the installed webhook, and run what the runbook says, some 15 minutes.
-	FWUPGRADE_SLOW_TESTS=1 go test -count=1 -p 1 -timeout 40m ./test/hostile ./test/runbook
+	@rm -rf $(TEST_OUTPUT) && mkdir -p $(TEST_OUTPUT)
+	@export FWUPGRADE_LOG_DIR=$(TEST_OUTPUT) FWUPGRADE_SLOW_TESTS=1; code=0; \
+	(set -x; go test -count=1 -p 1 -timeout 40m ./test/hostile ./test/runbook) 2>&1 | tee $(TEST_OUTPUT)/test.log || code=1; \
+	go run ./hack/secretcheck $(TEST_OUTPUT) || code=1; \
+	exit $$code
 
 # Flags of the tests: `make e2e-node NODE_ARGS="-rate=200 -results=20000"` on a busy machine. NODE_TESTS are those to
 # run, such as 'TestNode/(InstallByChart|Memory)': all that follow need InstallByChart. NODE_LOGS=folder keeps the logs
