@@ -7,14 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -52,36 +48,29 @@ type purgeReconciler struct {
 	clock  clock.PassiveClock
 	// instance names this process in Events.
 	instance string
-
-	mu sync.Mutex
-	// skipped are the deletions that did not wait for a purge, by object, until the purge is recorded.
-	skipped map[types.NamespacedName]skippedPurge
-}
-
-// skippedPurge is an object that went without its purge, and when.
-type skippedPurge struct {
-	object *v1alpha1.FirmwareUpgrade
-	at     time.Time
 }
 
 // Reconcile sees to it that an object has the finalizer exactly where its results are to be removed with it; of one
-// that is being deleted, it removes first the results and then the finalizer. Of one that went without, it records the
-// purge.
+// that is being deleted, it removes first the results and then the finalizer. One that is gone may have gone without:
+// then the purge that was intended is due.
 func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	if err := r.recordSkipped(ctx, req.NamespacedName); err != nil {
-		return ctrl.Result{}, err
-	}
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+		if apierrors.IsNotFound(err) {
+			return ctrl.Result{}, r.store.ConfirmPurges(ctx)
+		}
+		return ctrl.Result{}, err
 	}
 	wanted := wantsPurge(fwu)
 	switch {
 	case !needsPurge(fwu):
 		return ctrl.Result{}, nil
-	case fwu.DeletionTimestamp.IsZero():
-		return afterWrite(r.setFinalizer(ctx, fwu, wanted))
-	case wanted:
+	case fwu.DeletionTimestamp.IsZero() && wanted:
+		if err := r.intend(ctx, fwu); err != nil {
+			return ctrl.Result{}, err
+		}
+		return afterWrite(r.setFinalizer(ctx, fwu, true))
+	case !fwu.DeletionTimestamp.IsZero() && wanted:
 		done, err := r.purge(ctx, fwu)
 		if err != nil {
 			return ctrl.Result{}, err
@@ -89,6 +78,9 @@ func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 		if !done {
 			return ctrl.Result{RequeueAfter: purgeRetry}, nil
 		}
+	}
+	if err := r.store.ForgetPurge(ctx, fwu.UID); err != nil {
+		return ctrl.Result{}, err
 	}
 	return afterWrite(r.setFinalizer(ctx, fwu, false))
 }
@@ -113,54 +105,28 @@ func needsPurge(obj client.Object) bool {
 }
 
 // SetupWithManager watches FirmwareUpgrades. The metadata has no generation, so that the object itself says whether
-// there is anything to do.
+// there is anything to do; one that is gone is looked at in any case.
 func (r *purgeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("purge").
 		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(predicate.NewPredicateFuncs(needsPurge))).
-		Watches(&v1alpha1.FirmwareUpgrade{}, handler.Funcs{DeleteFunc: r.noteDeletion}).
+		Watches(&v1alpha1.FirmwareUpgrade{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Funcs{
+			CreateFunc: func(event.CreateEvent) bool { return false },
+			UpdateFunc: func(event.UpdateEvent) bool { return false },
+		})).
 		WithOptions(controller.Options{RateLimiter: retries[reconcile.Request](), CacheSyncTimeout: syncTimeout}).
 		Complete(r)
 }
 
-// noteDeletion notes an object that the API server deleted at once although its results were to go with it: it does
-// when the request began before the object got its finalizer, and ended after that, so that the admission policy saw
-// it. When a deletion was missed, and is found by listing, nobody knows what was received since, and the results stay.
-func (r *purgeReconciler) noteDeletion(
-	_ context.Context, e event.DeleteEvent, q workqueue.TypedRateLimitingInterface[reconcile.Request],
-) {
-	fwu, ok := e.Object.(*v1alpha1.FirmwareUpgrade)
-	if !ok || e.DeleteStateUnknown || !wantsPurge(fwu) || !fwu.DeletionTimestamp.IsZero() {
-		return
+// intend records that the results go with the object, before its finalizer sees to that: a deletion that began before
+// that, and ends after it, removes the object at once. What was received until now is meant; nothing is recorded where
+// that is nothing.
+func (r *purgeReconciler) intend(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) error {
+	task, counted, err := r.counted(ctx, fwu)
+	if err != nil || !counted || r.store.LastReceived(task).IsZero() {
+		return err
 	}
-	key := client.ObjectKeyFromObject(fwu)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.skipped[key] = skippedPurge{object: fwu, at: r.clock.Now()}
-	q.Add(reconcile.Request{NamespacedName: key})
-}
-
-// recordSkipped records the purge of an object that went without it.
-func (r *purgeReconciler) recordSkipped(ctx context.Context, key types.NamespacedName) error {
-	r.mu.Lock()
-	skipped, found := r.skipped[key]
-	r.mu.Unlock()
-	if !found {
-		return nil
-	}
-	task, counted, err := r.counted(ctx, skipped.object)
-	if err == nil && counted {
-		err = r.store.PurgeLater(ctx, task, skipped.at)
-	}
-	if err != nil {
-		return fmt.Errorf("purge the results of FirmwareUpgrade %s, which is gone: %w", key, err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.skipped[key] == skipped {
-		delete(r.skipped, key)
-	}
-	return nil
+	return r.store.IntendPurge(ctx, task, fwu.UID)
 }
 
 // purge removes the results of an object that is being deleted, and says whether that is done.
@@ -191,9 +157,6 @@ func (r *purgeReconciler) counted(
 	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
 	if err != nil {
 		return task, false, err
-	}
-	if !slices.ContainsFunc(same, func(f v1alpha1.FirmwareUpgrade) bool { return f.UID == fwu.UID }) { // it is gone
-		same = append(same, *fwu)
 	}
 	switch {
 	case !claim.Resolve(fwu, same, r.rules).Holds():

@@ -5,10 +5,14 @@ package controllers
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/status"
@@ -35,5 +39,16 @@ func keepUntil(
 			return has.Status.ArchiveTime.Time, nil
 		}
 		return lastTouched.Add(unclaimed), nil
+	}
+}
+
+// exists tells the store whether a FirmwareUpgrade exists, by the cache: what is asked about was in it before.
+func exists(c client.Reader) func(context.Context, types.UID) (bool, error) {
+	return func(ctx context.Context, object types.UID) (bool, error) {
+		all := &v1alpha1.FirmwareUpgradeList{}
+		if err := c.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
+			return false, fmt.Errorf("list FirmwareUpgrades: %w", err)
+		}
+		return slices.ContainsFunc(all.Items, func(f v1alpha1.FirmwareUpgrade) bool { return f.UID == object }), nil
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
@@ -136,10 +135,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			client: mgr.GetClient(), bucket: newBucket(ofEvents, results.Received, o.Clock), deliveries: sent, metrics: m,
 			clock: o.Clock, instance: o.Instance,
 		},
-		&purgeReconciler{
-			client: mgr.GetClient(), store: results, rules: rules, clock: o.Clock, instance: o.Instance,
-			skipped: map[types.NamespacedName]skippedPurge{},
-		},
+		&purgeReconciler{client: mgr.GetClient(), store: results, rules: rules, clock: o.Clock, instance: o.Instance},
 		&placeholderReconciler{
 			client: mgr.GetClient(), store: results, rules: rules, adopt: o.Undeclared == UndeclaredAdopt, clock: o.Clock,
 			unclaimed: map[result.Task]time.Time{}, released: map[result.Task]time.Time{},
@@ -169,6 +165,7 @@ func newStore(mgr ctrl.Manager, o Options, rules claim.Rules) (*store.Store, err
 	results, err := store.New(store.Options{
 		Client: direct, Namespace: o.Namespace, Limit: o.MaxStoredResults,
 		KeepUntil: keepUntil(mgr.GetClient(), rules, o.RetainUnclaimed), RetainRejected: o.RetainUnclaimed,
+		Exists:   exists(mgr.GetClient()),
 		Instance: o.Instance, Registerer: o.Registerer, Clock: o.Clock,
 	})
 	if err != nil {

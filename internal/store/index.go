@@ -91,6 +91,9 @@ func (x *index) insert(s *storedSlice) {
 	}
 	for i := range s.releases {
 		task := taskOf(&s.releases[i])
+		if s.releases[i].Purge == storage.PurgeIntended { // the task is not released
+			continue
+		}
 		if x.releases[task] == nil {
 			x.releases[task] = map[types.UID]time.Time{}
 		}
@@ -98,7 +101,7 @@ func (x *index) insert(s *storedSlice) {
 			x.releases[task][s.UID] = at
 		}
 	}
-	if s.isPurge() {
+	if s.isDuePurge() {
 		task := taskOf(&s.releases[0])
 		if x.purges[task] == nil {
 			x.purges[task] = map[types.UID]struct{}{}
@@ -129,7 +132,7 @@ func (x *index) drop(s *storedSlice) {
 			delete(x.releases, task)
 		}
 	}
-	if s.isPurge() {
+	if s.isDuePurge() {
 		task := taskOf(&s.releases[0])
 		delete(x.purges[task], s.UID)
 		if len(x.purges[task]) == 0 {
@@ -224,7 +227,7 @@ func (x *index) releaseTime(task result.Task) (last time.Time) {
 	return last
 }
 
-// purging says whether the record of a purge of the task is stored.
+// purging says whether a purge of the task is due.
 func (x *index) purging(task result.Task) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()

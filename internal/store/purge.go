@@ -62,42 +62,6 @@ func (s *Store) Purge(ctx context.Context, task result.Task, until time.Time) (d
 	return true, nil
 }
 
-// PurgeLater records that the results of a task which were received until a time are to be removed, for a purge that no
-// object stands for any more. The leader, or the next one, does it within half a minute; until then the task is
-// Purging.
-func (s *Store) PurgeLater(ctx context.Context, task result.Task, until time.Time) error {
-	if err := s.WaitForSync(ctx); err != nil {
-		return err
-	}
-	record := releaseOf(task, until.Truncate(time.Microsecond))
-	record.Releases[0].Purge = true
-	if err := s.record(ctx, "purge", record); err != nil {
-		return fmt.Errorf("record a purge: %w", err)
-	}
-	s.publish([]result.Task{task})
-	return nil
-}
-
-// Purging says whether a recorded purge of the task is not done yet.
-func (s *Store) Purging(task result.Task) bool { return s.index.purging(task) }
-
-// purgeRecorded goes on with the purges that are recorded, and removes the records of those that are done. What fails
-// does not keep the others from being done.
-func (s *Store) purgeRecorded(ctx context.Context) error {
-	var errs []error
-	for _, of := range s.index.filter((*storedSlice).isPurge) {
-		r := &of.releases[0]
-		task := taskOf(r)
-		done, err := s.Purge(ctx, task, r.ReleaseTime.Time)
-		if err == nil && done {
-			err = s.remove(ctx, of)
-			s.publish([]result.Task{task})
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
 // knowsAll says whether the index has every stored slice that was created until a time, or that another leader made of
 // such slices.
 func (s *Store) knowsAll(ctx context.Context, until time.Time) (bool, error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,6 +36,8 @@ type Options struct {
 	// KeepUntil says until when the results of a task are kept. lastTouched is when the newest of them arrived, or when
 	// the FirmwareUpgrade of the task was deleted, if that is later. Zero says that it is not known yet: they are kept.
 	KeepUntil func(ctx context.Context, task result.Task, lastTouched time.Time) (time.Time, error)
+	// Exists says whether the FirmwareUpgrade with a UID exists.
+	Exists func(ctx context.Context, object types.UID) (bool, error)
 	// RetainRejected is how long rejected notifications are kept at most.
 	RetainRejected time.Duration
 	// Instance names this process in Events; at most 128 bytes.
@@ -47,8 +50,8 @@ type Options struct {
 
 func (o *Options) validate() error {
 	switch {
-	case o.Client == nil || o.KeepUntil == nil || o.Registerer == nil || o.Clock == nil:
-		return errors.New("make a store: Client, KeepUntil, Registerer and Clock are needed")
+	case o.Client == nil || o.KeepUntil == nil || o.Exists == nil || o.Registerer == nil || o.Clock == nil:
+		return errors.New("make a store: Client, KeepUntil, Exists, Registerer and Clock are needed")
 	case o.Namespace == "":
 		return errors.New("make a store: the namespace is empty")
 	case o.Limit < 1:

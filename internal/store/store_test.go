@@ -37,6 +37,8 @@ type testStore struct {
 	t         *testing.T
 	namespace string
 	clock     *clocktesting.FakeClock
+	// objects are the FirmwareUpgrades that exist.
+	objects map[types.UID]bool
 	// close ends the Reflector, as the end of the test does.
 	close func()
 }
@@ -47,9 +49,11 @@ func newStore(
 ) *testStore {
 	t.Helper()
 	clk := clocktesting.NewFakeClock(time.Now())
+	var s *testStore
 	store, err := New(Options{
 		Client: c, Namespace: namespace, Limit: 1000, RetainRejected: 24 * time.Hour, Instance: "test",
 		Registerer: prometheus.NewRegistry(), Clock: clk,
+		Exists: func(_ context.Context, object types.UID) (bool, error) { return s.objects[object], nil },
 		KeepUntil: func(_ context.Context, task result.Task, last time.Time) (time.Time, error) {
 			for _, until := range keepUntil {
 				return until(task, last), nil
@@ -60,7 +64,7 @@ func newStore(
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &testStore{Store: store, t: t, namespace: namespace, clock: clk}
+	s = &testStore{Store: store, t: t, namespace: namespace, clock: clk}
 	ctx, cancel := context.WithCancel(t.Context())
 	var reading sync.WaitGroup
 	reading.Go(func() { s.read(ctx) })
@@ -278,6 +282,7 @@ func TestOptionsAreValidated(t *testing.T) {
 			Client: k8s, Namespace: "ns", Limit: 1, Registerer: prometheus.NewRegistry(),
 			Clock:     clocktesting.NewFakeClock(first),
 			KeepUntil: func(context.Context, result.Task, time.Time) (time.Time, error) { return time.Time{}, nil },
+			Exists:    func(context.Context, types.UID) (bool, error) { return true, nil },
 		}
 	}
 	for name, change := range map[string]func(*Options){

@@ -23,6 +23,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
 	"k8s.io/utils/clock"
@@ -120,6 +121,7 @@ func registered(t *testing.T) []metric {
 	if _, err := store.New(store.Options{
 		Client: nobody, Namespace: "fwupgrade-system", Limit: 1, Instance: "docs", Registerer: r, Clock: clock.RealClock{},
 		KeepUntil: func(context.Context, result.Task, time.Time) (time.Time, error) { return time.Time{}, nil },
+		Exists:    func(context.Context, types.UID) (bool, error) { return true, nil },
 	}); err != nil {
 		t.Fatal(err)
 	}

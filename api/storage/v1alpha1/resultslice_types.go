@@ -159,10 +159,28 @@ type Release struct {
 	OperationID string `json:"operationId"`
 	// releaseTime is when the FirmwareUpgrade was deleted.
 	ReleaseTime metav1.MicroTime `json:"releaseTime"`
-	// purge says that the results received until then are still to be removed. Such a record has a slice of its own.
+	// purge says that the results received until then are to be removed, and such a record has a slice of its own.
+	// Intended means: when the object is gone without that having been done, and the task is not released before. Due
+	// means that it is gone.
 	// +optional
-	Purge bool `json:"purge,omitempty"`
+	Purge PurgeState `json:"purge,omitempty"`
+	// uid is that of the FirmwareUpgrade whose results are to be removed, where that is Intended.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	UID string `json:"uid,omitempty"`
 }
+
+// PurgeState says what is to be done about the results of a task.
+//
+// +kubebuilder:validation:Enum=Intended;Due
+type PurgeState string
+
+const (
+	// PurgeIntended means that the results are to be removed with an object that was there when this was recorded.
+	PurgeIntended PurgeState = "Intended"
+	// PurgeDue means that the object is gone and the results are to be removed.
+	PurgeDue PurgeState = "Due"
+)
 
 // ResultSliceList is a list of ResultSlices.
 //
