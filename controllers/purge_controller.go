@@ -32,6 +32,8 @@ import (
 const (
 	// purgeRetry is when a purge that is not done yet is looked at again.
 	purgeRetry = 2 * time.Second
+	// purgeWorkers is how many objects are looked at at once.
+	purgeWorkers = 4
 	// eventPurgeBlocked is the reason of the Event about a purge that can't go on.
 	eventPurgeBlocked = "PurgeBlocked"
 )
@@ -40,7 +42,7 @@ const (
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=firmwareupgrades,verbs=patch
 
 // purgeReconciler keeps the finalizer of FirmwareUpgrades with the deletion policy Purge, and removes their results
-// when they are deleted. It has one worker: a purge may rewrite many slices.
+// when they are deleted.
 type purgeReconciler struct {
 	client client.Client
 	store  *store.Store
@@ -114,7 +116,10 @@ func (r *purgeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			CreateFunc: func(event.CreateEvent) bool { return false },
 			UpdateFunc: func(event.UpdateEvent) bool { return false },
 		})).
-		WithOptions(controller.Options{RateLimiter: retries[reconcile.Request](), CacheSyncTimeout: syncTimeout}).
+		WithOptions(controller.Options{
+			// Purges take turns in the store; the finalizers of others need not wait for that.
+			MaxConcurrentReconciles: purgeWorkers, CacheSyncTimeout: syncTimeout, RateLimiter: retries[reconcile.Request](),
+		}).
 		Complete(r)
 }
 

@@ -295,6 +295,9 @@ func (s *system) clear(ctx context.Context, lives []*life) {
 						return err
 					}
 				}
+				if s.unguarded.Load() > 0 && len(fwu.Finalizers) == 0 {
+					return errors.New("nothing would hold the deletion up")
+				}
 				s.mu.Lock()
 				if s.cleared[l.operation].IsZero() {
 					s.cleared[l.operation] = time.Now()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strings"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -29,8 +30,15 @@ func applyConfig(ctx context.Context, s *system, _ fault, _ *rand.Rand) error {
 	return insistWith(ctx, healing/2, install)
 }
 
+// takesEffect is how long after it was applied an admission policy may not be in effect yet.
+const takesEffect = 10 * time.Second
+
 // renewPolicies deletes the admission policies and their bindings, and applies them again.
 func renewPolicies(ctx context.Context, s *system, f fault, rng *rand.Rand) error {
+	s.unguarded.Add(1)
+	defer func() {
+		time.AfterFunc(takesEffect, func() { s.unguarded.Add(-1) })
+	}()
 	err := insist(ctx, func(ctx context.Context) error {
 		return errors.Join(
 			s.api.DeleteAllOf(ctx, &admissionv1.ValidatingAdmissionPolicy{}),

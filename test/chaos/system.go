@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -60,6 +61,9 @@ type system struct {
 	mu      sync.Mutex // guards what follows
 	outages []interval
 	gaps    []interval
+	// unguarded is above 0 while the admission policies are away, so that nothing refuses to delete an object with the
+	// policy Purge before the operator has seen it.
+	unguarded atomic.Int32
 	// cleared are the tasks whose FirmwareUpgrades were deleted with their results after their epoch, with when that was
 	// asked for first; zero before.
 	cleared map[string]time.Time
