@@ -205,7 +205,10 @@ func (r *firmwareUpgradeReconciler) observe(
 	var reported bool
 	tasks := r.store.Tasks(fwu.Spec.OperationID)
 	seen.Task, reported, seen.Claim = claim.Task(fwu, tasks, r.rules)
-	if seen.Claim.Holds() && r.store.Purging(seen.Task) {
+	switch purging, err := r.store.Purging(ctx, seen.Task); {
+	case err != nil:
+		return seen, fmt.Errorf("look for a purge: %w", err)
+	case purging && seen.Claim.Holds():
 		seen.Claim = claim.Purge()
 		return seen, nil
 	}

@@ -73,6 +73,10 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task result.Task)
 	if err := r.recordRelease(ctx, task, r.adopt && holder == nil && !last.IsZero()); err != nil {
 		return ctrl.Result{}, err
 	}
+	// What is being purged is released, whoever saw the deletion.
+	if _, err := r.store.Purging(ctx, task); err != nil {
+		return ctrl.Result{}, fmt.Errorf("look for a purge: %w", err)
+	}
 	if r.adopt && holder == nil && !last.IsZero() && last.After(r.store.ReleaseTime(task)) {
 		since, waited := r.unclaimed[task]
 		switch now := r.clock.Now(); {

@@ -56,6 +56,8 @@ type Options struct {
 	RetainUnclaimed time.Duration
 	// Instance names this process in Events; at most 128 bytes.
 	Instance string
+	// Leads says whether this process leads for certain; nil where nobody else does.
+	Leads func() bool
 	// Registerer takes the metrics.
 	Registerer prometheus.Registerer
 	// Clock is the time.
@@ -165,7 +167,7 @@ func newStore(mgr ctrl.Manager, o Options, rules claim.Rules) (*store.Store, err
 	results, err := store.New(store.Options{
 		Client: direct, Namespace: o.Namespace, Limit: o.MaxStoredResults,
 		KeepUntil: keepUntil(mgr.GetClient(), rules, o.RetainUnclaimed), RetainRejected: o.RetainUnclaimed,
-		Exists:   exists(mgr.GetClient()),
+		Exists: exists(mgr.GetClient()), Leads: o.Leads,
 		Instance: o.Instance, Registerer: o.Registerer, Clock: o.Clock,
 	})
 	if err != nil {

@@ -70,7 +70,11 @@ func start(ctx context.Context, o *options) error {
 		}
 		stop += wo.StopTimeout()
 	}
-	mgr, err := newManager(o, cfg, stop)
+	lease := &fence{clock: clock.RealClock{}}
+	if o.leaderElect {
+		co.Leads = lease.leads
+	}
+	mgr, err := newManager(o, cfg, stop, lease)
 	if err != nil {
 		return err
 	}
@@ -160,7 +164,9 @@ func validateComponents(o *options, wo webhook.Options, co controllers.Options) 
 	return errors.Join(problems...)
 }
 
-func newManager(o *options, cfg *rest.Config, stop time.Duration) (ctrl.Manager, error) {
+func newManager(o *options, cfg *rest.Config, stop time.Duration, lease *fence) (ctrl.Manager, error) {
+	forLease := rest.CopyConfig(cfg)
+	forLease.Wrap(lease.observe)
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, storage.AddToScheme,
@@ -179,6 +185,8 @@ func newManager(o *options, cfg *rest.Config, stop time.Duration) (ctrl.Manager,
 		LeaderElection:          o.leaderElect && o.runs(componentControllers),
 		LeaderElectionID:        leaseName,
 		LeaderElectionNamespace: o.operatorNS,
+		LeaderElectionConfig:    forLease,
+		LeaseDuration:           new(leaseDuration),
 		// The process ends when the manager returns, so that the next leader need not wait for the lease to expire.
 		LeaderElectionReleaseOnCancel: true,
 		GracefulShutdownTimeout:       &stop,

@@ -26,11 +26,12 @@ const resultBytes = 128
 type index struct {
 	tally *tally.Tally
 
-	mu          sync.Mutex
-	byName      map[string]*storedSlice
-	byTask      map[result.Task]*slicesOfTask
-	releases    map[result.Task]map[types.UID]time.Time
-	purges      map[result.Task]map[types.UID]struct{}
+	mu       sync.Mutex
+	byName   map[string]*storedSlice
+	byTask   map[result.Task]*slicesOfTask
+	releases map[result.Task]map[types.UID]time.Time
+	// purges are the records of purges, by task and slice.
+	purges      map[result.Task]map[types.UID]storage.PurgeState
 	results     int
 	rejected    int
 	cachedBytes int
@@ -58,7 +59,7 @@ func newIndex() *index {
 		byName:    map[string]*storedSlice{},
 		byTask:    map[result.Task]*slicesOfTask{},
 		releases:  map[result.Task]map[types.UID]time.Time{},
-		purges:    map[result.Task]map[types.UID]struct{}{},
+		purges:    map[result.Task]map[types.UID]storage.PurgeState{},
 		deletions: map[types.UID]uint64{},
 		lost:      map[result.Task]struct{}{},
 	}
@@ -101,12 +102,12 @@ func (x *index) insert(s *storedSlice) {
 			x.releases[task][s.UID] = at
 		}
 	}
-	if s.isDuePurge() {
+	if s.isPurge() {
 		task := taskOf(&s.releases[0])
 		if x.purges[task] == nil {
-			x.purges[task] = map[types.UID]struct{}{}
+			x.purges[task] = map[types.UID]storage.PurgeState{}
 		}
-		x.purges[task][s.UID] = struct{}{}
+		x.purges[task][s.UID] = s.releases[0].Purge
 	}
 }
 
@@ -132,7 +133,7 @@ func (x *index) drop(s *storedSlice) {
 			delete(x.releases, task)
 		}
 	}
-	if s.isDuePurge() {
+	if s.isPurge() {
 		task := taskOf(&s.releases[0])
 		delete(x.purges[task], s.UID)
 		if len(x.purges[task]) == 0 {
@@ -227,11 +228,16 @@ func (x *index) releaseTime(task result.Task) (last time.Time) {
 	return last
 }
 
-// purging says whether a purge of the task is due.
-func (x *index) purging(task result.Task) bool {
+// hasPurge says whether a purge of the task is recorded in a state.
+func (x *index) hasPurge(task result.Task, state storage.PurgeState) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.purges[task]) > 0
+	for _, of := range x.purges[task] {
+		if of == state {
+			return true
+		}
+	}
+	return false
 }
 
 // unreadable returns how many slices hold what this version can't read.

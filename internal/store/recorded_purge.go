@@ -41,8 +41,15 @@ func (s *Store) ForgetPurge(ctx context.Context, object types.UID) error {
 	return nil
 }
 
-// Purging says whether a recorded purge of the task is due and not done.
-func (s *Store) Purging(task result.Task) bool { return s.index.purging(task) }
+// Purging says whether a recorded purge of the task is due and not done, and makes one due whose object is gone.
+func (s *Store) Purging(ctx context.Context, task result.Task) (bool, error) {
+	if s.index.hasPurge(task, storage.PurgeIntended) {
+		if err := s.ConfirmPurges(ctx); err != nil {
+			return false, err
+		}
+	}
+	return s.index.hasPurge(task, storage.PurgeDue), nil
+}
 
 // ConfirmPurges makes the intended purges of objects that are gone due, and forgets those of objects whose deletion the
 // finalizer holds up by now.

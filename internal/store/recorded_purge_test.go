@@ -27,6 +27,16 @@ func (s *testStore) recordedPurges() (records []string) {
 	return records
 }
 
+// purging says whether a purge of a task is due.
+func (s *testStore) purging(task int) bool {
+	s.t.Helper()
+	purging, err := s.Purging(s.t.Context(), taskNumber(task))
+	if err != nil {
+		s.t.Error(err)
+	}
+	return purging
+}
+
 // A purge that no object stands for any more is kept as a record: compaction and retention leave it alone, a next
 // leader goes on with it, and it goes when nothing of the task that was received until then is left.
 func TestRecordedPurge(t *testing.T) {
@@ -44,8 +54,8 @@ func TestRecordedPurge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.purgeRecorded(t.Context()); err != nil || s.Purging(taskNumber(0)) {
-		t.Errorf("while the object is there: purging %t, error %v", s.Purging(taskNumber(0)), err)
+	if err := s.purgeRecorded(t.Context()); err != nil || s.purging(0) {
+		t.Errorf("while the object is there: purging %t, error %v", s.purging(0), err)
 	}
 	if !s.ReleaseTime(taskNumber(0)).IsZero() {
 		t.Error("the task counts as released")
@@ -67,8 +77,8 @@ func TestRecordedPurge(t *testing.T) {
 	if _, err := watcher.Next(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := next.purgeRecorded(t.Context()); err != nil || !next.Purging(taskNumber(0)) || next.Purging(taskNumber(1)) {
-		t.Errorf("while results may be on their way: purging %t, error %v", next.Purging(taskNumber(0)), err)
+	if err := next.purgeRecorded(t.Context()); err != nil || !next.purging(0) || next.purging(1) {
+		t.Errorf("while results may be on their way: purging %t, error %v", next.purging(0), err)
 	}
 	if changed, err := watcher.Next(t.Context()); err != nil || !cmp.Equal(changed, []result.Task{taskNumber(0)}) {
 		t.Errorf("want task 0 published, as who counts it has to wait, got %v, error %v", changed, err)
@@ -77,8 +87,8 @@ func TestRecordedPurge(t *testing.T) {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 	next.clock.SetTime(until.Add(arrivalDelay))
-	if err := next.purgeRecorded(t.Context()); err != nil || next.Purging(taskNumber(0)) {
-		t.Errorf("when nothing is on its way: purging %t, error %v", next.Purging(taskNumber(0)), err)
+	if err := next.purgeRecorded(t.Context()); err != nil || next.purging(0) {
+		t.Errorf("when nothing is on its way: purging %t, error %v", next.purging(0), err)
 	}
 	if changed, err := watcher.Next(t.Context()); err != nil || !cmp.Equal(changed, []result.Task{taskNumber(0)}) {
 		t.Errorf("want task 0 published, as who waited for it may count it now, got %v, error %v", changed, err)

@@ -38,6 +38,9 @@ type Options struct {
 	KeepUntil func(ctx context.Context, task result.Task, lastTouched time.Time) (time.Time, error)
 	// Exists says whether the FirmwareUpgrade with a UID exists.
 	Exists func(ctx context.Context, object types.UID) (bool, error)
+	// Leads says whether this process leads for certain; nil where nobody else does. Without that it neither creates nor
+	// deletes slices: it might bring back what another leader has purged.
+	Leads func() bool
 	// RetainRejected is how long rejected notifications are kept at most.
 	RetainRejected time.Duration
 	// Instance names this process in Events; at most 128 bytes.
@@ -136,6 +139,17 @@ func (s *Store) giveWay(ctx context.Context) error {
 	s.end()
 	s.step <- struct{}{} // whoever began a step ends it, so the error can wait
 	return ctx.Err()
+}
+
+// errMayNotLead is the error of what only the leader does.
+var errMayNotLead = errors.New("another process may lead by now")
+
+// leads returns an error where this process does not lead for certain.
+func (s *Store) leads() error {
+	if s.options.Leads != nil && !s.options.Leads() {
+		return errMayNotLead
+	}
+	return nil
 }
 
 // WaitForSync returns when all slices that were stored at the start have been read, or with an error when the context

@@ -1,0 +1,55 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/utils/clock"
+)
+
+const (
+	// leaseDuration is how long after a renewal nobody else takes the leader's lease.
+	leaseDuration = 15 * time.Second
+	// fenceMargin is how much earlier this process takes its lease to be over: what it sends then is still to arrive.
+	fenceMargin = 3 * time.Second
+)
+
+// fence says whether this process leads for certain. One that stood still (a suspended machine, no processor) goes on
+// for some seconds, until it finds that it can't renew its lease, while another one leads.
+type fence struct {
+	clock clock.PassiveClock
+	// renewed is when the last renewal of the lease began that succeeded, in nanoseconds since 1970-01-01 UTC.
+	renewed atomic.Int64
+}
+
+// leads says whether the lease is this process's for certain. It goes by the wall clock: the monotonic one stands still
+// with a suspended machine.
+func (f *fence) leads() bool {
+	return f.clock.Now().UnixNano()-f.renewed.Load() < int64(leaseDuration-fenceMargin)
+}
+
+// observe notes the renewals among the requests that a transport makes for the leader election, all of which are about
+// the lease.
+func (f *fence) observe(next http.RoundTripper) http.RoundTripper {
+	return observedTransport{f, next}
+}
+
+type observedTransport struct {
+	fence *fence
+	next  http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t observedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	began := t.fence.clock.Now().UnixNano()
+	response, err := t.next.RoundTrip(request)
+	wrote := request.Method == http.MethodPut || request.Method == http.MethodPost
+	if err == nil && wrote && response.StatusCode < http.StatusMultipleChoices {
+		t.fence.renewed.Store(began)
+	}
+	return response, err
+}
