@@ -58,6 +58,7 @@ type firmwareUpgradeReconciler struct {
 	bucket     *bucket
 	written    *writtenStatuses
 	deliveries *deliveries
+	whole      *wholeness
 	metrics    *metrics
 	clock      clock.Clock
 	// period is how far apart writes of one status are that tell mere progress.
@@ -131,6 +132,7 @@ func (r *firmwareUpgradeReconciler) decide(ctx context.Context, fwu *v1alpha1.Fi
 func (r *firmwareUpgradeReconciler) forget(object types.NamespacedName) {
 	r.written.forget(object)
 	r.deliveries.forget(object)
+	r.whole.forget(object)
 }
 
 // turn returns how long a status of this worth waits to be written.
@@ -223,6 +225,7 @@ func (r *firmwareUpgradeReconciler) observe(
 			seen.Task,
 			tally.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices},
 		)
+		seen.Lacking = r.whole.lacking(fwu, seen.Task)
 	}
 	return seen, nil
 }

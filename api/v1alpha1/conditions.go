@@ -58,7 +58,7 @@ const (
 	ReasonReleased = "Released"
 	// ReasonResultsArchived means that the spec was changed after retention removed the results.
 	ReasonResultsArchived = "ResultsArchived"
-	// ReasonResultsIncomplete means that fewer results are stored than the status has already counted.
+	// ReasonResultsIncomplete means that results are not stored any more that the status has already counted.
 	ReasonResultsIncomplete = "ResultsIncomplete"
 )
 

@@ -25,6 +25,8 @@ type Observation struct {
 	Task result.Task
 	// Summary is what the results of the task add up to; zero where there are none.
 	Summary tally.Summary
+	// Lacking is how many of the failures that were announced are not among the results any more, whatever else failed.
+	Lacking int64
 	// OtherApplications are the applications, other than its own, that report the operationId of one without results.
 	OtherApplications []string
 	// Undeclared is how many tasks with results nobody declared, of which one may be meant by one without results.
@@ -140,7 +142,7 @@ func computeConditions(
 	case !seen.Claim.Holds():
 		again = setUncounted(fwu, &next, seen.Claim, seen.Now)
 		return next, false, again
-	case shrunk(prev, seen.Summary):
+	case shrunk(prev, seen.Summary) || seen.Lacking > 0:
 		again = setUncounted(
 			fwu,
 			&next,
@@ -302,6 +304,10 @@ func shrunk(counted v1alpha1.FirmwareUpgradeStatus, sum tally.Summary) bool {
 
 func shrunkMessage(counted v1alpha1.FirmwareUpgradeStatus, sum tally.Summary) string {
 	c := counted.Devices
+	if sum.Reported() >= c.Succeeded+c.Failed+c.InProgress {
+		return "results that were counted are not stored any more, and others came since: the counts stand as they were. " +
+			"Restore the ResultSlices, or create the FirmwareUpgrade anew to count what is left"
+	}
 	return fmt.Sprintf("%d devices were counted, but results of only %d are stored: the counts stand as they were. "+
 		"Restore the ResultSlices, or create the FirmwareUpgrade anew to count what is left",
 		c.Succeeded+c.Failed+c.InProgress, sum.Reported())

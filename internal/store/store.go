@@ -194,6 +194,17 @@ func (s *Store) DigestFailures(task result.Task, from int64, samples int) []tall
 	return s.index.tally.DigestFailures(task, from, samples)
 }
 
+// Shrinks counts how often results may have been dropped from the tally.
+func (s *Store) Shrinks() int64 { return s.index.tally.Shrinks() }
+
+// FailuresUntil returns how many devices of a task had failed until a time.
+func (s *Store) FailuresUntil(task result.Task, until time.Time) int64 {
+	return s.index.tally.FailuresUntil(task, until.UnixMicro())
+}
+
+// SortFailures sorts the failure log of a task by the time of the failures.
+func (s *Store) SortFailures(task result.Task) { s.index.tally.SortFailures(task) }
+
 // Received returns how many results this process has read, repetitions included; what it compacts counts once.
 func (s *Store) Received() int64 { return s.received.Load() }
 

@@ -113,3 +113,35 @@ func (t *Tally) digest(task result.Task, from int64, samples int) map[string]*Fa
 func (f *failures) from(position int64) []failureRef {
 	return f.log[min(max(position, 0), int64(len(f.log))):]
 }
+
+// Shrinks counts how often results may have been dropped: while it stays the same, nothing was.
+func (t *Tally) Shrinks() int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.shrinks
+}
+
+// FailuresUntil returns how many devices of a task had failed until a time, in microseconds since 1970-01-01 UTC.
+func (t *Tally) FailuresUntil(task result.Task, until int64) int64 {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	n := int64(0)
+	if of := t.tasks[task]; of != nil {
+		for _, failure := range of.failures.all {
+			if failure.failedAt <= until {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// SortFailures sorts the failure log of a task as Seal does: failures that were dropped and came back stand at its end,
+// where they would be announced again in place of others.
+func (t *Tally) SortFailures(task result.Task) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if of := t.tasks[task]; of != nil {
+		of.failures.sort()
+	}
+}

@@ -23,6 +23,8 @@ type Tally struct {
 	tasks       map[result.Task]*taskTally
 	byOperation map[string][]result.Task // sorted by AppID
 	devices     int64
+	// shrinks counts how often something may have been dropped.
+	shrinks int64
 }
 
 // New returns an empty tally.
@@ -70,6 +72,7 @@ func (t *Tally) Forget(task result.Task) {
 	if !known {
 		return
 	}
+	t.shrinks++
 	t.devices -= int64(len(tally.devices))
 	delete(t.tasks, task)
 	others := slices.DeleteFunc(t.byOperation[task.OperationID], func(other result.Task) bool { return other == task })
@@ -103,6 +106,7 @@ func (t *Tally) Replace(task result.Task, sibling *Tally) {
 	current := t.task(task)
 	recounted.failures.sortAfter(&current.failures)
 	recounted.id = current.id
+	t.shrinks++
 	t.devices += int64(len(recounted.devices) - len(current.devices))
 	t.tasks[current.id] = recounted
 }

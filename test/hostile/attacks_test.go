@@ -30,7 +30,7 @@ func attacks() map[string]attack {
 	return map[string]attack{
 		"slow headers":             {run: slowHeaders},
 		"slow headers over TLS":    {run: slowHeaders, secured: true},
-		"slow bodies":              {run: slowBodies},
+		"slow bodies":              {run: slowBodies, unread: true}, // a body that still comes resets the connection
 		"slow bodies of strangers": {run: slowBodiesOfStrangers},
 		"slow reads":               {run: slowReads, unread: true},
 		"idle strangers":           {run: idleStrangers},
