@@ -103,7 +103,7 @@ func newLeader(t *testing.T, c client.Client, s *store.Store) *leader {
 	return &leader{
 		status: &firmwareUpgradeReconciler{
 			client: c, store: s, bucket: unbounded, written: newWrittenStatuses(clock.RealClock{}),
-			deliveries: sent, metrics: m, clock: clock.RealClock{},
+			deliveries: sent, whole: newWholeness(s), metrics: m, clock: clock.RealClock{},
 		},
 		events: &eventReconciler{
 			client: c, bucket: unbounded, deliveries: sent, metrics: m,
