@@ -131,7 +131,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), store: results, rules: rules,
 			bucket:  newBucket(ofStatuses, results.Received, o.Clock),
-			written: newWrittenStatuses(o.Clock), deliveries: sent, whole: newWholeness(results), metrics: m, clock: o.Clock, period: statusPeriod,
+			written: newWrittenStatuses(o.Clock), deliveries: sent, whole: newWholeness(results),
+			metrics: m, clock: o.Clock, period: statusPeriod,
 		},
 		&eventReconciler{
 			client: mgr.GetClient(), bucket: newBucket(ofEvents, results.Received, o.Clock), deliveries: sent, metrics: m,
