@@ -34,18 +34,25 @@ func (w *world) declare(t *testing.T, name, operation string, expected int64) *v
 // push pushes what the devices of a task report, and wants all of it to be stored.
 func (w *world) push(t *testing.T, operation string, devices int, fail float64) *platform.Plan {
 	t.Helper()
-	plan, err := platform.NewPlan(platform.PlanOptions{
-		Devices: devices, Tasks: 1, Fail: fail, Seed: 1, AppID: appID, OperationID: operation,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	plan := planOf(t, operation, devices, fail)
 	report, err := platform.Push(t.Context(), plan, platform.PushOptions{URL: w.url(), Concurrency: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !report.Complete {
 		t.Fatalf("not everything was delivered: %+v", report)
+	}
+	return plan
+}
+
+// planOf is what the devices of a task report.
+func planOf(t *testing.T, operation string, devices int, fail float64) *platform.Plan {
+	t.Helper()
+	plan, err := platform.NewPlan(platform.PlanOptions{
+		Devices: devices, Tasks: 1, Fail: fail, Seed: 1, AppID: appID, OperationID: operation,
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return plan
 }

@@ -19,11 +19,14 @@ func TestStoreIsFull(t *testing.T) {
 	for i, name := range []string{"meters-1.4", "meters-1.5", upgradeName} {
 		operation := operationID[:31] + string(rune('4'+i))
 		w.declare(t, name, operation, 200)
+		plan := planOf(t, operation, 200, 0)
+		stored := w.pushSome(t, plan, 0, 100)
 		if name == upgradeName { // where the store fills at once, nobody says that it comes near its limit
-			w.push(t, operation, 100, 0)
 			w.kubectl(t, "wait", "--for=jsonpath={.status.state}=NearlyFull", "resultstore/fwupgrade", "--timeout=1m")
 		}
-		w.push(t, operation, 200, 0)
+		if stored += w.pushSome(t, plan, 100, plan.Len()); stored != plan.Len() {
+			t.Fatalf("%d of %d pushes were stored", stored, plan.Len())
+		}
 		w.awaitCounts(t, name, 200, 0)
 	}
 	w.kubectl(t, "wait", "--for=jsonpath={.status.state}=Full", "resultstore/fwupgrade", "--timeout=1m")
