@@ -107,7 +107,7 @@ func (x *index) insert(s *storedSlice) {
 		if x.purges[task] == nil {
 			x.purges[task] = map[types.UID]storage.PurgeState{}
 		}
-		x.purges[task][s.UID] = s.releases[0].Purge
+		x.purges[task][s.UID] = s.purge()
 	}
 }
 

@@ -126,18 +126,17 @@ func (s *storedSlice) hasOnlyReleases() bool {
 	return len(s.releases) > 0 && len(s.tasks)+len(s.rejected) == 0 && s.unreadable == nil && !s.isPurge()
 }
 
-// isPurge says whether the slice is the record of a purge, intended or due.
-func (s *storedSlice) isPurge() bool { return len(s.releases) == 1 && s.releases[0].Purge != "" }
-
-// isIntendedPurge says whether it is the record of one that is to be done if the object goes without it.
-func (s *storedSlice) isIntendedPurge() bool {
-	return len(s.releases) == 1 && s.releases[0].Purge == storage.PurgeIntended
+// purge is the state of the purge that the slice is the record of; empty where it is of none.
+func (s *storedSlice) purge() storage.PurgeState {
+	if len(s.releases) != 1 {
+		return ""
+	}
+	return s.releases[0].Purge
 }
 
-// isDuePurge says whether it is the record of one that is to be done.
-func (s *storedSlice) isDuePurge() bool {
-	return len(s.releases) == 1 && s.releases[0].Purge == storage.PurgeDue
-}
+func (s *storedSlice) isPurge() bool         { return s.purge() != "" }
+func (s *storedSlice) isIntendedPurge() bool { return s.purge() == storage.PurgeIntended }
+func (s *storedSlice) isDuePurge() bool      { return s.purge() == storage.PurgeDue }
 
 // held returns what the slice holds of a task; nil if it holds none.
 func (s *storedSlice) held(task result.Task) *heldTask {

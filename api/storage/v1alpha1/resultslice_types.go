@@ -157,11 +157,11 @@ type Release struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	OperationID string `json:"operationId"`
-	// releaseTime is when the FirmwareUpgrade was deleted.
+	// releaseTime is when the FirmwareUpgrade was deleted; with purge, until when results were received that are to be
+	// removed.
 	ReleaseTime metav1.MicroTime `json:"releaseTime"`
-	// purge says that the results received until then are to be removed, and such a record has a slice of its own.
-	// Intended means: when the object is gone without that having been done, and the task is not released before. Due
-	// means that it is gone.
+	// purge says that results of the task are to be removed, where nothing else remembers that. Such a record has a slice
+	// of its own. Intended: once the FirmwareUpgrade is gone; until then the task is not released. Due: now.
 	// +optional
 	Purge PurgeState `json:"purge,omitempty"`
 	// uid is that of the FirmwareUpgrade whose results are to be removed, where that is Intended.
