@@ -74,6 +74,9 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	if err := r.store.ConfirmPurges(ctx, fwu.Spec.OperationID); err != nil {
+		return ctrl.Result{}, err
+	}
 	d, err := r.decide(ctx, fwu)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -207,10 +210,7 @@ func (r *firmwareUpgradeReconciler) observe(
 	var reported bool
 	tasks := r.store.Tasks(fwu.Spec.OperationID)
 	seen.Task, reported, seen.Claim = claim.Task(fwu, tasks, r.rules)
-	switch purging, err := r.store.Purging(ctx, seen.Task); {
-	case err != nil:
-		return seen, fmt.Errorf("look for a purge: %w", err)
-	case purging && seen.Claim.Holds():
+	if seen.Claim.Holds() && r.store.Purging(seen.Task) {
 		seen.Claim = claim.Purge()
 		return seen, nil
 	}

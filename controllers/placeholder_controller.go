@@ -74,8 +74,8 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task result.Task)
 		return ctrl.Result{}, err
 	}
 	// What is being purged is released, whoever saw the deletion.
-	if _, err := r.store.Purging(ctx, task); err != nil {
-		return ctrl.Result{}, fmt.Errorf("look for a purge: %w", err)
+	if err := r.store.ConfirmPurges(ctx, task.OperationID); err != nil {
+		return ctrl.Result{}, err
 	}
 	if r.adopt && holder == nil && !last.IsZero() && last.After(r.store.ReleaseTime(task)) {
 		since, waited := r.unclaimed[task]

@@ -18,10 +18,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
 	ownevent "fwupgrade.io/operator/internal/event"
@@ -59,14 +59,16 @@ func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 	fwu := &v1alpha1.FirmwareUpgrade{}
 	if err := r.client.Get(ctx, req.NamespacedName, fwu); err != nil {
 		if apierrors.IsNotFound(err) {
-			return ctrl.Result{}, r.store.ConfirmPurges(ctx)
+			return ctrl.Result{}, r.store.ConfirmPurgesOf(ctx, req.Namespace, req.Name)
 		}
 		return ctrl.Result{}, err
 	}
 	wanted := wantsPurge(fwu)
 	switch {
-	case !needsPurge(fwu):
+	case !needsPurge(fwu) && wanted:
 		return ctrl.Result{}, nil
+	case !needsPurge(fwu):
+		return ctrl.Result{}, r.store.ForgetPurge(ctx, objectReference(fwu))
 	case fwu.DeletionTimestamp.IsZero() && wanted:
 		if err := r.intend(ctx, fwu); err != nil {
 			return ctrl.Result{}, err
@@ -81,10 +83,15 @@ func (r *purgeReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl
 			return ctrl.Result{RequeueAfter: purgeRetry}, nil
 		}
 	}
-	if err := r.store.ForgetPurge(ctx, fwu.UID); err != nil {
+	if err := r.store.ForgetPurge(ctx, objectReference(fwu)); err != nil {
 		return ctrl.Result{}, err
 	}
 	return afterWrite(r.setFinalizer(ctx, fwu, false))
+}
+
+// objectReference names an object to the store.
+func objectReference(fwu *v1alpha1.FirmwareUpgrade) storage.ObjectReference {
+	return storage.ObjectReference{Namespace: fwu.Namespace, Name: fwu.Name, UID: string(fwu.UID)}
 }
 
 // wantsPurge says whether the results of an object are to go with it.
@@ -106,15 +113,21 @@ func needsPurge(obj client.Object) bool {
 	return has
 }
 
+// keepsNow says whether the results of an object were to go with it, and are to be kept now.
+func keepsNow(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*v1alpha1.FirmwareUpgrade)
+	after, isToo := e.ObjectNew.(*v1alpha1.FirmwareUpgrade)
+	return ok && isToo && wantsPurge(before) && !wantsPurge(after)
+}
+
 // SetupWithManager watches FirmwareUpgrades. The metadata has no generation, so that the object itself says whether
 // there is anything to do; one that is gone is looked at in any case.
 func (r *purgeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("purge").
-		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(predicate.NewPredicateFuncs(needsPurge))).
-		Watches(&v1alpha1.FirmwareUpgrade{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Funcs{
-			CreateFunc: func(event.CreateEvent) bool { return false },
-			UpdateFunc: func(event.UpdateEvent) bool { return false },
+		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(predicate.Funcs{
+			CreateFunc: func(e event.CreateEvent) bool { return needsPurge(e.Object) },
+			UpdateFunc: func(e event.UpdateEvent) bool { return needsPurge(e.ObjectNew) || keepsNow(e) },
 		})).
 		WithOptions(controller.Options{
 			// Purges take turns in the store; the finalizers of others need not wait for that.
@@ -131,7 +144,7 @@ func (r *purgeReconciler) intend(ctx context.Context, fwu *v1alpha1.FirmwareUpgr
 	if err != nil || !counted || r.store.LastReceived(task).IsZero() {
 		return err
 	}
-	return r.store.IntendPurge(ctx, task, fwu.UID)
+	return r.store.IntendPurge(ctx, task, objectReference(fwu))
 }
 
 // purge removes the results of an object that is being deleted, and says whether that is done.

@@ -6,12 +6,11 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
@@ -42,13 +41,27 @@ func keepUntil(
 	}
 }
 
-// exists tells the store whether a FirmwareUpgrade exists, by the cache: what is asked about was in it before.
-func exists(c client.Reader) func(context.Context, types.UID) (bool, error) {
-	return func(ctx context.Context, object types.UID) (bool, error) {
-		all := &v1alpha1.FirmwareUpgradeList{}
-		if err := c.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
-			return false, fmt.Errorf("list FirmwareUpgrades: %w", err)
+// lookUp tells the store what became of a FirmwareUpgrade. What the cache does not know is asked of the API server: the
+// cache of a new leader may be behind.
+func lookUp(
+	cached, direct client.Reader,
+) func(context.Context, storage.ObjectReference) (exists, purges bool, err error) {
+	return func(ctx context.Context, object storage.ObjectReference) (exists, purges bool, err error) {
+		fwu := &v1alpha1.FirmwareUpgrade{}
+		err = cached.Get(ctx, client.ObjectKey{Namespace: object.Namespace, Name: object.Name}, fwu)
+		if err == nil && string(fwu.UID) == object.UID && wantsPurge(fwu) {
+			return true, true, nil
 		}
-		return slices.ContainsFunc(all.Items, func(f v1alpha1.FirmwareUpgrade) bool { return f.UID == object }), nil
+		named := &v1alpha1.FirmwareUpgradeList{} // who may list need not have the right to get, too
+		err = direct.List(ctx, named, client.InNamespace(object.Namespace), client.MatchingFields{"metadata.name": object.Name})
+		if err != nil {
+			return false, false, fmt.Errorf("list FirmwareUpgrades by name: %w", err)
+		}
+		for i := range named.Items {
+			if f := &named.Items[i]; string(f.UID) == object.UID {
+				return true, wantsPurge(f), nil
+			}
+		}
+		return false, false, nil
 	}
 }

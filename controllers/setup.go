@@ -168,7 +168,7 @@ func newStore(mgr ctrl.Manager, o Options, rules claim.Rules) (*store.Store, err
 	results, err := store.New(store.Options{
 		Client: direct, Namespace: o.Namespace, Limit: o.MaxStoredResults,
 		KeepUntil: keepUntil(mgr.GetClient(), rules, o.RetainUnclaimed), RetainRejected: o.RetainUnclaimed,
-		Exists: exists(mgr.GetClient()), Leads: o.Leads,
+		LookUp: lookUp(mgr.GetClient(), mgr.GetAPIReader()), Leads: o.Leads,
 		Instance: o.Instance, Registerer: o.Registerer, Clock: o.Clock,
 	})
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -84,7 +83,7 @@ func startStore(t *testing.T) *store.Store {
 	s, err := store.New(store.Options{
 		Client: k8s, Namespace: operatorNamespace, Limit: 1_000_000, RetainRejected: time.Hour, Instance: "test",
 		KeepUntil:  func(context.Context, result.Task, time.Time) (time.Time, error) { return time.Time{}, nil },
-		Exists:     func(context.Context, types.UID) (bool, error) { return true, nil },
+		LookUp:     func(context.Context, storage.ObjectReference) (bool, bool, error) { return true, true, nil },
 		Registerer: prometheus.NewRegistry(), Clock: clock.RealClock{},
 	})
 	if err != nil {

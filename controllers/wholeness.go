@@ -40,7 +40,7 @@ func newWholeness(s *store.Store) *wholeness {
 // the status was written. When they are back, the log is put into the order of a new leader's.
 func (w *wholeness) lacking(fwu *v1alpha1.FirmwareUpgrade, task result.Task) int64 {
 	announced, last := fwu.Status.OperatorState.Announced.Failures, fwu.Status.LastResultTime
-	if announced == 0 || last == nil {
+	if announced == 0 || last == nil || fwu.Status.AppID != task.AppID { // the counts of another task begin anew
 		return 0
 	}
 	key := client.ObjectKeyFromObject(fwu)

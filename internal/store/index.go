@@ -30,8 +30,8 @@ type index struct {
 	byName   map[string]*storedSlice
 	byTask   map[result.Task]*slicesOfTask
 	releases map[result.Task]map[types.UID]time.Time
-	// purges are the records of purges, by task and slice.
-	purges      map[result.Task]map[types.UID]storage.PurgeState
+	// purges are the slices that are records of purges, by task.
+	purges      map[result.Task]map[types.UID]*storedSlice
 	results     int
 	rejected    int
 	cachedBytes int
@@ -59,7 +59,7 @@ func newIndex() *index {
 		byName:    map[string]*storedSlice{},
 		byTask:    map[result.Task]*slicesOfTask{},
 		releases:  map[result.Task]map[types.UID]time.Time{},
-		purges:    map[result.Task]map[types.UID]storage.PurgeState{},
+		purges:    map[result.Task]map[types.UID]*storedSlice{},
 		deletions: map[types.UID]uint64{},
 		lost:      map[result.Task]struct{}{},
 	}
@@ -105,9 +105,9 @@ func (x *index) insert(s *storedSlice) {
 	if s.isPurge() {
 		task := taskOf(&s.releases[0])
 		if x.purges[task] == nil {
-			x.purges[task] = map[types.UID]storage.PurgeState{}
+			x.purges[task] = map[types.UID]*storedSlice{}
 		}
-		x.purges[task][s.UID] = s.purge()
+		x.purges[task][s.UID] = s
 	}
 }
 
@@ -233,11 +233,26 @@ func (x *index) hasPurge(task result.Task, state storage.PurgeState) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, of := range x.purges[task] {
-		if of == state {
+		if of.purge() == state {
 			return true
 		}
 	}
 	return false
+}
+
+// purgesIn returns the slices that are records of purges in a state, the oldest first.
+func (x *index) purgesIn(state storage.PurgeState) []*storedSlice {
+	x.mu.Lock()
+	var out []*storedSlice
+	for _, ofTask := range x.purges {
+		for _, of := range ofTask {
+			if of.purge() == state {
+				out = append(out, of)
+			}
+		}
+	}
+	x.mu.Unlock()
+	return sortByAge(out)
 }
 
 // unreadable returns how many slices hold what this version can't read.

@@ -13,7 +13,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -60,7 +59,7 @@ func startStore(t *testing.T, namespace string, c client.WithWatch) (s *Store, e
 		Client: c, Namespace: namespace, Limit: 1000, RetainRejected: time.Hour, Instance: "test",
 		Registerer: prometheus.NewRegistry(), Clock: clock.RealClock{},
 		KeepUntil: func(context.Context, result.Task, time.Time) (time.Time, error) { return time.Time{}, nil },
-		Exists:    func(context.Context, types.UID) (bool, error) { return true, nil },
+		LookUp:    func(context.Context, storage.ObjectReference) (bool, bool, error) { return true, true, nil },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -134,9 +134,7 @@ func (s *storedSlice) purge() storage.PurgeState {
 	return s.releases[0].Purge
 }
 
-func (s *storedSlice) isPurge() bool         { return s.purge() != "" }
-func (s *storedSlice) isIntendedPurge() bool { return s.purge() == storage.PurgeIntended }
-func (s *storedSlice) isDuePurge() bool      { return s.purge() == storage.PurgeDue }
+func (s *storedSlice) isPurge() bool { return s.purge() != "" }
 
 // held returns what the slice holds of a task; nil if it holds none.
 func (s *storedSlice) held(task result.Task) *heldTask {

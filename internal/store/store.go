@@ -16,11 +16,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/tally"
 )
@@ -36,8 +36,9 @@ type Options struct {
 	// KeepUntil says until when the results of a task are kept. lastTouched is when the newest of them arrived, or when
 	// the FirmwareUpgrade of the task was deleted, if that is later. Zero says that it is not known yet: they are kept.
 	KeepUntil func(ctx context.Context, task result.Task, lastTouched time.Time) (time.Time, error)
-	// Exists says whether the FirmwareUpgrade with a UID exists.
-	Exists func(ctx context.Context, object types.UID) (bool, error)
+	// LookUp says whether a FirmwareUpgrade exists, and whether its results are to be removed with it. That it does not
+	// has to be certain: an old cache is not enough.
+	LookUp func(ctx context.Context, object storage.ObjectReference) (exists, purges bool, err error)
 	// Leads says whether this process leads for certain; nil where nobody else does. Without that it neither creates nor
 	// deletes slices: it might bring back what another leader has purged.
 	Leads func() bool
@@ -53,8 +54,8 @@ type Options struct {
 
 func (o *Options) validate() error {
 	switch {
-	case o.Client == nil || o.KeepUntil == nil || o.Exists == nil || o.Registerer == nil || o.Clock == nil:
-		return errors.New("make a store: Client, KeepUntil, Exists, Registerer and Clock are needed")
+	case o.Client == nil || o.KeepUntil == nil || o.LookUp == nil || o.Registerer == nil || o.Clock == nil:
+		return errors.New("make a store: Client, KeepUntil, LookUp, Registerer and Clock are needed")
 	case o.Namespace == "":
 		return errors.New("make a store: the namespace is empty")
 	case o.Limit < 1:

@@ -37,8 +37,8 @@ type testStore struct {
 	t         *testing.T
 	namespace string
 	clock     *clocktesting.FakeClock
-	// objects are the FirmwareUpgrades that exist.
-	objects map[types.UID]bool
+	// objects are the FirmwareUpgrades that exist, by UID, and whether their results are to be removed with them.
+	objects map[string]bool
 	// close ends the Reflector, as the end of the test does.
 	close func()
 }
@@ -53,7 +53,10 @@ func newStore(
 	store, err := New(Options{
 		Client: c, Namespace: namespace, Limit: 1000, RetainRejected: 24 * time.Hour, Instance: "test",
 		Registerer: prometheus.NewRegistry(), Clock: clk,
-		Exists: func(_ context.Context, object types.UID) (bool, error) { return s.objects[object], nil },
+		LookUp: func(_ context.Context, object storage.ObjectReference) (exists, purges bool, err error) {
+			purges, exists = s.objects[object.UID]
+			return exists, purges, nil
+		},
 		KeepUntil: func(_ context.Context, task result.Task, last time.Time) (time.Time, error) {
 			for _, until := range keepUntil {
 				return until(task, last), nil
@@ -78,6 +81,8 @@ func newStore(
 
 // keptADay has results kept a day.
 func keptADay(_ result.Task, last time.Time) time.Time { return last.Add(24 * time.Hour) }
+
+func keptAYear(_ result.Task, last time.Time) time.Time { return last.AddDate(1, 0, 0) }
 
 // create stores a slice as the webhook would or, with labels, as compaction does.
 func (s *testStore) create(name string, slice *storage.ResultSlice, labels ...map[string]string) {
@@ -282,7 +287,7 @@ func TestOptionsAreValidated(t *testing.T) {
 			Client: k8s, Namespace: "ns", Limit: 1, Registerer: prometheus.NewRegistry(),
 			Clock:     clocktesting.NewFakeClock(first),
 			KeepUntil: func(context.Context, result.Task, time.Time) (time.Time, error) { return time.Time{}, nil },
-			Exists:    func(context.Context, types.UID) (bool, error) { return true, nil },
+			LookUp:    func(context.Context, storage.ObjectReference) (bool, bool, error) { return true, true, nil },
 		}
 	}
 	for name, change := range map[string]func(*Options){

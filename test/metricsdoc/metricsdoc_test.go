@@ -23,12 +23,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/cert"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/controllers"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/store"
@@ -121,7 +121,7 @@ func registered(t *testing.T) []metric {
 	if _, err := store.New(store.Options{
 		Client: nobody, Namespace: "fwupgrade-system", Limit: 1, Instance: "docs", Registerer: r, Clock: clock.RealClock{},
 		KeepUntil: func(context.Context, result.Task, time.Time) (time.Time, error) { return time.Time{}, nil },
-		Exists:    func(context.Context, types.UID) (bool, error) { return true, nil },
+		LookUp:    func(context.Context, storage.ObjectReference) (bool, bool, error) { return true, true, nil },
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -164,10 +164,22 @@ type Release struct {
 	// of its own. Intended: once the FirmwareUpgrade is gone; until then the task is not released. Due: now.
 	// +optional
 	Purge PurgeState `json:"purge,omitempty"`
-	// uid is that of the FirmwareUpgrade whose results are to be removed, where that is Intended.
+	// firmwareUpgrade is the one whose results are to be removed, where that is Intended.
 	// +optional
+	FirmwareUpgrade *ObjectReference `json:"firmwareUpgrade,omitempty"`
+}
+
+// ObjectReference names one object, and none that is created later under its name.
+type ObjectReference struct {
+	// namespace of the object.
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace"`
+	// name of the object.
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// uid of the object.
 	// +kubebuilder:validation:MaxLength=64
-	UID string `json:"uid,omitempty"`
+	UID string `json:"uid"`
 }
 
 // PurgeState says what is to be done about the results of a task.
