@@ -210,8 +210,9 @@ func (r *firmwareUpgradeReconciler) observe(
 	var reported bool
 	tasks := r.store.Tasks(fwu.Spec.OperationID)
 	seen.Task, reported, seen.Claim = claim.Task(fwu, tasks, r.rules)
+	seen.Unreadable = r.store.Unreadable(seen.Task)
 	if seen.Claim.Holds() && r.store.Purging(seen.Task) {
-		seen.Claim = claim.Purge()
+		seen.Claim = claim.Purge(seen.Unreadable)
 		return seen, nil
 	}
 	if !reported && seen.Claim.Holds() && !fwu.Spec.Placeholder {

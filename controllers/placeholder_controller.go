@@ -70,7 +70,7 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task result.Task)
 	}
 	holder := claim.HolderOf(task, same, r.rules)
 	last := r.store.LastReceived(task)
-	if err := r.recordRelease(ctx, task, r.adopt && holder == nil && !last.IsZero()); err != nil {
+	if err := r.recordRelease(ctx, task, holder == nil && !last.IsZero()); err != nil {
 		return ctrl.Result{}, err
 	}
 	// What is being purged is released, whoever saw the deletion.
@@ -158,7 +158,7 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *placeholderReconciler) release(obj client.Object, q workqueue.TypedRateLimitingInterface[result.Task]) {
 	released := r.clock.Now()
 	if deleted := obj.GetDeletionTimestamp(); deleted != nil {
-		released = deleted.Time
+		released = deleted.Add(time.Second - time.Microsecond) // the API keeps seconds
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

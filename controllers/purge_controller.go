@@ -34,8 +34,6 @@ const (
 	purgeRetry = 2 * time.Second
 	// purgeWorkers is how many objects are looked at at once.
 	purgeWorkers = 4
-	// eventPurgeBlocked is the reason of the Event about a purge that can't go on.
-	eventPurgeBlocked = "PurgeBlocked"
 )
 
 // The finalizer is all that the operator writes of an object beside its status.
@@ -168,7 +166,7 @@ func (r *purgeReconciler) purge(ctx context.Context, fwu *v1alpha1.FirmwareUpgra
 // nothing.
 func (r *purgeReconciler) counted(
 	ctx context.Context, fwu *v1alpha1.FirmwareUpgrade,
-) (task result.Task, counted bool, err error) {
+) (task result.Task, has bool, err error) {
 	if err := r.store.WaitForSync(ctx); err != nil {
 		return task, false, err
 	}
@@ -176,11 +174,12 @@ func (r *purgeReconciler) counted(
 	if err != nil {
 		return task, false, err
 	}
+	counted := result.Task{AppID: fwu.Status.AppID, OperationID: fwu.Spec.OperationID}
 	switch {
 	case !claim.Resolve(fwu, same, r.rules).Holds():
 		return task, false, nil
-	case fwu.Status.StartTime != nil:
-		return result.Task{AppID: fwu.Status.AppID, OperationID: fwu.Spec.OperationID}, true, nil
+	case fwu.Status.StartTime != nil: // if it is still its task: the spec, or who may claim what, may have changed
+		return counted, r.rules.Claims(fwu, counted), nil
 	}
 	task, _, ambiguous := claim.Task(fwu, r.store.Tasks(fwu.Spec.OperationID), r.rules) // nothing was counted yet
 	return task, ambiguous.Holds(), nil
@@ -190,7 +189,7 @@ func (r *purgeReconciler) counted(
 // Event that said so.
 func (r *purgeReconciler) announceBlocked(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, why error) error {
 	e := ownevent.New(reference(fwu), fmt.Sprintf("%s.purge-blocked", fwu.UID), r.clock.Now(), r.instance)
-	e.Action, e.Type, e.Reason = "Purge", corev1.EventTypeWarning, eventPurgeBlocked
+	e.Action, e.Type, e.Reason = "Purge", corev1.EventTypeWarning, v1alpha1.ReasonPurgeBlocked
 	e.Note = result.Clean("The object stays until its results are removed: run the version that wrote them, or set "+
 		"deletionPolicy to Retain to let it go without. "+why.Error(), ownevent.MaxNoteBytes)
 	if err := r.client.Create(ctx, e); err != nil && !apierrors.IsAlreadyExists(err) {

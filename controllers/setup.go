@@ -56,8 +56,6 @@ type Options struct {
 	RetainUnclaimed time.Duration
 	// Instance names this process in Events; at most 128 bytes.
 	Instance string
-	// Leads says whether this process leads for certain; nil where nobody else does.
-	Leads func() bool
 	// Registerer takes the metrics.
 	Registerer prometheus.Registerer
 	// Clock is the time.
@@ -168,7 +166,7 @@ func newStore(mgr ctrl.Manager, o Options, rules claim.Rules) (*store.Store, err
 	results, err := store.New(store.Options{
 		Client: direct, Namespace: o.Namespace, Limit: o.MaxStoredResults,
 		KeepUntil: keepUntil(mgr.GetClient(), rules, o.RetainUnclaimed), RetainRejected: o.RetainUnclaimed,
-		LookUp: lookUp(mgr.GetClient(), mgr.GetAPIReader()), Leads: o.Leads,
+		LookUp:   lookUp(mgr.GetClient(), mgr.GetAPIReader()),
 		Instance: o.Instance, Registerer: o.Registerer, Clock: o.Clock,
 	})
 	if err != nil {

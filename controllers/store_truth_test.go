@@ -183,7 +183,7 @@ func TestPurgeFinishesBeforeTheObjectGoes(t *testing.T) {
 		return ""
 	})
 	await(t, fwu, func() string {
-		if told, _ := eventsAbout(t, fwu); told[eventPurgeBlocked] != 1 {
+		if told, _ := eventsAbout(t, fwu); told[v1alpha1.ReasonPurgeBlocked] != 1 {
 			return fmt.Sprintf("that the purge can't go on is not told: %v", told)
 		}
 		return ""

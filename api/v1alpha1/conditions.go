@@ -58,7 +58,10 @@ const (
 	ReasonReleased = "Released"
 	// ReasonResultsArchived means that the spec was changed after retention removed the results.
 	ReasonResultsArchived = "ResultsArchived"
-	// ReasonResultsIncomplete means that results are not stored any more that the status has already counted.
+	// ReasonPurgeBlocked means that the results of one that was deleted before have to be removed first, and can't be.
+	ReasonPurgeBlocked = "PurgeBlocked"
+	// ReasonResultsIncomplete means that results are not stored any more that the status has already counted, or can't
+	// be read.
 	ReasonResultsIncomplete = "ResultsIncomplete"
 )
 

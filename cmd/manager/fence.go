@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -18,8 +19,12 @@ const (
 	fenceMargin = 3 * time.Second
 )
 
-// fence says whether this process leads for certain. One that stood still (a suspended machine, no processor) goes on
-// for some seconds, until it finds that it can't renew its lease, while another one leads.
+// errMayNotLead is the error of what only the leader writes.
+var errMayNotLead = errors.New("another process may lead by now")
+
+// fence says whether this process leads for certain, and lets nothing be written by the controllers while it does not.
+// One that stood still (a suspended machine, no processor) goes on for some seconds, until it finds that it can't renew
+// its lease, while another one leads: it would bring back what that one has purged, and tell what is not so any more.
 type fence struct {
 	clock clock.PassiveClock
 	// renewed is when the last renewal of the lease began that succeeded, in nanoseconds since 1970-01-01 UTC.
@@ -36,6 +41,27 @@ func (f *fence) leads() bool {
 // the lease.
 func (f *fence) observe(next http.RoundTripper) http.RoundTripper {
 	return observedTransport{f, next}
+}
+
+// guard refuses writes among the requests that a transport makes for the controllers.
+func (f *fence) guard(next http.RoundTripper) http.RoundTripper {
+	return guardedTransport{f, next}
+}
+
+type guardedTransport struct {
+	fence *fence
+	next  http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t guardedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.Method != http.MethodGet && !t.fence.leads() {
+		if request.Body != nil {
+			_ = request.Body.Close()
+		}
+		return nil, errMayNotLead
+	}
+	return t.next.RoundTrip(request)
 }
 
 type observedTransport struct {

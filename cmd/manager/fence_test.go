@@ -4,10 +4,13 @@
 package main
 
 import (
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
+	"k8s.io/client-go/rest"
 	clocktesting "k8s.io/utils/clock/testing"
 )
 
@@ -60,5 +63,55 @@ func TestFence(t *testing.T) {
 	clk.Step(2 * time.Second)
 	if f.leads() {
 		t.Error("it leads although its lease may be over when what it sends arrives")
+	}
+}
+
+// What the controllers write goes through the fence, and what they read does not; nothing does in a process that is
+// never led by another one.
+func TestWritesNeedTheLease(t *testing.T) {
+	received := map[string]int{}
+	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { received[r.Method]++ }))
+	defer api.Close()
+	clk := clocktesting.NewFakeClock(time.Now())
+	lease := &fence{clock: clk}
+	send := func(args []string, method string) error {
+		t.Helper()
+		o, err := parse(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mgr, err := newManager(o, &rest.Config{Host: api.URL}, time.Second, lease)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request, err := http.NewRequestWithContext(t.Context(), method, api.URL, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := mgr.GetHTTPClient().Do(request)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		return err
+	}
+	methods := []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	for _, method := range methods {
+		if err := send(nil, method); !errors.Is(err, errMayNotLead) {
+			t.Errorf("%s without the lease: %v", method, err)
+		}
+	}
+	if err := send(nil, http.MethodGet); err != nil || len(received) != 1 || received[http.MethodGet] == 0 {
+		t.Errorf("without the lease: %v, the API server received %v", err, received)
+	}
+	for _, args := range [][]string{{"--leader-elect=false"}, {"--components=webhook"}} {
+		if err := send(args, http.MethodPost); err != nil {
+			t.Errorf("%s: %v", args, err)
+		}
+	}
+	lease.renewed.Store(clk.Now().UnixNano())
+	for _, method := range methods {
+		if err := send(nil, method); err != nil {
+			t.Errorf("%s with the lease: %v", method, err)
+		}
 	}
 }

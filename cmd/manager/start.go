@@ -70,11 +70,7 @@ func start(ctx context.Context, o *options) error {
 		}
 		stop += wo.StopTimeout()
 	}
-	lease := &fence{clock: clock.RealClock{}}
-	if o.leaderElect {
-		co.Leads = lease.leads
-	}
-	mgr, err := newManager(o, cfg, stop, lease)
+	mgr, err := newManager(o, cfg, stop, &fence{clock: clock.RealClock{}})
 	if err != nil {
 		return err
 	}
@@ -84,7 +80,11 @@ func start(ctx context.Context, o *options) error {
 	if err := this.register(metrics.Registry); err != nil {
 		return err
 	}
-	endpoint, err := newMetricsEndpoint(o, metrics.Registry, mgr.GetConfig(), mgr.GetHTTPClient())
+	unguarded, err := rest.HTTPClientFor(cfg)
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	endpoint, err := newMetricsEndpoint(o, metrics.Registry, cfg, unguarded)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func start(ctx context.Context, o *options) error {
 	}
 	ready := &readiness{}
 	return serve(ctx, ports, endpoint, ready, func(ctx context.Context) error {
-		return work(ctx, mgr, o, receiver, co, ready)
+		return work(ctx, mgr, cfg, o, receiver, co, ready)
 	})
 }
 
@@ -102,12 +102,13 @@ func start(ctx context.Context, o *options) error {
 func work(
 	ctx context.Context,
 	mgr ctrl.Manager,
+	cfg *rest.Config,
 	o *options,
 	receiver *webhook.Receiver,
 	co controllers.Options,
 	ready *readiness,
 ) error {
-	before, err := newPreflight(mgr, o)
+	before, err := newPreflight(mgr, cfg, o)
 	if err != nil {
 		return err
 	}
@@ -137,15 +138,13 @@ func work(
 }
 
 // newPreflight makes what looks for everything that the components need in the API server.
-func newPreflight(mgr ctrl.Manager, o *options) (*preflight, error) {
-	direct, err := client.New(mgr.GetConfig(), client.Options{
-		Scheme: mgr.GetScheme(), HTTPClient: mgr.GetHTTPClient(), Mapper: mgr.GetRESTMapper(),
-	})
+func newPreflight(mgr ctrl.Manager, cfg *rest.Config, o *options) (*preflight, error) {
+	direct, err := client.New(cfg, client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()})
 	if err != nil {
 		return nil, fmt.Errorf("make a client: %w", err)
 	}
 	return &preflight{
-		client: direct, host: mgr.GetConfig().Host, operatorNS: o.operatorNS, defaultNS: o.defaultNS,
+		client: direct, host: cfg.Host, operatorNS: o.operatorNS, defaultNS: o.defaultNS,
 		makesPlaceholders: o.undeclared == controllers.UndeclaredAdopt,
 		clock:             clock.RealClock{}, log: ctrl.Log.WithName("start"),
 	}, nil
@@ -164,9 +163,14 @@ func validateComponents(o *options, wo webhook.Options, co controllers.Options) 
 	return errors.Join(problems...)
 }
 
+// newManager makes the manager. What it writes goes through the fence where there may be another leader.
 func newManager(o *options, cfg *rest.Config, stop time.Duration, lease *fence) (ctrl.Manager, error) {
-	forLease := rest.CopyConfig(cfg)
+	forLease, guarded := rest.CopyConfig(cfg), rest.CopyConfig(cfg)
 	forLease.Wrap(lease.observe)
+	elects := o.leaderElect && o.runs(componentControllers)
+	if elects {
+		guarded.Wrap(lease.guard)
+	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		clientgoscheme.AddToScheme, v1alpha1.AddToScheme, storage.AddToScheme,
@@ -175,14 +179,14 @@ func newManager(o *options, cfg *rest.Config, stop time.Duration, lease *fence) 
 			return nil, fmt.Errorf("register API types: %w", err)
 		}
 	}
-	mgr, err := ctrl.NewManager(cfg, ctrl.Options{
+	mgr, err := ctrl.NewManager(guarded, ctrl.Options{
 		Scheme: scheme,
 		// Metrics, probes and profiles are served from the very beginning: see serve.
 		Metrics:                 server.Options{BindAddress: addressOff},
 		HealthProbeBindAddress:  addressOff,
 		PprofBindAddress:        addressOff,
 		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		LeaderElection:          o.leaderElect && o.runs(componentControllers),
+		LeaderElection:          elects,
 		LeaderElectionID:        leaseName,
 		LeaderElectionNamespace: o.operatorNS,
 		LeaderElectionConfig:    forLease,

@@ -133,8 +133,15 @@ func Deletion(f *v1alpha1.FirmwareUpgrade) Claim {
 }
 
 // Purge is what becomes of the claim of a FirmwareUpgrade while the results are removed of one that had its task and is
-// gone already.
-func Purge() Claim {
+// gone already. A slice that this version can't read completely keeps them from being removed.
+func Purge(unreadable string) Claim {
+	if unreadable != "" {
+		return Claim{
+			Reason: v1alpha1.ReasonPurgeBlocked,
+			Message: "the results of a FirmwareUpgrade of this task, which was deleted, can't be removed, as ResultSlice " +
+				unreadable + " can't be read by this version of the operator: run the version that wrote it",
+		}
+	}
 	return Claim{
 		Reason:  v1alpha1.ReasonPurging,
 		Message: "waits until the results of a FirmwareUpgrade of this task, which was deleted, are removed",

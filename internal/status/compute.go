@@ -27,6 +27,8 @@ type Observation struct {
 	Summary tally.Summary
 	// Lacking is how many of the failures that were announced are not among the results any more, whatever else failed.
 	Lacking int64
+	// Unreadable names a slice with results of the task that this version can't read completely; empty where all can be.
+	Unreadable string
 	// OtherApplications are the applications, other than its own, that report the operationId of one without results.
 	OtherApplications []string
 	// Undeclared is how many tasks with results nobody declared, of which one may be meant by one without results.
@@ -207,6 +209,8 @@ func startTime(spec v1alpha1.FirmwareUpgradeSpec, previous *metav1.Time, sum tal
 func reasonOf(st v1alpha1.FirmwareUpgradeStatus, v verdict) string {
 	trouble := troubleOf(st, v)
 	switch {
+	case v.isUnread():
+		return v1alpha1.ReasonResultsIncomplete
 	case v.policy != policyBroken || v.finished && trouble != "":
 		return trouble
 	case trouble == "":

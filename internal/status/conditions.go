@@ -33,6 +33,10 @@ func setConditions(
 		set(v1alpha1.ConditionReady, true, v.reason, message)
 		set(v1alpha1.ConditionReconciling, false, v.reason, "")
 		set(v1alpha1.ConditionStalled, false, v.reason, "")
+	case v.isUnread():
+		set(v1alpha1.ConditionReady, false, v1alpha1.ReasonResultsIncomplete, message)
+		set(v1alpha1.ConditionReconciling, false, v1alpha1.ReasonResultsIncomplete, "")
+		set(v1alpha1.ConditionStalled, true, v1alpha1.ReasonResultsIncomplete, message)
 	case v.finished:
 		set(v1alpha1.ConditionReady, false, v.reason, message)
 		set(v1alpha1.ConditionReconciling, false, v.reason, "")

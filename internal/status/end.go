@@ -35,6 +35,8 @@ type verdict struct {
 	judged judged
 	// deadline is when the upgrade ends in any case.
 	deadline time.Time
+	// unreadable names a slice with results that can't be read; empty where there is none.
+	unreadable string
 	// wait is how long nothing may have come before the upgrade is finished, where that is all that it waits for.
 	wait time.Duration
 }
@@ -105,7 +107,7 @@ func judge(
 	seen Observation,
 	specChanged bool,
 ) verdict {
-	v := verdict{judged: judgedDevices(fwu.Spec, st, seen)}
+	v := verdict{judged: judgedDevices(fwu.Spec, st, seen), unreadable: seen.Unreadable}
 	complete, again := v.complete(fwu.Spec, seen)
 	v.deadline = Deadline(fwu, st)
 	overdue := !seen.Now.Before(v.deadline)
@@ -181,8 +183,15 @@ func outcome(j judged, policy policyState, complete bool) string {
 }
 
 // ready says whether a gate may open. It fails closed: without a policy any failed or suspect device counts; that
-// devices are missing or unexpected, or that none succeeded with the right version, is within no policy.
-func (v verdict) ready() bool {
+// devices are missing or unexpected, or that none succeeded with the right version, is within no policy. What can't be
+// read may be a failure.
+func (v verdict) ready() bool { return v.isGood() && v.unreadable == "" }
+
+// isUnread says that a gate stays closed only because results can't be read.
+func (v verdict) isUnread() bool { return v.isGood() && v.unreadable != "" }
+
+// isGood says whether the upgrade ended well by what was counted.
+func (v verdict) isGood() bool {
 	switch v.reason {
 	case v1alpha1.ReasonSucceeded:
 		return v.finished

@@ -128,7 +128,8 @@ func outcomeChanged(finished metav1.Condition, ready bool) v1alpha1.OutboxEvent 
 func isConfiguration(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonDuplicateOperation, v1alpha1.ReasonAmbiguousOperation,
-		v1alpha1.ReasonNotPermitted, v1alpha1.ReasonResultsIncomplete, v1alpha1.ReasonResultsArchived:
+		v1alpha1.ReasonNotPermitted, v1alpha1.ReasonResultsIncomplete, v1alpha1.ReasonResultsArchived,
+		v1alpha1.ReasonPurgeBlocked:
 		return true
 	}
 	return false

@@ -52,6 +52,10 @@ func (v verdict) message(
 	overdue := v.finished && v.reason == v1alpha1.ReasonDeadlineExceeded
 	unexpected := part{text: v.unexpected(spec, st.Devices)}
 	var parts []part
+	if v.isUnread() {
+		parts = append(parts, part{text: "ResultSlice " + v.unreadable + " has results of this task that this version of the " +
+			"operator can't read: run the version that wrote them"})
+	}
 	switch {
 	case overdue && nothing:
 		parts = append(parts, part{text: "the deadline passed at " + utc(deadline)}, part{text: v.nothing(st, seen)})

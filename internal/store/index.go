@@ -31,9 +31,11 @@ type index struct {
 	byTask   map[result.Task]*slicesOfTask
 	releases map[result.Task]map[types.UID]time.Time
 	// purges are the slices that are records of purges, by task.
-	purges      map[result.Task]map[types.UID]*storedSlice
-	results     int
-	rejected    int
+	purges   map[result.Task]map[types.UID]*storedSlice
+	results  int
+	rejected int
+	// unread is how many slices hold what this version can't read.
+	unread      int
 	cachedBytes int
 
 	// seen is the resource version up to which the watch has told everything.
@@ -73,6 +75,9 @@ func (x *index) insert(s *storedSlice) {
 	x.byName[s.Name] = s
 	x.results += s.results
 	x.rejected += len(s.rejected)
+	if s.unreadable != nil {
+		x.unread++
+	}
 	// What compaction is about to read need not be read again, as long as it is not more than one step rewrites.
 	if s.cached != nil && x.cachedBytes+s.bytes > maxInputBytes {
 		s.cached = nil
@@ -116,6 +121,9 @@ func (x *index) drop(s *storedSlice) {
 	delete(x.byName, s.Name)
 	x.results -= s.results
 	x.rejected -= len(s.rejected)
+	if s.unreadable != nil {
+		x.unread--
+	}
 	if s.cached != nil {
 		x.cachedBytes -= s.bytes
 	}
@@ -255,9 +263,27 @@ func (x *index) purgesIn(state storage.PurgeState) []*storedSlice {
 	return sortByAge(out)
 }
 
+// unreadableOf returns the first slice by name that holds results of a task and can't be read completely; nil if none is.
+func (x *index) unreadableOf(task result.Task) (first *storedSlice) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	of := x.byTask[task]
+	if x.unread == 0 || of == nil {
+		return nil
+	}
+	for _, s := range of.slices {
+		if s.unreadable != nil && (first == nil || s.Name < first.Name) {
+			first = s
+		}
+	}
+	return first
+}
+
 // unreadable returns how many slices hold what this version can't read.
 func (x *index) unreadable() int {
-	return len(x.filter(func(s *storedSlice) bool { return s.unreadable != nil }))
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.unread
 }
 
 // sortByAge sorts the oldest first. The API keeps seconds; those of one are in the order of their names.

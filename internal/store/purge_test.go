@@ -238,28 +238,3 @@ func TestPurgeDuringCompaction(t *testing.T) {
 	}
 	s.expectTrue()
 }
-
-// A process that may not lead any more brings nothing back: it neither creates nor deletes slices.
-func TestNothingIsWrittenWithoutTheLease(t *testing.T) {
-	s := newStore(t, harness.NewNamespace(t, k8s), k8s)
-	s.clock.SetTime(last.Add(time.Hour))
-	s.create("r-0", sharedSlice(0, 2))
-	s.create("r-1", sharedSlice(1, 1))
-	s.awaitRead()
-	before := s.stored()
-	leads := false
-	s.options.Leads = func() bool { return leads }
-	if _, err := s.Purge(t.Context(), taskNumber(0), last); !errors.Is(err, errMayNotLead) {
-		t.Errorf("purge: %v", err)
-	}
-	if err := s.Release(t.Context(), taskNumber(0), last); !errors.Is(err, errMayNotLead) {
-		t.Errorf("release: %v", err)
-	}
-	if diff := cmp.Diff(before, s.stored()); diff != "" {
-		t.Errorf("slices were written (-before +after):\n%s", diff)
-	}
-	leads = true
-	if done, err := s.Purge(t.Context(), taskNumber(0), last); !done || err != nil {
-		t.Errorf("with the lease: done %t, error %v", done, err)
-	}
-}

@@ -109,9 +109,6 @@ func (s *Store) readSlice(ctx context.Context, of *storedSlice) (*storage.Result
 
 // create creates a slice, unless an attempt that broke off did, and tells the index.
 func (s *Store) create(ctx context.Context, slice *storage.ResultSlice) error {
-	if err := s.leads(); err != nil {
-		return fmt.Errorf("create slice %s: %w", slice.Name, err)
-	}
 	err := s.client.Create(ctx, slice)
 	if apierrors.IsAlreadyExists(err) {
 		err = s.client.Get(ctx, client.ObjectKeyFromObject(slice), slice)
@@ -129,9 +126,6 @@ func (s *Store) create(ctx context.Context, slice *storage.ResultSlice) error {
 // remove deletes a slice, if it is still the same object, and tells the index. When somebody else has deleted it, the
 // watch tells.
 func (s *Store) remove(ctx context.Context, of *storedSlice) error {
-	if err := s.leads(); err != nil {
-		return fmt.Errorf("delete slice %s: %w", of.Name, err)
-	}
 	slice := &storage.ResultSlice{ObjectMeta: metav1.ObjectMeta{Namespace: of.Namespace, Name: of.Name}}
 	s.index.deleting(of)
 	err := s.client.Delete(ctx, slice, client.Preconditions{UID: &of.UID})

@@ -39,9 +39,6 @@ type Options struct {
 	// LookUp says whether a FirmwareUpgrade exists, and whether its results are to be removed with it. That it does not
 	// has to be certain: an old cache is not enough.
 	LookUp func(ctx context.Context, object storage.ObjectReference) (exists, purges bool, err error)
-	// Leads says whether this process leads for certain; nil where nobody else does. Without that it neither creates nor
-	// deletes slices: it might bring back what another leader has purged.
-	Leads func() bool
 	// RetainRejected is how long rejected notifications are kept at most.
 	RetainRejected time.Duration
 	// Instance names this process in Events; at most 128 bytes.
@@ -142,17 +139,6 @@ func (s *Store) giveWay(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// errMayNotLead is the error of what only the leader does.
-var errMayNotLead = errors.New("another process may lead by now")
-
-// leads returns an error where this process does not lead for certain.
-func (s *Store) leads() error {
-	if s.options.Leads != nil && !s.options.Leads() {
-		return errMayNotLead
-	}
-	return nil
-}
-
 // WaitForSync returns when all slices that were stored at the start have been read, or with an error when the context
 // ends.
 func (s *Store) WaitForSync(ctx context.Context) error {
@@ -208,6 +194,14 @@ func (s *Store) SortFailures(task result.Task) { s.index.tally.SortFailures(task
 
 // Received returns how many results this process has read, repetitions included; what it compacts counts once.
 func (s *Store) Received() int64 { return s.received.Load() }
+
+// Unreadable names a slice with results of a task that this version can't read completely; empty where there is none.
+func (s *Store) Unreadable(task result.Task) string {
+	if of := s.index.unreadableOf(task); of != nil {
+		return of.Name
+	}
+	return ""
+}
 
 // LastReceived returns when the newest notification of a task arrived; zero if none did.
 func (s *Store) LastReceived(task result.Task) time.Time {
