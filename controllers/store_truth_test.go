@@ -224,11 +224,11 @@ func TestDeletionThatPassesTheFinalizerIsPurged(t *testing.T) {
 		if n == 0 {
 			stop() // nobody sees what comes next
 		}
-		// As a deletion does that began before the finalizer was there, and ends after it.
-		mergePatch(t, fwu, `{"metadata":{"finalizers":null}}`)
+		// It goes without the finalizer, as with a deletion that began before it was there, and ends after it.
 		if err := k8s.Delete(t.Context(), fwu); err != nil {
 			t.Fatal(err)
 		}
+		mergePatch(t, fwu, `{"metadata":{"finalizers":null}}`)
 		awaitGone(t, fwu)
 		if n == 0 {
 			stop = startControllers(t, nil)
