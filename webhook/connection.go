@@ -90,10 +90,6 @@ func (c *connection) readLine() error {
 	if len(line) == 0 {
 		return err
 	}
-	// The first head of a connection protects it only once it is whole: strangers may take their time with theirs.
-	if !c.framing.begun && c.proven {
-		c.listener.busy(c)
-	}
 	whole := false
 	if mayHoldCoding(line) {
 		// Whether the line goes on in the next one, as lines of old did, decides. What is peeked may overwrite it.

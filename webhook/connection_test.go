@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -424,20 +425,31 @@ func TestUnfinishedHeadAfterAPush(t *testing.T) {
 	}
 }
 
-// A line end after a push, as old senders append one to a body, begins no head: the connection is kept as before.
+// A line end after a push, as old senders append one to a body, begins no head: the connection is kept as before, and
+// makes room as before.
 func TestLineEndAfterAPush(t *testing.T) {
-	r := startReceiver(t, nil)
-	c := r.connect("127.0.0.1")
-	if got := pushOver(t, c, "d"); got != "200 OK" {
-		t.Fatal(got)
+	const share = 2
+	r := startReceiver(t, func(o *Options) { o.ConnectionsPerSource = share })
+	var kept [share]net.Conn
+	for i := range kept {
+		kept[i] = r.connect("127.0.0.1")
+		if got := pushOver(t, kept[i], "d"); got != "200 OK" {
+			t.Fatal(got)
+		}
+		if _, err := io.WriteString(kept[i], "\r\n"); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, err := io.WriteString(c, "\r\n"); err != nil {
-		t.Fatal(err)
+	if isClosed(kept[0], readHeaderTimeout+2*time.Second) || isClosed(kept[1], time.Millisecond) {
+		t.Fatal("a connection is closed")
 	}
-	if isClosed(c, readHeaderTimeout+2*time.Second) {
-		t.Fatal("the connection is closed")
+	if got := pushOver(t, r.connect("127.0.0.1"), "d"); got != "200 OK" {
+		t.Errorf("a connection beyond the share: %s", got)
 	}
-	if got := pushOver(t, c, "d"); got != "200 OK" {
-		t.Error(got)
+	if !isClosed(kept[0], patience) {
+		t.Error("the one that has waited the longest stays open")
+	}
+	if got := pushOver(t, kept[1], "d"); got != "200 OK" {
+		t.Errorf("the other one: %s", got)
 	}
 }
