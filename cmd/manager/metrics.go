@@ -21,6 +21,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+
+	"fwupgrade.io/operator/webhook"
 )
 
 // retryWatching is how long after a failure the files of the certificate are read again.
@@ -53,7 +55,8 @@ func newMetricsEndpoint(
 	if err != nil {
 		return nil, fmt.Errorf("--metrics-secure: %w", err)
 	}
-	if e.handler, err = filter(ctrl.Log.WithName("metrics"), e.handler); err != nil {
+	log := webhook.NewLimitedLog(ctrl.Log.WithName("metrics"), "Authentication", "Authorization")
+	if e.handler, err = filter(log, e.handler); err != nil {
 		return nil, fmt.Errorf("--metrics-secure: %w", err)
 	}
 	e.tls = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
@@ -97,9 +100,12 @@ func (e *metricsEndpoint) watch(ctx context.Context) {
 		return
 	}
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
-		if err := e.watcher.Start(ctx); err != nil && ctx.Err() == nil {
-			ctrl.Log.WithName("metrics").Error(errors.Join(err, e.watcher.ReadCertificate()),
-				"Could not follow the certificate of the metrics", "retryAfter", retryWatching.String())
+		err := e.watcher.Start(ctx)
+		if err == nil || ctx.Err() != nil {
+			return
 		}
+		err = errors.Join(err, e.watcher.ReadCertificate())
+		ctrl.Log.WithName("metrics").Error(err, "Could not follow the certificate of the metrics",
+			"retryAfter", retryWatching.String())
 	}, retryWatching)
 }

@@ -43,7 +43,8 @@ const (
 func start(ctx context.Context, o *options) error {
 	logger := o.logger()
 	ctrl.SetLogger(logger)
-	klog.SetLogger(logger) // client-go's own
+	// The log of client-go, and of what asks the API server whose a token is that a stranger sent to secure metrics.
+	klog.SetLogger(webhook.NewLimitedLog(logger, "Failed to make webhook"))
 	this := thisBuild()
 	logger.Info("Starting", "version", this.version, "goVersion", this.goVersion, "components", o.components)
 	var apps *applications.Map
