@@ -81,17 +81,22 @@ func (a *answers) check(p push, code int) {
 	a.unexpected[fmt.Sprintf("%d for a push of %s%s", code, p.device, p.malformed)]++
 }
 
-// ended is how many of some devices have had an end fall due: a success or a failure.
-func (a *answers) ended(ids []string) int64 {
+// ended is how many of some devices have had an end fall due, a success or a failure, and how many of these are bad,
+// whatever has arrived: no success with the right version fell due.
+func (a *answers) ended(ids []string) (all, bad int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	n := int64(0)
 	for _, id := range ids {
-		if k := a.devices[id]; k != nil && (k.due.success() || k.due.has(reportFailure)) {
-			n++
+		k := a.devices[id]
+		if k == nil || !k.due.success() && !k.due.has(reportFailure) {
+			continue
+		}
+		all++
+		if !k.due.has(reportSuccess) {
+			bad++
 		}
 	}
-	return n
+	return all, bad
 }
 
 func (a *answers) note(p push, change func(*known)) {

@@ -104,7 +104,8 @@ func (w *watcher) mayBeReady(fwu *v1alpha1.FirmwareUpgrade, due dueCounts) bool 
 	case spec.Placeholder:
 		return false // it waits for a day
 	case len(spec.Devices) > 0: // what others report decides nothing
-		return w.answers.ended(spec.Devices) == int64(len(spec.Devices))
+		ended, bad := w.answers.ended(spec.Devices)
+		return ended == int64(len(spec.Devices)) && bad <= allowed
 	case spec.ExpectedDevices != nil && due.ended < *spec.ExpectedDevices:
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 )
@@ -43,6 +44,37 @@ func TestLook(t *testing.T) {
 			w := newWatcher(nil, newAnswers(), nil)
 			w.before["uid"] = v1alpha1.DeviceCounts{Succeeded: 1}
 			w.look(c.fwu, c.due)
+			got := strings.Join(w.problems, "\n")
+			if !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
+				t.Errorf("want %q, got %q", c.want, got)
+			}
+		})
+	}
+}
+
+// Where the spec lists devices, they have to have ended, and no more of them may be bad than the policy allows.
+func TestLookAtListedDevices(t *testing.T) {
+	cases := map[string]struct {
+		reports [2]reports
+		allowed int32
+		want    string
+	}{
+		"both good":           {[2]reports{set(reportSuccess), set(reportFailure, reportSuccess)}, 0, ""},
+		"one to come":         {[2]reports{set(reportSuccess), set(reportUpdating)}, 1, "FALSE GREEN"},
+		"one failed":          {[2]reports{set(reportSuccess), set(reportFailure)}, 0, "FALSE GREEN"},
+		"one suspect":         {[2]reports{set(reportSuccess), set(reportSuspect)}, 0, "FALSE GREEN"},
+		"as many as may be":   {[2]reports{set(reportSuccess), set(reportFailure)}, 1, ""},
+		"more than there may": {[2]reports{set(reportSuspect), set(reportFailure)}, 1, "FALSE GREEN"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWatcher(nil, newAnswers(), nil)
+			w.answers.devices["a"] = &known{due: c.reports[0]}
+			w.answers.devices["b"] = &known{due: c.reports[1]}
+			fwu := upgrade(v1alpha1.DeviceCounts{}, true)
+			fwu.Spec.ExpectedDevices, fwu.Spec.Devices = nil, []string{"a", "b"}
+			fwu.Spec.FailurePolicy = &v1alpha1.FailurePolicy{MaxFailed: intstr.FromInt32(c.allowed)}
+			w.look(fwu, dueCounts{})
 			got := strings.Join(w.problems, "\n")
 			if !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
 				t.Errorf("want %q, got %q", c.want, got)
