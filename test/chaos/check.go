@@ -22,14 +22,16 @@ type observed struct {
 	events   []eventsv1.Event
 	slices   []storage.ResultSlice
 	store    storage.ResultStore
+	// leaders is how many leaders there were since the control plane began.
+	leaders int
 }
 
 // check compares everything that can be seen with what follows from the plan and the answers, at rest. It returns what
 // is wrong.
 //
 // Seen has the task of each FirmwareUpgrade that there ever was: those that are gone may have told nothing twice
-// either.
-func check(lives []*life, a *answers, seen map[types.UID]string, have observed) []string {
+// either. Reordered is how often the order in which failures are announced may have changed.
+func check(lives []*life, a *answers, seen map[types.UID]string, have observed, reordered int) []string {
 	all, err := joinSlices(have.slices)
 	if err != nil {
 		return []string{err.Error()}
@@ -42,14 +44,14 @@ func check(lives []*life, a *answers, seen map[types.UID]string, have observed) 
 		fwu, wrong := l.holder(have.upgrades, devices)
 		if fwu != nil {
 			wrong = append(wrong, checkUpgrade(l, fwu, devices, all[task])...)
-			wrong = append(wrong, checkEvents(fwu, devices, told[fwu.UID])...)
+			wrong = append(wrong, checkEvents(fwu, devices, told[fwu.UID], reordered)...)
 		}
 		if fwu == nil || fwu.Status.ArchiveTime == nil { // what was archived may be gone
 			wrong = append(wrong, checkStored(l, devices, all[task])...)
 		}
 		for uid, operation := range seen {
 			if operation == l.operation && (fwu == nil || uid != fwu.UID) {
-				wrong = append(wrong, checkTold(devices, told[uid])...)
+				wrong = append(wrong, checkTold(devices, told[uid], reordered)...)
 			}
 		}
 		for _, problem := range wrong {

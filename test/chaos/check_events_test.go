@@ -40,10 +40,14 @@ func TestCheckEvents(t *testing.T) {
 	for _, id := range []string{"a", "b", "c"} {
 		devices[id] = known{certain: set(reportFailure)}
 	}
+	digest := told("DevicesFailed=a,c")[0] // which counts one, so that the sum is right
 	cases := map[string]struct {
 		told []*eventsv1.Event
 		want string
 	}{
+		"one device in a digest and alone": {
+			append(told("Started", "DeviceFailed=a", "Finished/Warning"), digest), "ANNOUNCED 2 times: the failure of a",
+		},
 		"all of it": {told("Started", "DeviceFailed=a", "DeviceFailed=b", "Finished/Warning"), ""},
 		"turned around twice": {
 			told("Started", "DeviceFailed=a", "DeviceFailed=b", "Finished/Warning", "OutcomeChanged/Normal",
@@ -68,10 +72,22 @@ func TestCheckEvents(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := strings.Join(checkEvents(fwu, devices, c.told), "\n")
+			got := strings.Join(checkEvents(fwu, devices, c.told, 0), "\n")
 			if !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
 				t.Errorf("want %q, got %q", c.want, got)
 			}
 		})
+	}
+}
+
+// A device may be named again each time the order of the log changed.
+func TestNamedAgainAfterTheOrderChanged(t *testing.T) {
+	devices := map[string]known{"a": {certain: set(reportFailure)}}
+	twice, thrice := told("DeviceFailed=a", "DeviceFailed=a"), told("DeviceFailed=a", "DeviceFailed=a", "DeviceFailed=a")
+	if got := checkTold(devices, twice, 1); len(got) > 0 {
+		t.Errorf("twice, after a change: %q", got)
+	}
+	if got := checkTold(devices, thrice, 1); len(got) != 1 {
+		t.Errorf("three times, after a change: %q", got)
 	}
 }

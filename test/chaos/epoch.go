@@ -11,8 +11,10 @@ import (
 	"sync"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
@@ -68,6 +70,10 @@ func (e *epoch) run(ctx context.Context, s *system, log func(string, ...any)) (*
 	if err := e.setClock(ctx, s); err != nil {
 		return nil, err
 	}
+	before, err := s.leaders(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the lease: %w", err)
+	}
 	sender := newSender(s.webhooks, s.secret)
 	watch := newWatcher(s, sender.answers, e.tasks)
 	all, end := context.WithCancel(ctx)
@@ -102,8 +108,9 @@ func (e *epoch) run(ctx context.Context, s *system, log func(string, ...any)) (*
 		<-l.done
 	}
 	o := &outcome{lives: lives, struck: st.struck}
-	var err error
-	o.rest, o.problems, err = e.awaitRest(ctx, s, sender, lives, watch)
+	// A new leader sorts the log of failures, and so does one that finds again what somebody had deleted.
+	reordered := func(have observed) int { return have.leaders - before + st.struck[faultRemoveSlice] }
+	o.rest, o.problems, err = e.awaitRest(ctx, s, sender, lives, watch, reordered)
 	found, looks := watch.take()
 	o.problems = append(o.problems, found...)
 	if o.looks = looks; looks == 0 {
@@ -174,7 +181,7 @@ func (s *sender) heartbeat(ctx context.Context, e *epoch) *life {
 // awaitRest waits until nothing is wrong any more, or patience ends, and then whether that stays so. It returns how
 // long it took until nothing was wrong for the first time.
 func (e *epoch) awaitRest(
-	ctx context.Context, s *system, sender *sender, lives []*life, watch *watcher,
+	ctx context.Context, s *system, sender *sender, lives []*life, watch *watcher, reordered func(observed) int,
 ) (took time.Duration, problems []string, err error) {
 	began, clean := time.Now(), time.Time{}
 	for {
@@ -185,7 +192,8 @@ func (e *epoch) awaitRest(
 		case n > 0:
 			problems = []string{fmt.Sprintf("%d pushes are not answered 200 yet", n)}
 		default:
-			problems = append(check(lives, sender.answers, watch.known(), have), s.checkCleared(have)...)
+			problems = check(lives, sender.answers, watch.known(), have, reordered(have))
+			problems = append(problems, s.checkCleared(have)...)
 			problems = append(problems, s.checkReady()...)
 		}
 		switch {
@@ -211,12 +219,20 @@ func (s *system) observe(ctx context.Context) (observed, error) {
 	defer cancel()
 	upgrades, told, slices := &v1alpha1.FirmwareUpgradeList{}, &eventsv1.EventList{}, &storage.ResultSliceList{}
 	store := &storage.ResultStore{}
+	leaders, unknown := s.leaders(ctx)
 	err := errors.Join(
-		s.api.List(ctx, upgrades), s.api.List(ctx, told),
+		unknown, s.api.List(ctx, upgrades), s.api.List(ctx, told),
 		s.api.List(ctx, slices, client.InNamespace(local.OperatorNamespace)),
 		s.api.Get(ctx, client.ObjectKey{Name: storage.ResultStoreName}, store),
 	)
-	return observed{upgrades.Items, told.Items, slices.Items, *store}, err
+	return observed{upgrades.Items, told.Items, slices.Items, *store, leaders}, err
+}
+
+// leaders is how many leaders there were.
+func (s *system) leaders(ctx context.Context) (int, error) {
+	lease := &coordinationv1.Lease{}
+	err := s.api.Get(ctx, client.ObjectKey{Namespace: local.OperatorNamespace, Name: "fwupgrade-controllers"}, lease)
+	return 1 + int(ptr.Deref(lease.Spec.LeaseTransitions, 0)), client.IgnoreNotFound(err)
 }
 
 // checkReady says which of the operator's processes is not ready.
