@@ -4,12 +4,15 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 )
 
 const (
@@ -71,11 +74,29 @@ type observedTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t observedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
-	began := t.fence.clock.Now().UnixNano()
+	began, releases := t.fence.clock.Now().UnixNano(), isRelease(request)
+	if releases {
+		t.fence.renewed.Store(0)
+	}
 	response, err := t.next.RoundTrip(request)
 	wrote := request.Method == http.MethodPut || request.Method == http.MethodPost
-	if err == nil && wrote && response.StatusCode < http.StatusMultipleChoices {
+	if err == nil && wrote && !releases && response.StatusCode < http.StatusMultipleChoices {
 		t.fence.renewed.Store(began)
 	}
 	return response, err
+}
+
+// isRelease says whether a request gives the lease up: it names no holder. What can't be read is taken for a renewal, as
+// a leader that takes its renewals for releases would write nothing.
+func isRelease(request *http.Request) bool {
+	if request.GetBody == nil {
+		return false
+	}
+	body, err := request.GetBody()
+	if err != nil {
+		return false
+	}
+	defer func() { _ = body.Close() }()
+	lease := &coordinationv1.Lease{}
+	return json.NewDecoder(body).Decode(lease) == nil && ptr.Deref(lease.Spec.HolderIdentity, "") == ""
 }

@@ -10,8 +10,14 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	coordination "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	clocktesting "k8s.io/utils/clock/testing"
+
+	"fwupgrade.io/operator/test/harness"
 )
 
 // answers is a transport that takes a second and answers with a status.
@@ -113,5 +119,37 @@ func TestWritesNeedTheLease(t *testing.T) {
 		if err := send(nil, method); err != nil {
 			t.Errorf("%s with the lease: %v", method, err)
 		}
+	}
+}
+
+// A leader that gives its lease up does not lead from then on, by the requests that client-go makes.
+func TestReleaseIsNoRenewal(t *testing.T) {
+	clk := clocktesting.NewFakeClock(time.Now())
+	f := &fence{clock: clk}
+	config := rest.CopyConfig(admin)
+	config.Wrap(f.observe)
+	config.ContentType = runtime.ContentTypeJSON
+	leases, err := coordination.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta: metav1.ObjectMeta{Namespace: harness.NewNamespace(t, k8s), Name: leaseName}, Client: leases,
+	}
+	now := metav1.Now()
+	held := resourcelock.LeaderElectionRecord{
+		HolderIdentity: "one", LeaseDurationSeconds: 15, AcquireTime: now, RenewTime: now,
+	}
+	if err := lock.Create(t.Context(), held); err != nil || !f.leads() {
+		t.Errorf("acquired: %v, leads is %t", err, f.leads())
+	}
+	clk.Step(leaseDuration)
+	if err := lock.Update(t.Context(), held); err != nil || !f.leads() {
+		t.Errorf("renewed: %v, leads is %t", err, f.leads())
+	}
+	released := held
+	released.HolderIdentity, released.LeaseDurationSeconds = "", 1
+	if err := lock.Update(t.Context(), released); err != nil || f.leads() {
+		t.Errorf("released: %v, leads is %t", err, f.leads())
 	}
 }

@@ -168,6 +168,7 @@ func validateComponents(o *options, wo webhook.Options, co controllers.Options) 
 func newManager(o *options, cfg *rest.Config, stop time.Duration, lease *fence) (ctrl.Manager, error) {
 	forLease, guarded := rest.CopyConfig(cfg), rest.CopyConfig(cfg)
 	forLease.Wrap(lease.observe)
+	forLease.ContentType = runtime.ContentTypeJSON // which it can read
 	elects := o.leaderElect && o.runs(componentControllers)
 	if elects {
 		guarded.Wrap(lease.guard)
