@@ -150,7 +150,8 @@ func TestPurgeLeavesWhatAnotherOneHas(t *testing.T) {
 func mapped(t *testing.T, ofApp, ofOther string) *applications.Map {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "applications.yaml")
-	content := "applications:\n- {appId: app, namespaces: [" + ofApp + "]}\n- {appId: other, namespaces: [" + ofOther + "]}\n"
+	content := "applications:\n- {appId: app, namespaces: [" + ofApp + "]}\n" +
+		"- {appId: other, namespaces: [" + ofOther + "]}\n"
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -53,7 +53,8 @@ func lookUp(
 			return true, true, nil
 		}
 		named := &v1alpha1.FirmwareUpgradeList{} // who may list need not have the right to get, too
-		err = direct.List(ctx, named, client.InNamespace(object.Namespace), client.MatchingFields{"metadata.name": object.Name})
+		byName := client.MatchingFields{"metadata.name": object.Name}
+		err = direct.List(ctx, named, client.InNamespace(object.Namespace), byName)
 		if err != nil {
 			return false, false, fmt.Errorf("list FirmwareUpgrades by name: %w", err)
 		}

@@ -86,8 +86,8 @@ func (t observedTransport) RoundTrip(request *http.Request) (*http.Response, err
 	return response, err
 }
 
-// isRelease says whether a request gives the lease up: it names no holder. What can't be read is taken for a renewal, as
-// a leader that takes its renewals for releases would write nothing.
+// isRelease says whether a request gives the lease up: it names no holder. What can't be read is taken for a renewal,
+// as a leader that takes its renewals for releases would write nothing.
 func isRelease(request *http.Request) bool {
 	if request.GetBody == nil {
 		return false

@@ -263,7 +263,8 @@ func (x *index) purgesIn(state storage.PurgeState) []*storedSlice {
 	return sortByAge(out)
 }
 
-// unreadableOf returns the first slice by name that holds results of a task and can't be read completely; nil if none is.
+// unreadableOf returns the first slice by name that holds results of a task and can't be read completely; nil if none
+// is.
 func (x *index) unreadableOf(task result.Task) (first *storedSlice) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
