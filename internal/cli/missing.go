@@ -139,7 +139,7 @@ func (s *session) devicePrinter(out io.Writer, format string) func(device string
 		_ = writer.Write([]string{"deviceId"}) // an error comes again with the next one
 		writer.Flush()
 		return func(device string) error {
-			err := writer.Write([]string{noFormula(device)})
+			err := writer.Write(withoutFormulas([]string{device}))
 			writer.Flush()
 			return errors.Join(err, writer.Error())
 		}

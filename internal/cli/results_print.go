@@ -11,6 +11,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"k8s.io/apimachinery/pkg/util/duration"
@@ -141,34 +142,60 @@ func (p *csvPrinter) row(r *result.Result) error {
 		r.AppID, r.OperationID, r.DeviceID, string(r.State), microTime(r.ReceivedAt), microTime(r.FailedAt),
 		r.SubOperationID, r.SourceVersion, r.TargetVersion, r.CurVersion, causeOf(r), r.StatusDesc,
 	}
-	for i := range cells {
-		cells[i] = noFormula(cells[i])
-	}
-	return p.writer.Write(cells)
+	return p.writer.Write(withoutFormulas(cells))
 }
 
-// formulaSigns begin what a spreadsheet takes for a formula; those of full width do so in East Asian ones.
-const formulaSigns = "=+-@\t\r\n＝＋－＠"
+const (
+	// formulaSigns begin what a spreadsheet takes for a formula; those of full width do so in East Asian ones.
+	formulaSigns = "=+-@＝＋－＠"
+	// separators end a cell within a text: where the comma is the decimal sign, spreadsheets separate by semicolons, and
+	// heed quotes only at the beginning of a cell. So do some, and scripts, by tabs. Then a line feed ends the line, too.
+	separators = ";\t\r\n"
+)
 
-// noFormula is a text with an apostrophe before it where a spreadsheet would take it for a formula: devices choose what
-// they report, and a formula can run a command or send what is in the sheet. An id or a number that begins with a sign
-// is left alone, so that scripts get it as it is. A spreadsheet may still compute it, as it does "+A1", but it calls
-// and fetches nothing.
+// withoutFormulas puts an apostrophe wherever a spreadsheet would take a part of a line for a formula, whichever
+// separator it goes by: devices choose what they report, and a formula can run a command or send what is in the sheet.
+// An id or a number that begins with a sign is left alone, so that scripts get it as it is. A spreadsheet may still
+// compute it, as it does "+A1", but it calls and fetches nothing. The first of several cells is no exception, as what
+// follows would be a part of it where the comma does not separate.
+func withoutFormulas(cells []string) []string {
+	for i, text := range cells {
+		if i == 0 && len(cells) > 1 || !isSignedID(text) {
+			cells[i] = noFormula(text)
+		}
+	}
+	return cells
+}
+
+// noFormula is a text with an apostrophe before each of its parts that begins as a formula does.
 func noFormula(text string) string {
-	first, size := utf8.DecodeRuneInString(text)
-	if size == 0 || !strings.ContainsRune(formulaSigns, first) {
+	if !strings.ContainsAny(text, formulaSigns) {
 		return text
 	}
-	if (first == '-' || first == '+') && strings.IndexFunc(text[size:], isNotOfAnID) < 0 {
-		return text
+	var b strings.Builder
+	for more := true; more; {
+		end := strings.IndexAny(text, separators)
+		if more = end >= 0; !more {
+			end = len(text) - 1
+		}
+		part := text[:end+1]
+		text = text[end+1:]
+		first, _ := utf8.DecodeRuneInString(strings.TrimLeftFunc(part, isBeforeFormula))
+		if strings.ContainsRune(formulaSigns, first) {
+			b.WriteByte('\'')
+		}
+		b.WriteString(part)
 	}
-	return "'" + text
+	return b.String()
 }
 
-// isNotOfAnID says whether a character is none that the platform's ids and versions are made of.
-func isNotOfAnID(r rune) bool {
+// isBeforeFormula says whether a spreadsheet may skip a character at the beginning of a cell: a quote is one of CSV's.
+func isBeforeFormula(r rune) bool { return r == '"' || result.IsHidden(r) || unicode.IsSpace(r) }
+
+// isSignedID says whether a text is a sign with nothing after it but what the platform's ids and versions are made of.
+func isSignedID(text string) bool {
 	const of = "-_.:0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-	return !strings.ContainsRune(of, r)
+	return text != "" && (text[0] == '-' || text[0] == '+') && strings.Trim(text[1:], of) == ""
 }
 
 func (p *csvPrinter) end() error {
