@@ -5,9 +5,11 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -26,7 +28,7 @@ const parallelRequests = 2
 //     in the index until the watch tells where its results are.
 //  2. Join their results by task and device.
 //  3. Create the outputs. Their names follow from the inputs and the content, so that a repetition after a crash meets
-//     AlreadyExists, and only the same content does.
+//     AlreadyExists. Where what exists is not the same, nothing is deleted.
 //  4. Delete the inputs, each only if it is still the object that was read.
 //
 // A crash in between leaves results twice, which the join does not notice. The caller has begun a step. Inputs of more
@@ -107,20 +109,37 @@ func (s *Store) readSlice(ctx context.Context, of *storedSlice) (*storage.Result
 	return read, nil
 }
 
-// create creates a slice, unless an attempt that broke off did, and tells the index.
+// create creates a slice, unless an attempt that broke off did, and tells the index. What has the name and holds
+// something else was made by somebody else: then nothing that the slice was to replace may be deleted.
 func (s *Store) create(ctx context.Context, slice *storage.ResultSlice) error {
-	err := s.client.Create(ctx, slice)
+	created := slice.DeepCopy()
+	err := s.client.Create(ctx, created)
 	if apierrors.IsAlreadyExists(err) {
-		err = s.client.Get(ctx, client.ObjectKeyFromObject(slice), slice)
+		created = &storage.ResultSlice{}
+		err = s.client.Get(ctx, client.ObjectKeyFromObject(slice), created)
+		if err == nil && !isSameSlice(slice, created) {
+			err = errors.New("the one of that name holds something else: look who made it, and delete it")
+		}
 	} else if err == nil {
 		s.metrics.slicesWritten.Inc()
 	}
 	if err != nil {
 		return fmt.Errorf("create slice %s: %w", slice.Name, err)
 	}
-	stored, _ := newStoredSlice(slice)
+	stored, _ := newStoredSlice(created)
 	s.index.created(stored)
 	return nil
+}
+
+// isSameSlice says whether a stored slice is what was to be stored: it holds the same, and means the same to the store.
+// Others may have labelled it since.
+func isSameSlice(wanted, stored *storage.ResultSlice) bool {
+	return stored.DeletionTimestamp.IsZero() &&
+		stored.Labels[storage.LabelTask] == wanted.Labels[storage.LabelTask] &&
+		stored.Annotations[annotationStored] == wanted.Annotations[annotationStored] &&
+		equality.Semantic.DeepEqual(stored.Tables, wanted.Tables) &&
+		equality.Semantic.DeepEqual(stored.Rejected, wanted.Rejected) &&
+		equality.Semantic.DeepEqual(stored.Releases, wanted.Releases)
 }
 
 // remove deletes a slice, if it is still the same object, and tells the index. When somebody else has deleted it, the
