@@ -96,7 +96,7 @@ func must(t *testing.T, err error) {
 // newSlice returns a slice with one result.
 func newSlice(namespace string) *storage.ResultSlice {
 	return &storage.ResultSlice{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "test-"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "r-"},
 		Tables: []storage.ResultTable{{
 			OperationID: "op", ResultFields: storage.ResultFields{State: storage.StateSucceeded},
 			Rows: "deviceId,receiveTime\nd,1\n",

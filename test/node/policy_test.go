@@ -80,8 +80,8 @@ func (n *node) recreatePolicies(t *testing.T) {
 	for i := range bindings.Items {
 		objects = append(objects, &bindings.Items[i])
 	}
-	if len(objects) != 6 {
-		t.Fatalf("there are %d policies and bindings, not 6", len(objects))
+	if len(objects) != 10 {
+		t.Fatalf("there are %d policies and bindings, not 10", len(objects))
 	}
 	for _, object := range objects {
 		if err := n.client.Delete(t.Context(), object); err != nil {
