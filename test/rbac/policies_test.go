@@ -92,9 +92,7 @@ func TestWebhookStoresResultsOnly(t *testing.T) {
 		"the label of compaction": func(s *storage.ResultSlice) {
 			s.Labels = map[string]string{storage.LabelTask: "x"}
 		},
-		"a label":       func(s *storage.ResultSlice) { s.Labels = map[string]string{"a": "b"} },
-		"an annotation": func(s *storage.ResultSlice) { s.Annotations = map[string]string{"a": "b"} },
-		"a finalizer":   func(s *storage.ResultSlice) { s.Finalizers = []string{"example.com/for-ever"} },
+		"a finalizer": func(s *storage.ResultSlice) { s.Finalizers = []string{"example.com/for-ever"} },
 		"an owner": func(s *storage.ResultSlice) {
 			s.OwnerReferences = []metav1.OwnerReference{{APIVersion: "v1", Kind: "ConfigMap", Name: "gone", UID: "gone"}}
 		},
@@ -113,6 +111,13 @@ func TestWebhookStoresResultsOnly(t *testing.T) {
 		"what was received":      received(),
 		"results alone":          {ObjectMeta: received().ObjectMeta, Tables: received().Tables},
 		"rejected notifications": {ObjectMeta: received().ObjectMeta, Rejected: received().Rejected},
+		"what something else has labelled": {
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: operatorNamespace, GenerateName: "r-", Labels: map[string]string{"a": "b"},
+				Annotations: map[string]string{"a": "b"},
+			},
+			Tables: received().Tables,
+		},
 	} {
 		if err := webhook.Create(t.Context(), slice); err != nil {
 			t.Errorf("the webhook stores %s: %v", what, err)
