@@ -49,6 +49,7 @@ func record(t *testing.T) map[string]*unstructured.Unstructured {
 	r.recordUncounted()
 	r.recordArchived()
 	r.recordReleased()
+	r.recordPurgeBlocked()
 	newer := r.recordPurge()
 	stop()
 	r.recordUnseen()
@@ -209,19 +210,43 @@ func (r recorder) recordPurge() *storage.ResultSlice {
 		}
 		return isSucceeded(fwu)
 	})
-	newer := &storage.ResultSlice{
-		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, GenerateName: "r-"},
-		Tables:     result.Pack(devices("purged", 1, 0)),
-	}
-	unknown := newer.Tables[0]
-	unknown.Rows = "deviceId,receiveTime,mood\nd,1,good\n"
-	newer.Tables = append(newer.Tables, unknown)
-	must(r.t, k8s.Create(r.t.Context(), newer))
+	newer := r.storeUnreadable("purged")
 	must(r.t, k8s.Delete(r.t.Context(), get(r.t, fleet, "purged")))
 	r.take("deleted", "purged", hasReason(v1alpha1.ReasonPurging))
 	r.create(upgrade("purging").Operation("purged").Expected(1))
 	r.take("purging", "purging", hasReason(v1alpha1.ReasonPurging))
 	return newer
+}
+
+// storeUnreadable stores a slice with results of a task that this version of the operator can't read completely.
+func (r recorder) storeUnreadable(operationID string) *storage.ResultSlice {
+	r.t.Helper()
+	newer := &storage.ResultSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: "r-newer-" + operationID},
+		Tables:     result.Pack(devices(operationID, 1, 0)),
+	}
+	unknown := newer.Tables[0]
+	unknown.Rows = "deviceId,receiveTime,mood\nd,1,good\n"
+	newer.Tables = append(newer.Tables, unknown)
+	must(r.t, k8s.Create(r.t.Context(), newer))
+	return newer
+}
+
+// recordPurgeBlocked records one that waits for the results of another one to be removed, which is gone, and of which
+// some can't be read.
+func (r recorder) recordPurgeBlocked() {
+	r.t.Helper()
+	newer := r.storeUnreadable("purge-blocked")
+	due := &storage.ResultSlice{
+		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, GenerateName: "purge-"},
+		Releases: []storage.Release{{
+			AppID: "app", OperationID: "purge-blocked", ReleaseTime: metav1.NowMicro(), Purge: storage.PurgeDue,
+		}},
+	}
+	must(r.t, k8s.Create(r.t.Context(), due))
+	r.create(upgrade("purge-blocked").Expected(1))
+	r.take("purge-blocked", "purge-blocked", hasReason(v1alpha1.ReasonPurgeBlocked))
+	must(r.t, k8s.Delete(r.t.Context(), newer))
 }
 
 // recordUnseen records what the operator, which does not run, has not seen. Two more are left for recordLate.

@@ -70,6 +70,8 @@ var states = []state{
 		v1alpha1.PhaseStalled, v1alpha1.ReasonResultsIncomplete, status.FailedStatus, degraded},
 	{"purging", "waits until another one's results are purged",
 		v1alpha1.PhasePending, v1alpha1.ReasonPurging, status.InProgressStatus, progressing},
+	{"purge-blocked", "these can't be removed: a newer version wrote some",
+		v1alpha1.PhaseStalled, v1alpha1.ReasonPurgeBlocked, status.FailedStatus, degraded},
 	{"archived", "its results were removed by retention, it had succeeded",
 		v1alpha1.PhaseSucceeded, v1alpha1.ReasonSucceeded, status.CurrentStatus, healthy},
 	{"archived-changed", "the spec was changed after that",
