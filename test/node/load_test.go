@@ -281,6 +281,32 @@ func (n *node) pushAndCount(t *testing.T, name string, devices int) {
 	}
 }
 
+// awaitAnswers waits until every new connection to the Service is answered: kube-proxy learns of endpoints a moment
+// after the API server has them.
+func (n *node) awaitAnswers(t *testing.T) {
+	t.Helper()
+	address, err := url.Parse(n.callback(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address.Path = "/" // without the secret
+	fresh := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
+	eventually(t, func() string {
+		for range 16 {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address.String(), http.NoBody)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response, err := fresh.Do(request)
+			if err != nil {
+				return "a new connection is not answered: " + err.Error()
+			}
+			_ = response.Body.Close()
+		}
+		return ""
+	})
+}
+
 // awaitEndpoints waits until so many webhooks are ready behind the Service.
 func (n *node) awaitEndpoints(t *testing.T, want int) {
 	t.Helper()
