@@ -17,6 +17,10 @@ import (
 // twice the API server's own limit for a request, unless its --request-timeout says else.
 const requestTimeout = 2 * time.Minute
 
+// recordingTakes is how long after its time a record of an intended purge is created at the latest. One that is created
+// later was restored from a backup, or moved.
+const recordingTakes = 30 * time.Second
+
 // IntendPurge records, before an object gets the finalizer that holds its deletion up, that the results of its task
 // which were received until now are to be removed with it. A deletion that began before that removes the object at
 // once, whoever leads by then: the record is what is left, and the purge is done by it. A record that is younger than
@@ -77,7 +81,7 @@ func (s *Store) confirm(ctx context.Context, meant func(*storage.Release) bool) 
 // the one which was restored with it.
 func (s *Store) confirmPurge(ctx context.Context, of *storedSlice) error {
 	r := &of.releases[0]
-	isRestored := of.CreationTimestamp.Sub(r.ReleaseTime.Time) > requestTimeout
+	isRestored := of.CreationTimestamp.Sub(r.ReleaseTime.Time) > recordingTakes
 	if r.FirmwareUpgrade == nil || isRestored {
 		return s.remove(ctx, of)
 	}
