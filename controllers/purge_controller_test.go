@@ -231,6 +231,7 @@ func TestWhatCantBeReadIsTold(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	storeSlice(t, reported(unread, 1, storage.StateSucceeded, ""))
 	startControllers(t, nil)
 	for operation, reason := range map[string]string{
 		unread: v1alpha1.ReasonResultsIncomplete, blocked: v1alpha1.ReasonPurgeBlocked,

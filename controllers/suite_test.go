@@ -60,9 +60,7 @@ func storeOfNewerVersion(t *testing.T, operationID string) *storage.ResultSlice 
 		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, GenerateName: "r-"},
 		Tables:     result.Pack([]result.Result{reported(operationID, 999, storage.StateSucceeded, "")}),
 	}
-	newer := slice.Tables[0]
-	newer.Rows = "deviceId,receiveTime,mood\nd,1,good\n"
-	slice.Tables = append(slice.Tables, newer)
+	slice.Tables[0].Rows = "deviceId,receiveTime,mood\nd,1,good\n"
 	if err := k8s.Create(t.Context(), slice); err != nil {
 		t.Fatal(err)
 	}

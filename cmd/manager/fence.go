@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,8 +41,8 @@ func (f *fence) leads() bool {
 	return f.clock.Now().UnixNano()-f.renewed.Load() < int64(leaseDuration-fenceMargin)
 }
 
-// observe notes the renewals among the requests that a transport makes for the leader election, all of which are about
-// the lease.
+// observe notes the renewals among the requests that a transport makes for the leader election: those of the lease, not
+// the Events about it.
 func (f *fence) observe(next http.RoundTripper) http.RoundTripper {
 	return observedTransport{f, next}
 }
@@ -74,6 +75,9 @@ type observedTransport struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t observedTransport) RoundTrip(request *http.Request) (*http.Response, error) {
+	if !strings.Contains(request.URL.Path, "/leases") { // an Event about the lease
+		return t.next.RoundTrip(request)
+	}
 	began, releases := t.fence.clock.Now().UnixNano(), isRelease(request)
 	if releases {
 		t.fence.renewed.Store(0)

@@ -38,18 +38,19 @@ func TestFence(t *testing.T) {
 		t.Error("it leads before it has the lease")
 	}
 	for _, c := range []struct {
-		method string
-		status int
-		leads  bool
+		method, of string
+		status     int
+		leads      bool
 	}{
-		{http.MethodPost, http.StatusConflict, false},
-		{http.MethodGet, http.StatusOK, false},
-		{http.MethodPost, http.StatusCreated, true},
-		{http.MethodPut, http.StatusConflict, false},
-		{http.MethodPut, http.StatusOK, true},
+		{http.MethodPost, "leases", http.StatusConflict, false},
+		{http.MethodGet, "leases", http.StatusOK, false},
+		{http.MethodPost, "events", http.StatusCreated, false},
+		{http.MethodPost, "leases", http.StatusCreated, true},
+		{http.MethodPut, "leases", http.StatusConflict, false},
+		{http.MethodPut, "leases", http.StatusOK, true},
 	} {
 		clk.Step(leaseDuration)
-		request, err := http.NewRequestWithContext(t.Context(), c.method, "https://api/lease", http.NoBody)
+		request, err := http.NewRequestWithContext(t.Context(), c.method, "https://api/"+c.of+"/x", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}

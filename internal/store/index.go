@@ -34,8 +34,8 @@ type index struct {
 	purges   map[result.Task]map[types.UID]*storedSlice
 	results  int
 	rejected int
-	// unread is how many slices hold what this version can't read.
-	unread      int
+	// unread are the slices that hold what this version can't read.
+	unread      map[types.UID]*storedSlice
 	cachedBytes int
 
 	// seen is the resource version up to which the watch has told everything.
@@ -64,6 +64,7 @@ func newIndex() *index {
 		purges:    map[result.Task]map[types.UID]*storedSlice{},
 		deletions: map[types.UID]uint64{},
 		lost:      map[result.Task]struct{}{},
+		unread:    map[types.UID]*storedSlice{},
 	}
 }
 
@@ -76,7 +77,7 @@ func (x *index) insert(s *storedSlice) {
 	x.results += s.results
 	x.rejected += len(s.rejected)
 	if s.unreadable != nil {
-		x.unread++
+		x.unread[s.UID] = s
 	}
 	// What compaction is about to read need not be read again, as long as it is not more than one step rewrites.
 	if s.cached != nil && x.cachedBytes+s.bytes > maxInputBytes {
@@ -122,7 +123,7 @@ func (x *index) drop(s *storedSlice) {
 	x.results -= s.results
 	x.rejected -= len(s.rejected)
 	if s.unreadable != nil {
-		x.unread--
+		delete(x.unread, s.UID)
 	}
 	if s.cached != nil {
 		x.cachedBytes -= s.bytes
@@ -263,17 +264,13 @@ func (x *index) purgesIn(state storage.PurgeState) []*storedSlice {
 	return sortByAge(out)
 }
 
-// unreadableOf returns the first slice by name that holds results of a task and can't be read completely; nil if none
-// is.
-func (x *index) unreadableOf(task result.Task) (first *storedSlice) {
+// unreadableOf returns the first slice by name with something that can't be read, and that may be a result of a task
+// that was received until a time, in microseconds since 1970-01-01 UTC; nil if there is none.
+func (x *index) unreadableOf(task result.Task, until int64) (first *storedSlice) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	of := x.byTask[task]
-	if x.unread == 0 || of == nil {
-		return nil
-	}
-	for _, s := range of.slices {
-		if s.unreadable != nil && (first == nil || s.Name < first.Name) {
+	for _, s := range x.unread {
+		if s.hidesFrom(task, until) && (first == nil || s.Name < first.Name) {
 			first = s
 		}
 	}
@@ -284,7 +281,7 @@ func (x *index) unreadableOf(task result.Task) (first *storedSlice) {
 func (x *index) unreadable() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return x.unread
+	return len(x.unread)
 }
 
 // sortByAge sorts the oldest first. The API keeps seconds; those of one are in the order of their names.

@@ -50,16 +50,13 @@ func (s *Store) Purge(ctx context.Context, task result.Task, until time.Time) (d
 	if known, err := s.knowsAll(ctx, arrived); err != nil || !known {
 		return false, err
 	}
-	for _, of := range s.index.ofTask(task) {
-		switch {
-		case of.held(task).received.First > until.UnixMicro():
-		case of.unreadable != nil:
-			return false, fmt.Errorf("ResultSlice %s has results of the task, but %w: %w", of.Name, ErrUnreadable, of.unreadable)
-		default:
-			return false, nil
-		}
+	if of := s.index.unreadableOf(task, until.UnixMicro()); of != nil {
+		return false, fmt.Errorf("ResultSlice %s may have results of the task, but %w: %w", of.Name, ErrUnreadable,
+			of.unreadable)
 	}
-	return true, nil
+	return !slices.ContainsFunc(s.index.ofTask(task), func(of *storedSlice) bool {
+		return of.held(task).received.First <= until.UnixMicro()
+	}), nil
 }
 
 // knowsAll says whether the index has every stored slice that was created until a time, or that another leader made of

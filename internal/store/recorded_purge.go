@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"time"
 
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
 )
@@ -41,6 +43,9 @@ func (s *Store) IntendPurge(ctx context.Context, task result.Task, object storag
 
 // ForgetPurge removes what IntendPurge recorded of an object: its results are removed, or are to be kept.
 func (s *Store) ForgetPurge(ctx context.Context, object storage.ObjectReference) error {
+	if err := s.WaitForSync(ctx); err != nil { // what is not read yet would outlive the object
+		return err
+	}
 	var errs []error
 	for _, of := range s.index.purgesIn(storage.PurgeIntended) {
 		if isOf(&of.releases[0], object) {
@@ -83,6 +88,8 @@ func (s *Store) confirmPurge(ctx context.Context, of *storedSlice) error {
 	r := &of.releases[0]
 	isRestored := of.CreationTimestamp.Sub(r.ReleaseTime.Time) > recordingTakes
 	if r.FirmwareUpgrade == nil || isRestored {
+		ctrl.LoggerFrom(ctx).Info("Forgot an intended purge that is older than its record: it was restored or moved, or the "+
+			"clocks differ", "slice", of.Name)
 		return s.remove(ctx, of)
 	}
 	exists, purges, err := s.options.LookUp(ctx, *r.FirmwareUpgrade)

@@ -4,10 +4,12 @@
 package store
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
@@ -197,5 +199,21 @@ func TestConfirmPurgesOfOne(t *testing.T) {
 	}
 	if got, want := []bool{s.purging(0), s.purging(1), s.purging(2)}, []bool{false, true, true}; !cmp.Equal(got, want) {
 		t.Errorf("purges are due: %v, want %v", got, want)
+	}
+}
+
+// What is not read yet is not forgotten either: it would be there when the object is gone.
+func TestForgetPurgeWaitsForTheStore(t *testing.T) {
+	read := newStore(t, harness.NewNamespace(t, k8s), k8s)
+	options := read.options
+	options.Registerer = prometheus.NewRegistry()
+	unread, err := New(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := unread.ForgetPurge(ctx, object("u1")); err == nil {
+		t.Error("it says that it is done")
 	}
 }

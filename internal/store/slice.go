@@ -5,6 +5,7 @@ package store
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,6 +38,8 @@ type storedSlice struct {
 	// unreadable says what of it can't be read, nil if all can. Another version may: it is neither rewritten nor
 	// removed.
 	unreadable error
+	// unreadOperations are the operationIds that what can't be read may be of; "" stands for any.
+	unreadOperations []string
 }
 
 // heldTask is a task that a slice has results of.
@@ -74,6 +77,11 @@ func newStoredSlice(s *storage.ResultSlice) (stored *storedSlice, results []resu
 		bytes:      result.Size(s.Tables),
 		unreadable: err,
 	}
+	if err != nil {
+		for i := range s.Tables {
+			stored.unreadOperations = append(stored.unreadOperations, strings.Clone(s.Tables[i].OperationID))
+		}
+	}
 	for i := range s.Rejected {
 		r := &s.Rejected[i]
 		stored.rejected = append(stored.rejected, rejection{
@@ -99,6 +107,17 @@ func newStoredSlice(s *storage.ResultSlice) (stored *storedSlice, results []resu
 		stored.cached = &storage.ResultSlice{Tables: s.Tables, Rejected: s.Rejected, Releases: s.Releases}
 	}
 	return stored, results
+}
+
+// hidesFrom says whether something that can't be read may be a result of a task that was received until a time, in
+// microseconds since 1970-01-01 UTC.
+func (s *storedSlice) hidesFrom(task result.Task, until int64) bool {
+	if s.unreadable == nil ||
+		!slices.ContainsFunc(s.unreadOperations, func(id string) bool { return id == "" || id == task.OperationID }) {
+		return false
+	}
+	held := s.held(task)
+	return held == nil || held.received.First <= until
 }
 
 // isMultiTask says whether the slice holds results of any tasks: as the webhook stored them, or as compaction gathered

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -195,9 +196,10 @@ func (s *Store) SortFailures(task result.Task) { s.index.tally.SortFailures(task
 // Received returns how many results this process has read, repetitions included; what it compacts counts once.
 func (s *Store) Received() int64 { return s.received.Load() }
 
-// Unreadable names a slice with results of a task that this version can't read completely; empty where there is none.
+// Unreadable names a slice with something that this version can't read, and that may be a result of a task; empty where
+// there is none.
 func (s *Store) Unreadable(task result.Task) string {
-	if of := s.index.unreadableOf(task); of != nil {
+	if of := s.index.unreadableOf(task, math.MaxInt64); of != nil {
 		return of.Name
 	}
 	return ""
