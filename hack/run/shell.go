@@ -134,8 +134,8 @@ func (s *shell) tell(out *console.Console) {
 			"kubectl fwupgrade results mine")
 	}
 	out.Line("")
-	out.Line("There are no admission policies, so that a full store refuses nothing. docs/tutorial.md goes on from here.")
-	out.Line("Ctrl-C stops everything; but for the logs, in " + s.folder + ",")
+	out.Line("There are no admission policies, so that a full store refuses nothing.")
+	out.Line("docs/tutorial.md goes on from here. Ctrl-C stops everything; but for the logs, in " + s.folder + ",")
 	out.Line("nothing is kept.")
 }
 
