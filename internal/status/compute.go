@@ -27,7 +27,7 @@ type Observation struct {
 	Summary tally.Summary
 	// Lacking is how many of the failures that were announced are not among the results any more, whatever else failed.
 	Lacking int64
-	// Unreadable names a slice with results of the task that this version can't read completely; empty where all can be.
+	// Unreadable names a slice that may have results of the task which this version can't read; empty where none has.
 	Unreadable string
 	// OtherApplications are the applications, other than its own, that report the operationId of one without results.
 	OtherApplications []string

@@ -35,7 +35,7 @@ type verdict struct {
 	judged judged
 	// deadline is when the upgrade ends in any case.
 	deadline time.Time
-	// unreadable names a slice with results that can't be read; empty where there is none.
+	// unreadable names a slice that may have results which can't be read; empty where none has.
 	unreadable string
 	// wait is how long nothing may have come before the upgrade is finished, where that is all that it waits for.
 	wait time.Duration

@@ -53,8 +53,8 @@ func (v verdict) message(
 	unexpected := part{text: v.unexpected(spec, st.Devices)}
 	var parts []part
 	if v.isUnread() {
-		parts = append(parts, part{text: "ResultSlice " + v.unreadable + " has results of this task that this version of " +
-			"the operator can't read: run the version that wrote them"})
+		parts = append(parts, part{text: "ResultSlice " + v.unreadable + " may have results of this task that this version " +
+			"of the operator can't read: run the version that wrote them"})
 	}
 	switch {
 	case overdue && nothing:
