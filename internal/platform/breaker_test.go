@@ -1,0 +1,131 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package platform
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestBreaker has a platform fail for a day, and counts what it is called.
+func TestBreaker(t *testing.T) {
+	for name, fail := range map[string]http.HandlerFunc{
+		"5xx":       always(http.StatusServiceUnavailable, ""),
+		"no answer": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := startPlatform(t)
+			c := connect(t, p)
+			c.must("", c.list())
+			p.set(nil, fail)
+			for range 4 {
+				_ = c.list()
+			}
+			p.set(nil, nil)
+			c.must("", c.list()) // in between ends the row
+			p.set(nil, fail)
+			before := p.count(operationsPath)
+			for i := range 5 {
+				if e := c.list(); KindOf(e) == BreakerOpen || c.Status().Failures != i+1 {
+					t.Fatalf("failure %d: %v, status %+v", i+1, e, c.Status())
+				}
+			}
+			for _, open := range []int{30, 60, 120, 240, 480, 600, 600} {
+				until := c.Status().BreakerOpenUntil
+				if got := until.Sub(c.clock.Now()); got.Seconds() != float64(open) {
+					t.Fatalf("open for %s, want %d s", got, open)
+				}
+				e := c.failure(BreakerOpen, c.list())
+				if !e.RetryAt.Equal(until) {
+					t.Errorf("error until %s, want %s", e.RetryAt, until)
+				}
+				c.clock.SetTime(until.Add(-2 * time.Second))
+				c.must(BreakerOpen, c.list())
+				if e := c.list(); KindOf(e) == BreakerOpen { // one more second
+					t.Errorf("no call after %d s: %v", open, e)
+				}
+			}
+			if got := p.count(operationsPath) - before; got != 5+7 {
+				t.Errorf("%d calls, want five and one for each time", got)
+			}
+			c.clock.SetTime(c.Status().BreakerOpenUntil)
+			p.set(nil, nil)
+			c.must("", c.list())
+			if s := c.Status(); s.Failures != 0 || !s.BreakerOpenUntil.IsZero() {
+				t.Errorf("closed, but %+v", s)
+			}
+		})
+	}
+}
+
+// TestOneTries holds that of many calls one tries whether the platform works again.
+func TestOneTries(t *testing.T) {
+	b := &breaker{}
+	now := time.Now()
+	var attempts []attempt
+	for range 8 {
+		a, ok := b.begin(now)
+		if !ok {
+			t.Fatal("closed, but lets nothing go")
+		}
+		attempts = append(attempts, a)
+	}
+	for _, a := range attempts { // all of them began before it opened
+		a.failed(now)
+	}
+	if _, until, _ := b.state(now); !until.Equal(now.Add(30 * time.Second)) {
+		t.Errorf("open until %s, want 30 s", until)
+	}
+	now = now.Add(30 * time.Second)
+	trial, ok := b.begin(now)
+	if _, another := b.begin(now); !ok || another {
+		t.Errorf("one may try: %t, another one: %t", ok, another)
+	}
+	trial.abandoned()
+	if trial, ok = b.begin(now); !ok {
+		t.Fatal("the one that tried gave up, and no other one may")
+	}
+	trial.succeeded()
+	if open, _, failures := b.state(now); open || failures > 0 {
+		t.Error("it works, but is open")
+	}
+}
+
+// TestRefusalsAreNoFailures holds that a platform that says no works.
+func TestRefusalsAreNoFailures(t *testing.T) {
+	p := startPlatform(t)
+	c := connect(t, p)
+	p.set(nil, always(http.StatusBadRequest, `{"error_code":"100022"}`))
+	for range 10 {
+		c.must(Refused, c.list())
+	}
+	if s := c.Status(); s.Failures != 0 {
+		t.Errorf("%d failures", s.Failures)
+	}
+}
+
+// TestBreakerOpensWhileCallsWait holds that calls that waited for their turn are not made when it comes.
+func TestBreakerOpensWhileCallsWait(t *testing.T) {
+	p := startPlatform(t)
+	p.set(nil, always(http.StatusServiceUnavailable, ""))
+	c := connect(t, p, func(o *Options) { o.CallsPerMinute = 60 })
+	c.must("", c.Login(t.Context()))
+	c.patient()
+	var all sync.WaitGroup
+	for range 40 {
+		all.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, _, _ = c.Tasks(ctx, TaskFilter{}, PriorityRound)
+		})
+	}
+	all.Wait()
+	// Eight may have been in flight; nine of the first burst were left.
+	if got := p.count(operationsPath); got > 5+maxInFlight {
+		t.Errorf("%d of 40 calls were made, want those before the breaker opened", got)
+	}
+}

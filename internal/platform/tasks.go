@@ -1,0 +1,233 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	operationsPath  = "/iodm/northbound/v1.5.0/operations"
+	firmwareUpgrade = "firmware_upgrade"
+)
+
+// TaskStatus is the state of a task, as the platform names it. A word that is not known is kept as it came.
+type TaskStatus string
+
+// The states of a task (documented). Failed is not final while the platform has retries left, which begin when the
+// whole task has failed.
+const (
+	TaskWaiting    TaskStatus = "wait"
+	TaskProcessing TaskStatus = "processing"
+	TaskFailed     TaskStatus = "failed"
+	TaskSucceeded  TaskStatus = "success"
+	TaskStopped    TaskStatus = "stop"
+)
+
+// Task is a firmware upgrade task of the platform. Times are zero where the platform gave none.
+type Task struct {
+	OperationID string
+	CreateTime  time.Time
+	StartTime   time.Time
+	StopTime    time.Time
+	Status      TaskStatus
+	Targets     Targets
+	Policy      Policy
+	// FileVersion is the version of the package. Its id is not told.
+	FileVersion string
+	Result      StaResult
+}
+
+// Targets are the devices of a task, or the groups.
+type Targets struct {
+	Devices          []string
+	DeviceGroups     []string
+	DeviceType       string
+	Model            string
+	ManufacturerName string
+}
+
+// Policy is when the platform upgrades, and how often it tries.
+type Policy struct {
+	ExecuteType string // now or custom (documented)
+	StartTime   time.Time
+	EndTime     time.Time
+	Retry       bool
+	RetryTimes  int64
+}
+
+// StaResult counts the devices of a task by their states. Where the platform gave no such counts it is zero.
+type StaResult struct {
+	Total, Wait, Processing, Success, Fail, Stop, Timeout int64
+}
+
+// withoutTimeout is the sum of all states but timeouts.
+func (r StaResult) withoutTimeout() int64 { return r.Wait + r.Processing + r.Success + r.Fail + r.Stop }
+
+// Failed returns how many devices failed: fail and stop. Whether timeouts are counted within fail or beside it is not
+// documented: they are added where only so all states add up to the total.
+func (r StaResult) Failed() int64 {
+	if r.withoutTimeout() != r.Total && r.withoutTimeout()+r.Timeout == r.Total {
+		return r.Fail + r.Stop + r.Timeout
+	}
+	return r.Fail + r.Stop
+}
+
+// AddsUp says whether the states add up to the total, of one device at least. Else the counts are not to be relied on.
+func (r StaResult) AddsUp() bool {
+	return r.Total > 0 && (r.withoutTimeout() == r.Total || r.withoutTimeout()+r.Timeout == r.Total)
+}
+
+// TaskFilter is what tasks are listed by (documented); what is empty does not filter.
+type TaskFilter struct {
+	Status           string // a TaskStatus
+	DeviceID         string
+	DeviceType       string
+	Model            string
+	ManufacturerName string
+}
+
+func (f TaskFilter) query() url.Values {
+	query := url.Values{"operationType": {firmwareUpgrade}}
+	for name, value := range map[string]string{
+		"operationStatus": f.Status, "deviceId": f.DeviceID, "deviceType": f.DeviceType, "model": f.Model,
+		"manufacturerName": f.ManufacturerName,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query
+}
+
+// Tasks lists firmware upgrade tasks, all pages. complete says whether these are all, by the platform's own count; a
+// list that is not complete proves nothing about tasks that are not in it. With an error there may be tasks, too.
+func (c *Client) Tasks(ctx context.Context, filter TaskFilter, p Priority) (tasks []Task, complete bool, err error) {
+	all, complete, err := readPages(taskID, func(pageNo int) (page[taskItem], error) {
+		return c.tasksPage(ctx, filter, pageNo, p)
+	})
+	for _, item := range all {
+		// A platform may know other operations, and not filter by the type.
+		if item.operateType == "" || item.operateType == firmwareUpgrade {
+			tasks = append(tasks, item.Task)
+		}
+	}
+	return tasks, complete, err
+}
+
+// taskItem is a task of a list, in which there may be operations of other types.
+type taskItem struct {
+	Task
+	operateType string
+}
+
+func taskID(t taskItem) string { return t.OperationID }
+
+func (c *Client) tasksPage(ctx context.Context, f TaskFilter, pageNo int, p Priority) (page[taskItem], error) {
+	var answer wireTasks
+	size, err := c.get(ctx, request{
+		name: CallListTasks, priority: p, path: operationsPath, query: paged(f.query(), pageNo),
+	}, &answer)
+	items := make([]taskItem, len(answer.Data))
+	for i, w := range answer.Data {
+		items[i] = taskItem{Task: c.task(w), operateType: strings.ToLower(string(w.OperateType))}
+	}
+	return page[taskItem]{items: items, total: answer.total(), bytes: size}, err
+}
+
+// paged adds the page to a query. Both parameters are always sent: what is meant without them is not clear, as the
+// manuals contradict each other. The first page is 0 (documented).
+func paged(query url.Values, pageNo int) url.Values {
+	query.Set("pageNo", strconv.Itoa(pageNo))
+	query.Set("pageSize", strconv.Itoa(pageSize))
+	return query
+}
+
+// Task gets a task.
+func (c *Client) Task(ctx context.Context, operationID string, p Priority) (*Task, error) {
+	path, err := c.operationPath(CallGetTask, operationID)
+	if err != nil {
+		return nil, err
+	}
+	var answer wireTask
+	if _, err := c.get(ctx, request{name: CallGetTask, priority: p, path: path}, &answer); err != nil {
+		return nil, err
+	}
+	task := c.task(answer)
+	if task.OperationID == "" && task.Status != "" {
+		task.OperationID = operationID
+	}
+	if task.OperationID != operationID {
+		return nil, c.fail(&Error{
+			Kind: Unexpected, Call: CallGetTask, HTTPStatus: http.StatusOK,
+			Message: "the platform answered with another task, or none: " + task.OperationID,
+		})
+	}
+	return &task, nil
+}
+
+// operationPath returns the path of a task. An id that can't be one is not asked for: "..", say, would be another path.
+func (c *Client) operationPath(call, operationID string) (string, error) {
+	if operationID == "" || operationID == "." || operationID == ".." || len(operationID) > maxIDBytes {
+		return "", c.fail(&Error{Kind: NotFound, Call: call, Message: "no task can have this operationId: correct it"})
+	}
+	return operationsPath + "/" + url.PathEscape(operationID), nil
+}
+
+// task returns what a task of the wire says.
+func (c *Client) task(w wireTask) Task {
+	clean := func(t text) string { return c.redactor.clean(string(t), maxTextBytes) }
+	targets, policy, sta := w.Targets.value, w.Policy.value, w.StaResult.value
+	return Task{
+		OperationID: c.redactor.id(string(w.OperationID)),
+		CreateTime:  parseTime(w.CreateTime),
+		StartTime:   parseTime(w.StartTime),
+		StopTime:    parseTime(w.StopTime),
+		Status:      TaskStatus(strings.ToLower(clean(w.Status))),
+		Targets: Targets{
+			Devices: c.ids(targets.Devices.value), DeviceGroups: c.ids(targets.DeviceGroups.value),
+			DeviceType: clean(targets.DeviceType), Model: clean(targets.Model),
+			ManufacturerName: clean(targets.ManufacturerName),
+		},
+		Policy: Policy{
+			ExecuteType: clean(policy.ExecuteType), StartTime: parseTime(policy.StartTime),
+			EndTime: parseTime(policy.EndTime), Retry: strings.EqualFold(string(policy.RetryType), "true"),
+			RetryTimes: policy.RetryTimes.value,
+		},
+		FileVersion: clean(w.ExtendPara.value.FileVersion),
+		Result: StaResult{
+			Total: sta.Total.value, Wait: sta.Wait.value, Processing: sta.Processing.value,
+			Success: sta.Success.value, Fail: sta.Fail.value, Stop: sta.Stop.value, Timeout: sta.Timeout.value,
+		},
+	}
+}
+
+func (c *Client) ids(texts []text) []string {
+	var ids []string
+	for _, t := range texts {
+		if t != "" {
+			ids = append(ids, c.redactor.id(string(t)))
+		}
+	}
+	return ids
+}
+
+// get makes a call that has an answer, and reads its JSON. It returns how large that is.
+func (c *Client) get(ctx context.Context, r request, answer any) (size int, err error) {
+	r.method = http.MethodGet
+	status, body, err := c.call(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return 0, c.unreadable(r.name, status, err)
+	}
+	return len(body), nil
+}
