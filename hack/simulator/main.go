@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command simulator plays the IoT platform: it pushes the notifications of some firmware upgrade tasks to a callback,
-// and honors the answers as the platform does.
+// and honors the answers as the platform does. As simulator serve it is a platform that clients can call: it serves the
+// northbound API, runs the tasks that they create, and pushes to the callbacks that they subscribe.
 package main
 
 import (
@@ -35,8 +36,18 @@ func main() {
 	os.Exit(code)
 }
 
-// run returns the exit code: 0 when everything was delivered, 3 when something was not.
+// run returns the exit code: 0 when everything was delivered, 3 when something was not. That of serve is its own.
 func run(ctx context.Context, args []string) int {
+	if len(args) > 0 && args[0] == "serve" {
+		code, err := serve(ctx, args[1:])
+		if errors.Is(err, pflag.ErrHelp) {
+			return 0
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "simulator:", err)
+		}
+		return code
+	}
 	o, err := parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
 		return 0

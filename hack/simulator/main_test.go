@@ -17,7 +17,16 @@ import (
 	"fwupgrade.io/operator/hack/simulator/platform"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asMain makes the test's binary the simulator itself.
+const asMain = "SIMULATOR_AS_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestRun(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

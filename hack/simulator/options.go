@@ -32,6 +32,7 @@ Exits with 0 when everything was delivered, with 3 when something was not, with 
 Usage:
   simulator --url http://127.0.0.1:18443/v1.0.0/messageReceiver/SECRET [flags]
   source bin/run/env && simulator [flags]      # to the operator of make run
+  simulator serve --help                       # a platform that clients can call
 
 Flags:
 `

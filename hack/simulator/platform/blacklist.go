@@ -5,11 +5,12 @@ package platform
 
 import "time"
 
-// blacklist is the platform's rule about a host that does not take its pushes: after so many failures in a row
+// Blacklist is the platform's rule about a host that does not take its pushes: after so many failures in a row
 // nothing is pushed for a while; then a single push tries the host, and a 200 clears it.
-type blacklist struct {
-	after    int
-	duration time.Duration
+type Blacklist struct {
+	// After is how many failures in a row blacklist the host; Duration, until when nothing is pushed.
+	After    int
+	Duration time.Duration
 
 	consecutive int
 	until       time.Time // nothing is pushed before
@@ -17,31 +18,31 @@ type blacklist struct {
 	times       int       // how often it was blacklisted
 }
 
-// admits tells whether a push may go out now, while inFlight others are under way. If not, it may at the returned
+// Admits tells whether a push may go out now, while inFlight others are under way. If not, it may at the returned
 // time, or, if that is zero, when one of those under way was answered.
-func (b *blacklist) admits(now time.Time, inFlight int) (bool, time.Time) {
+func (b *Blacklist) Admits(now time.Time, inFlight int) (bool, time.Time) {
 	if now.Before(b.until) {
 		return false, b.until
 	}
 	return !b.trying || inFlight == 0, time.Time{}
 }
 
-// failed counts a push that failed. What was under way when the host was blacklisted counts no more.
-func (b *blacklist) failed(now time.Time) {
+// Failed counts a push that failed. What was under way when the host was blacklisted counts no more.
+func (b *Blacklist) Failed(now time.Time) {
 	if now.Before(b.until) {
 		return
 	}
 	b.consecutive++
-	if b.trying || b.consecutive >= b.after {
+	if b.trying || b.consecutive >= b.After {
 		b.consecutive = 0
 		b.trying = true
-		b.until = now.Add(b.duration)
+		b.until = now.Add(b.Duration)
 		b.times++
 	}
 }
 
-// succeeded notes an answer 200, and returns true when it cleared the host.
-func (b *blacklist) succeeded(now time.Time) bool {
+// Succeeded notes an answer 200, and returns true when it cleared the host.
+func (b *Blacklist) Succeeded(now time.Time) bool {
 	if now.Before(b.until) {
 		return false
 	}
@@ -49,3 +50,9 @@ func (b *blacklist) succeeded(now time.Time) bool {
 	b.consecutive, b.trying = 0, false
 	return cleared
 }
+
+// Listed tells whether the host is blacklisted: no 200 has cleared it yet.
+func (b *Blacklist) Listed() bool { return b.trying }
+
+// Times is how often the host was blacklisted.
+func (b *Blacklist) Times() int { return b.times }

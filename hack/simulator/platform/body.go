@@ -9,8 +9,17 @@ import (
 	"strconv"
 )
 
-// resultBody is a fwUpgradeResultNotify, its keys in the documented order.
-type resultBody struct {
+// The types of the notifications about firmware.
+const (
+	ResultNotify      = "fwUpgradeResultNotify"
+	StateChangeNotify = "fwUpgradeStateChangeNotify"
+)
+
+// What a result's statusDesc says of a success.
+const successDesc = "The device upgrade is successful"
+
+// ResultBody is a fwUpgradeResultNotify, its keys in the documented order.
+type ResultBody struct {
 	NotifyType     string          `json:"notifyType"`
 	DeviceID       string          `json:"deviceId"`
 	AppID          string          `json:"appId"`
@@ -24,8 +33,8 @@ type resultBody struct {
 	UpgradeTime    json.RawMessage `json:"upgradeTime"`
 }
 
-// stateChangeBody is a fwUpgradeStateChangeNotify.
-type stateChangeBody struct {
+// StateChangeBody is a fwUpgradeStateChangeNotify.
+type StateChangeBody struct {
 	NotifyType     string `json:"notifyType"`
 	DeviceID       string `json:"deviceId"`
 	AppID          string `json:"appId"`
@@ -51,21 +60,21 @@ func (p *Plan) Body(i int) ([]byte, error) {
 	return body, nil
 }
 
-func (p *Plan) stateChange(n Notification) stateChangeBody {
-	return stateChangeBody{
-		NotifyType:     "fwUpgradeStateChangeNotify",
+func (p *Plan) stateChange(n Notification) StateChangeBody {
+	return StateChangeBody{
+		NotifyType:     StateChangeNotify,
 		DeviceID:       p.DeviceID(n.Device),
 		AppID:          p.options.AppID,
 		OperationID:    p.OperationID(n.Task),
 		SubOperationID: p.subOperationID(n.Device, n.Attempt),
 		Step:           strconv.Itoa(int(n.Kind)),
-		StepDesc:       [...]string{"idle", "downloading", "downloaded", "updating"}[n.Kind],
+		StepDesc:       n.Kind.StepDesc(),
 	}
 }
 
-func (p *Plan) result(n Notification) resultBody {
-	body := resultBody{
-		NotifyType:     "fwUpgradeResultNotify",
+func (p *Plan) result(n Notification) ResultBody {
+	body := ResultBody{
+		NotifyType:     ResultNotify,
 		DeviceID:       p.DeviceID(n.Device),
 		AppID:          p.options.AppID,
 		OperationID:    p.OperationID(n.Task),
@@ -75,13 +84,11 @@ func (p *Plan) result(n Notification) resultBody {
 		UpgradeTime:    upgradeTime(n),
 	}
 	if n.Kind == Success {
-		body.Status = "SUCCESS"
-		body.StatusDesc = "The device upgrade is successful"
-		body.CurVersion = quoted(p.options.TargetVersion)
+		body.Succeed()
 		return body
 	}
-	body.Status = "FAIL"
-	_, body.StatusDesc = p.failureOf(n.Device)
+	_, text := p.failureOf(n.Device)
+	body.Fail(text)
 	// Whether a failure carries the current version is documented nowhere: all three ways.
 	switch n.Device % 3 {
 	case 0:
@@ -90,6 +97,20 @@ func (p *Plan) result(n Notification) resultBody {
 		body.CurVersion = json.RawMessage("null")
 	}
 	return body
+}
+
+// Succeed makes it say that the device has its target version.
+func (b *ResultBody) Succeed() {
+	b.Status, b.StatusDesc = "SUCCESS", successDesc
+	b.CurVersion = quoted(b.TargetVersion)
+}
+
+// Fail makes it say that the upgrade failed, and why. It names no current version.
+func (b *ResultBody) Fail(why string) { b.Status, b.StatusDesc = "FAIL", why }
+
+// StepDesc is the platform's name of a step.
+func (k Kind) StepDesc() string {
+	return [...]string{"idle", "downloading", "downloaded", "updating"}[k]
 }
 
 // upgradeTime is a string on some of the platform's pages and a number on others, so it is both.

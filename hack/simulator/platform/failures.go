@@ -32,7 +32,7 @@ var failures = []failure{
 	},
 	{group: "Connection lost during downloading process"},
 	{group: "Task Conflict: task <id>", text: func(r *rand.Rand) string {
-		return "Task Conflict: task " + uuid(r)
+		return "Task Conflict: task " + UUID(r)
 	}},
 	{group: "Integrity check failure for new downloaded package"},
 	{group: "Updating timeout and query device version for check timeout"},
@@ -61,6 +61,15 @@ func pickFailure(r *rand.Rand) failure {
 		}
 	}
 	return failures[0]
+}
+
+// PickFailure returns the text of a failure; those that come first on the platform's list are more frequent.
+func PickFailure(r *rand.Rand) string {
+	f := pickFailure(r)
+	if f.text == nil {
+		return f.group
+	}
+	return f.text(r)
 }
 
 // failureOf returns the group and the text of a device's failure.

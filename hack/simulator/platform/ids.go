@@ -25,8 +25,8 @@ func random(seed, salt uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, salt))
 }
 
-// makeAppID returns an application's id as the platform makes them: 28 characters, with upper case and `_`.
-func makeAppID(seed uint64) string {
+// MakeAppID returns an application's id as the platform makes them: 28 characters, with upper case and `_`.
+func MakeAppID(seed uint64) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 	r := random(seed, saltApp)
 	id := make([]byte, 28)
@@ -40,7 +40,7 @@ func makeAppID(seed uint64) string {
 // OperationID returns the id of a task, by its number from 0.
 func (p *Plan) OperationID(task int) string {
 	if p.options.OperationID == "" {
-		return hexID(random(p.options.Seed+uint64(task)<<32, saltTask))
+		return HexID(random(p.options.Seed+uint64(task)<<32, saltTask))
 	}
 	if p.options.Tasks == 1 {
 		return p.options.OperationID
@@ -50,7 +50,7 @@ func (p *Plan) OperationID(task int) string {
 
 // DeviceID returns the id of a device, by its number from 0: a lower-case UUID.
 func (p *Plan) DeviceID(device int) string {
-	return uuid(p.deviceRandom(device, 0))
+	return UUID(p.deviceRandom(device, 0))
 }
 
 // subOperationID returns the id of a device's sub-task: opaque, and another one for a retry that made a new one.
@@ -60,7 +60,7 @@ func (p *Plan) subOperationID(device, attempt int) string {
 		r.Uint64()
 		r.Uint64()
 	}
-	return hexID(r)
+	return HexID(r)
 }
 
 func (p *Plan) deviceRandom(device int, use uint64) *rand.Rand {
@@ -74,12 +74,14 @@ func sixteenBytes(r *rand.Rand) [16]byte {
 	return b
 }
 
-func hexID(r *rand.Rand) string {
+// HexID returns an opaque id of 32 hex digits.
+func HexID(r *rand.Rand) string {
 	b := sixteenBytes(r)
 	return hex.EncodeToString(b[:])
 }
 
-func uuid(r *rand.Rand) string {
+// UUID returns a lower-case UUID of version 4.
+func UUID(r *rand.Rand) string {
 	b := sixteenBytes(r)
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4
 	var s [36]byte

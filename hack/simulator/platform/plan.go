@@ -50,7 +50,7 @@ type PlanOptions struct {
 
 func (o *PlanOptions) setDefaults() {
 	if o.AppID == "" {
-		o.AppID = makeAppID(o.Seed)
+		o.AppID = MakeAppID(o.Seed)
 	}
 	if o.SourceVersion == "" {
 		o.SourceVersion = "1.3"

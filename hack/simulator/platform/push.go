@@ -93,7 +93,7 @@ func (o *PushOptions) validate() error {
 		return errors.New("the URL can't be parsed: give http(s)://host:port/path")
 	case target.Scheme != "http" && target.Scheme != "https", target.Host == "":
 		return errors.New("the URL must begin with http:// or https:// and name a host")
-	case !o.AllowRemote && !isLoopback(target.Hostname()):
+	case !o.AllowRemote && !IsLoopback(target.Hostname()):
 		return fmt.Errorf("%s is not on this machine: allow remote targets if you mean it", target.Hostname())
 	case o.Concurrency < 1 || o.Concurrency > maxConcurrency:
 		return fmt.Errorf("concurrency must be from 1 to %d, not %d", maxConcurrency, o.Concurrency)
@@ -105,7 +105,8 @@ func (o *PushOptions) validate() error {
 	return nil
 }
 
-func isLoopback(host string) bool {
+// IsLoopback tells whether a host, a name or an address, is this machine.
+func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
@@ -126,7 +127,7 @@ func Push(ctx context.Context, plan *Plan, o PushOptions) (*Report, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.MaxDuration)
 	defer cancel()
-	client := newClient(o)
+	client := NewClient(o)
 	defer client.CloseIdleConnections()
 
 	r := newRun(plan, o)
@@ -145,8 +146,8 @@ func Push(ctx context.Context, plan *Plan, o PushOptions) (*Report, error) {
 	return r.report(), nil
 }
 
-// newClient returns a client that behaves like the platform's: HTTP/1.1, connections kept, redirects not followed.
-func newClient(o PushOptions) *http.Client {
+// NewClient returns a client that behaves like the platform's: HTTP/1.1, connections kept, redirects not followed.
+func NewClient(o PushOptions) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			DialContext:         (&net.Dialer{Timeout: o.Timeout}).DialContext,
@@ -186,7 +187,7 @@ func newRun(plan *Plan, o PushOptions) *run {
 		schedule: schedule{
 			total: plan.Len(), limit: o.Concurrency, start: now, discard: o.Discard, retryDelay: o.RetryDelay,
 			backlogGap: time.Duration(float64(time.Second) / o.BacklogRate),
-			blacklist:  blacklist{after: o.BlacklistAfter, duration: o.BlacklistDuration},
+			blacklist:  Blacklist{After: o.BlacklistAfter, Duration: o.BlacklistDuration},
 		},
 	}
 	if o.Rate > 0 {

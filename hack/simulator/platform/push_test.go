@@ -25,37 +25,37 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestBlacklist(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	b := blacklist{after: 10, duration: 3 * time.Minute}
-	admitted := func(now time.Time, inFlight int) bool { ok, _ := b.admits(now, inFlight); return ok }
+	b := Blacklist{After: 10, Duration: 3 * time.Minute}
+	admitted := func(now time.Time, inFlight int) bool { ok, _ := b.Admits(now, inFlight); return ok }
 
 	for range 9 {
-		b.failed(start)
+		b.Failed(start)
 	}
-	if b.succeeded(start) {
+	if b.Succeeded(start) {
 		t.Error("a 200 cleared a host that was not blacklisted")
 	}
 	for range 9 {
-		b.failed(start)
+		b.Failed(start)
 	}
 	if !admitted(start, 100) {
 		t.Error("blacklisted after nine failures in a row")
 	}
-	b.failed(start)
-	b.failed(start) // was under way
-	b.succeeded(start)
-	if ok, at := b.admits(start.Add(3*time.Minute-1), 0); ok || !at.Equal(start.Add(3*time.Minute)) {
+	b.Failed(start)
+	b.Failed(start) // was under way
+	b.Succeeded(start)
+	if ok, at := b.Admits(start.Add(3*time.Minute-1), 0); ok || !at.Equal(start.Add(3*time.Minute)) {
 		t.Errorf("admitted %t, or at %s, while blacklisted", ok, at)
 	}
 	retry := start.Add(3 * time.Minute)
 	if !admitted(retry, 0) || admitted(retry, 1) {
 		t.Error("want exactly one push to try the host")
 	}
-	b.failed(retry)
+	b.Failed(retry)
 	if admitted(retry, 0) {
 		t.Error("admitted although the trial failed")
 	}
 	again := retry.Add(3 * time.Minute)
-	if !b.succeeded(again) || !admitted(again, 100) {
+	if !b.Succeeded(again) || !admitted(again, 100) {
 		t.Error("not cleared by a 200")
 	}
 	if b.times != 2 {
@@ -68,7 +68,7 @@ func TestScheduleDrainsTheBacklogFirst(t *testing.T) {
 	s := schedule{
 		total: 100, limit: 1, start: now, interval: 100 * time.Millisecond, retryDelay: time.Second,
 		backlogGap: 10 * time.Millisecond,
-		blacklist:  blacklist{after: 2, duration: 2 * time.Second},
+		blacklist:  Blacklist{After: 2, Duration: 2 * time.Second},
 	}
 	var order []int
 	// step advances to the time at which the schedule wants to push and answers that push.

@@ -73,7 +73,7 @@ func (r *run) report() *Report {
 		Answers:         r.answers,
 		Retried:         r.schedule.retried,
 		Discarded:       len(r.schedule.discarded),
-		Blacklistings:   r.schedule.blacklist.times,
+		Blacklistings:   r.schedule.blacklist.Times(),
 		Backlog:         r.schedule.backlog,
 		DurationSeconds: r.end.Sub(r.start).Seconds(),
 		Latency: Latency{

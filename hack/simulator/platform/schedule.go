@@ -14,7 +14,7 @@ type schedule struct {
 	discard    bool          // a failed push is not repeated
 	retryDelay time.Duration
 	backlogGap time.Duration // between two pushes of the backlog; 0: none
-	blacklist  blacklist
+	blacklist  Blacklist
 
 	next         int // the next fresh notification
 	retries      []retry
@@ -41,7 +41,7 @@ func (s *schedule) take(now time.Time) (number int, at time.Time, ok, done bool)
 	if s.inFlight >= s.limit {
 		return 0, time.Time{}, false, false
 	}
-	if admitted, at := s.blacklist.admits(now, s.inFlight); !admitted {
+	if admitted, at := s.blacklist.Admits(now, s.inFlight); !admitted {
 		return 0, at, false, false
 	}
 	held := due.Before(s.backlogUntil)
@@ -78,12 +78,12 @@ func (s *schedule) head() (number int, due time.Time, isRetry, any bool) {
 func (s *schedule) answered(now time.Time, number int, delivered bool) {
 	s.inFlight--
 	if delivered {
-		if s.blacklist.succeeded(now) {
+		if s.blacklist.Succeeded(now) {
 			s.backlogUntil = now
 		}
 		return
 	}
-	s.blacklist.failed(now)
+	s.blacklist.Failed(now)
 	if s.discard {
 		s.discarded = append(s.discarded, number)
 		return

@@ -46,15 +46,15 @@ func pushOne(ctx context.Context, client *http.Client, plan *Plan, o PushOptions
 		if ctx.Err() != nil {
 			return outcome{number: number, answer: answerEnded}
 		}
-		return outcome{number: number, answer: classify(err), latency: o.Clock.Since(began)}
+		return outcome{number: number, answer: Classify(err), latency: o.Clock.Since(began)}
 	}
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswerBytes))
 	return outcome{number: number, answer: strconv.Itoa(response.StatusCode), latency: o.Clock.Since(began)}
 }
 
-// classify names an error. The error itself quotes the URL, which is a secret.
-func classify(err error) string {
+// Classify names an error. The error itself quotes the URL, which is a secret.
+func Classify(err error) string {
 	switch {
 	case os.IsTimeout(err), errors.Is(err, context.DeadlineExceeded):
 		return answerTimeout
