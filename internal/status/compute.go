@@ -33,6 +33,8 @@ type Observation struct {
 	OtherApplications []string
 	// Undeclared is how many tasks with results nobody declared, of which one may be meant by one without results.
 	Undeclared int
+	// Platform is what is known of the platform's own view of the task; nil where no application is connected.
+	Platform *Platform
 	// Failures is the log of the task's failures.
 	Failures FailureLog
 	// Delivered is the number of the newest Event of the outbox that is known to be created; 0 where none is.
@@ -176,14 +178,14 @@ func setCounts(next *v1alpha1.FirmwareUpgradeStatus, spec v1alpha1.FirmwareUpgra
 	sum := seen.Summary
 	next.StartTime, next.LastResultTime = startTime(spec, next.StartTime, sum), seconds(sum.LastReceivedAt)
 	next.AppID = seen.Task.AppID
-	next.Devices = deviceCounts(spec, sum)
+	next.Devices = deviceCounts(spec, seen.figures(), sum)
 	next.Details = details(sum)
 	next.TopCause = ""
 	if len(sum.Causes) > 0 {
 		next.TopCause = sum.Causes[0].Cause
 	}
 	of := "?"
-	if expected, known := expectedDevices(spec); known {
+	if expected, known := expectedDevices(spec, seen.figures(), sum.Reported()); known {
 		of = fmt.Sprint(expected)
 	}
 	decisive := judgedDevices(spec, *next, seen)
@@ -209,6 +211,10 @@ func startTime(spec v1alpha1.FirmwareUpgradeSpec, previous *metav1.Time, sum tal
 func reasonOf(st v1alpha1.FirmwareUpgradeStatus, v verdict) string {
 	trouble := troubleOf(st, v)
 	switch {
+	case v.taskUnknown:
+		return v1alpha1.ReasonTaskUnknown
+	case v.synced.drifts(), v.synced.repairs():
+		return fmt.Sprintf("%s (%d)", v.synced.reason, v.synced.differ)
 	case v.isUnread():
 		return v1alpha1.ReasonResultsIncomplete
 	case v.policy != policyBroken || v.finished && trouble != "":
@@ -235,13 +241,15 @@ func troubleOf(st v1alpha1.FirmwareUpgradeStatus, v verdict) string {
 }
 
 // deviceCounts keeps expected + unexpected = succeeded + failed + inProgress + pending.
-func deviceCounts(spec v1alpha1.FirmwareUpgradeSpec, sum tally.Summary) v1alpha1.DeviceCounts {
+func deviceCounts(
+	spec v1alpha1.FirmwareUpgradeSpec, platform *v1alpha1.PlatformStatus, sum tally.Summary,
+) v1alpha1.DeviceCounts {
 	c := v1alpha1.DeviceCounts{
 		Succeeded: sum.Succeeded, Failed: sum.Failed, InProgress: sum.InProgress,
 		Suspect: sum.Suspect, Recovered: sum.Recovered,
 	}
 	reported := sum.Reported()
-	expected, known := expectedDevices(spec)
+	expected, known := expectedDevices(spec, platform, reported)
 	switch {
 	case len(spec.Devices) > 0:
 		c.Expected, c.Pending, c.Unexpected = expected, expected-sum.Listed.Reported(), reported-sum.Listed.Reported()
@@ -286,15 +294,28 @@ func version(v string) string { return result.Clean(v, maxVersionBytes) }
 // maxVersionBytes is how long a version in the details may be.
 const maxVersionBytes = 256
 
-// expectedDevices returns how many devices the spec names; known is false where it names none.
-func expectedDevices(spec v1alpha1.FirmwareUpgradeSpec) (expected int64, known bool) {
-	if len(spec.Devices) > 0 {
+// expectedDevices returns how many devices there are: those that the spec names or, where it names none, those that the
+// platform counts, unless more have reported. Known is false where nobody says.
+func expectedDevices(
+	spec v1alpha1.FirmwareUpgradeSpec, platform *v1alpha1.PlatformStatus, reported int64,
+) (expected int64, known bool) {
+	switch {
+	case len(spec.Devices) > 0:
 		return int64(len(spec.Devices)), true
-	}
-	if spec.ExpectedDevices != nil {
+	case spec.ExpectedDevices != nil:
 		return *spec.ExpectedDevices, true
+	case platform != nil && platform.Total > 0 && platform.Total >= reported:
+		return platform.Total, true
 	}
 	return 0, false
+}
+
+// figures are the platform's; nil where there are none.
+func (o *Observation) figures() *v1alpha1.PlatformStatus {
+	if o.Platform == nil {
+		return nil
+	}
+	return o.Platform.Figures
 }
 
 // shrunk says whether the summary has less than the status already counted. Devices never leave a task, succeeded ones

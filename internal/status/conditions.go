@@ -29,6 +29,14 @@ func setConditions(
 	set := conditionSetter(st, fwu.Generation, seen.Now)
 	degraded := v.policy == policyBroken
 	switch {
+	case v.synced.drifts(), v.taskUnknown:
+		set(v1alpha1.ConditionReady, false, v.synced.reason, message)
+		set(v1alpha1.ConditionReconciling, false, v.synced.reason, "")
+		set(v1alpha1.ConditionStalled, true, v.synced.reason, message)
+	case v.synced.repairs() && !degraded && (v.ready() || !v.finished):
+		set(v1alpha1.ConditionReady, false, v.synced.reason, message)
+		set(v1alpha1.ConditionReconciling, true, v.synced.reason, message)
+		set(v1alpha1.ConditionStalled, false, v.synced.reason, "")
 	case v.ready():
 		set(v1alpha1.ConditionReady, true, v.reason, message)
 		set(v1alpha1.ConditionReconciling, false, v.reason, "")
@@ -56,6 +64,7 @@ func setConditions(
 		set(v1alpha1.ConditionFinished, false, progressReason(*st), "")
 	}
 	set(v1alpha1.ConditionDegraded, degraded, v.policy.reason(), v.policyMessage(fwu.Spec))
+	setSynced(fwu, st, v.synced, seen.Platform, seen.Now)
 	st.Phase = phaseOf(*st)
 }
 
@@ -109,6 +118,8 @@ func setUncounted(
 func phaseOf(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.Phase {
 	finished := condition(st, v1alpha1.ConditionFinished)
 	switch {
+	case condition(st, v1alpha1.ConditionStalled).Reason == v1alpha1.ReasonDrift:
+		return v1alpha1.PhaseStalled // by its counts it may have succeeded, and these are wrong
 	case finished.Status == metav1.ConditionTrue:
 		return endPhase(finished.Reason)
 	case isConfiguration(condition(st, v1alpha1.ConditionStalled).Reason):
@@ -142,12 +153,23 @@ func conditionSetter(
 		if is {
 			status = metav1.ConditionTrue
 		}
-		meta.SetStatusCondition(&st.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, ObservedGeneration: generation,
-			Message:            result.Shorten(message, maxMessageBytes),
-			LastTransitionTime: metav1.Time{Time: now},
-		})
+		setCondition(st, generation, now, kind, status, reason, message)
 	}
+}
+
+func setCondition(
+	st *v1alpha1.FirmwareUpgradeStatus, generation int64, now time.Time,
+	kind string, status metav1.ConditionStatus, reason, message string,
+) {
+	meta.SetStatusCondition(&st.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, ObservedGeneration: generation,
+		Message:            result.Shorten(message, maxMessageBytes),
+		LastTransitionTime: metav1.Time{Time: now},
+	})
+}
+
+func removeCondition(st *v1alpha1.FirmwareUpgradeStatus, kind string) {
+	meta.RemoveStatusCondition(&st.Conditions, kind)
 }
 
 // condition returns a condition of a status, zero where there is none.

@@ -18,6 +18,6 @@ func Done(fwu *v1alpha1.FirmwareUpgrade) (done, expected int64, known bool) {
 	if written, err := strconv.ParseInt(after, 10, 64); err == nil {
 		return done, written, true
 	}
-	expected, known = expectedDevices(fwu.Spec)
+	expected, known = expectedDevices(fwu.Spec, fwu.Status.Platform, 0)
 	return done, expected, known
 }

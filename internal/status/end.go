@@ -39,6 +39,12 @@ type verdict struct {
 	unreadable string
 	// wait is how long nothing may have come before the upgrade is finished, where that is all that it waits for.
 	wait time.Duration
+	// synced is whether the counts agree with the platform's figures.
+	synced agreement
+	// compares says that the upgrade came to its end by the counts and waits for the platform.
+	compares bool
+	// taskUnknown says that the platform does not know the task, and that it can't come any more.
+	taskUnknown bool
 }
 
 // judged counts the devices that decide how an upgrade ends: those of spec.devices where it lists them, else all.
@@ -79,7 +85,7 @@ func (j judged) missing() string {
 }
 
 func judgedDevices(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus, seen Observation) judged {
-	expected, _ := expectedDevices(spec)
+	expected, _ := expectedDevices(spec, seen.figures(), seen.Summary.Reported())
 	c := st.Devices
 	if len(spec.Devices) > 0 {
 		l := seen.Summary.Listed
@@ -107,9 +113,18 @@ func judge(
 	seen Observation,
 	specChanged bool,
 ) verdict {
-	v := verdict{judged: judgedDevices(fwu.Spec, st, seen), unreadable: seen.Unreadable}
+	v := verdict{
+		judged: judgedDevices(fwu.Spec, st, seen), unreadable: seen.Unreadable,
+		synced: compare(seen.Platform, seen.Summary),
+	}
 	complete, again := v.complete(fwu.Spec, seen)
 	v.deadline = Deadline(fwu, st)
+	if v.synced.reason == v1alpha1.ReasonTaskUnknown && v.judged.reported() == 0 {
+		after := fwu.CreationTimestamp.Add(unknownPatience)
+		if v.taskUnknown = !seen.Now.Before(after); !v.taskUnknown {
+			again = earliest(again, after)
+		}
+	}
 	overdue := !seen.Now.Before(v.deadline)
 	wasFinished := !specChanged && meta.IsStatusConditionTrue(prev.Conditions, v1alpha1.ConditionFinished)
 	v.finished = complete || overdue || wasFinished
@@ -137,7 +152,7 @@ func (v *verdict) complete(spec v1alpha1.FirmwareUpgradeSpec, seen Observation) 
 		return false, time.Time{}
 	}
 	settle := duration(spec.SettleSeconds, defaultSettle)
-	if _, known := expectedDevices(spec); !known {
+	if _, known := expectedDevices(spec, seen.figures(), seen.Summary.Reported()); !known {
 		v.wait = duration(spec.QuietSeconds, defaultQuiet)
 	} else if j.failed > 0 {
 		v.wait = settle
@@ -150,7 +165,11 @@ func (v *verdict) complete(spec v1alpha1.FirmwareUpgradeSpec, seen Observation) 
 		last = seen.Summary.Listed.LastReceivedAt
 	}
 	until := time.UnixMicro(last).Add(v.wait)
-	return v.wait == 0 || !seen.Now.Before(until), until
+	if v.wait > 0 && seen.Now.Before(until) {
+		return false, until
+	}
+	v.compares, until = v.synced.withholds(spec, until, seen.Now)
+	return !v.compares, until
 }
 
 // Deadline is when a FirmwareUpgrade ends at the latest: counted from the first result, or while there is none from the

@@ -129,7 +129,7 @@ func isConfiguration(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonDuplicateOperation, v1alpha1.ReasonAmbiguousOperation,
 		v1alpha1.ReasonNotPermitted, v1alpha1.ReasonResultsIncomplete, v1alpha1.ReasonResultsArchived,
-		v1alpha1.ReasonPurgeBlocked:
+		v1alpha1.ReasonPurgeBlocked, v1alpha1.ReasonTaskUnknown, v1alpha1.ReasonDrift:
 		return true
 	}
 	return false

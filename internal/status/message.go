@@ -56,6 +56,9 @@ func (v verdict) message(
 		parts = append(parts, part{text: "ResultSlice " + v.unreadable + " may have results of this task that this version " +
 			"of the operator can't read: run the version that wrote them"})
 	}
+	if v.synced.drifts() || v.synced.repairs() || v.taskUnknown {
+		parts = append(parts, part{text: v.synced.message})
+	}
 	switch {
 	case overdue && nothing:
 		parts = append(parts, part{text: "the deadline passed at " + utc(deadline)}, part{text: v.nothing(st, seen)})
@@ -163,8 +166,12 @@ func (v verdict) waits(spec v1alpha1.FirmwareUpgradeSpec) string {
 	}
 	j := v.judged
 	var text string
-	_, known := expectedDevices(spec)
+	known := j.expected > 0
 	switch awaited := j.pending + j.inProgress; {
+	case v.compares && v.synced.unfinished > 0 && v.synced.differ == 0:
+		text = "waits for " + devices(v.synced.unfinished) + " that the platform still has to upgrade"
+	case v.compares:
+		text = "waits to be compared with the platform's figures"
 	case v.wait > 0 && j.retried > 0:
 		text = "waits for " + devices(j.retried) + " tried again, until nothing has come for " + span(v.wait)
 	case v.wait > 0 && known:

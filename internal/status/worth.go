@@ -68,6 +68,9 @@ func withoutTimes(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgradeSta
 		out.StartTime = &metav1.Time{}
 	}
 	out.LastResultTime = nil
+	if out.Platform != nil {
+		out.Platform.ObservedTime = metav1.Time{}
+	}
 	out.OperatorState.Announced.FailuresTime = nil
 	out.OperatorState.Leader = ""
 	for i := range out.Details.FailedDevices {

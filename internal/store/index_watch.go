@@ -68,6 +68,19 @@ func (x *index) created(s *storedSlice) {
 	}
 }
 
+// createdWith takes a slice that this process created with results from elsewhere, and returns the tasks of which these
+// told something new. What the watch has told already it has taken then.
+func (x *index) createdWith(s *storedSlice, results []result.Result) []result.Task {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if parseVersion(s.ResourceVersion) <= x.seen {
+		return nil
+	}
+	x.insert(s)
+	x.recounting.add(results)
+	return x.tally.Add(results)
+}
+
 // deleting notes that this process is about to delete a slice.
 func (x *index) deleting(s *storedSlice) {
 	x.mu.Lock()

@@ -109,9 +109,20 @@ func (s *Store) readSlice(ctx context.Context, of *storedSlice) (*storage.Result
 	return read, nil
 }
 
-// create creates a slice, unless an attempt that broke off did, and tells the index. What has the name and holds
-// something else was made by somebody else: then nothing that the slice was to replace may be deleted.
+// create creates a slice, and tells the index. Its results are counted already.
 func (s *Store) create(ctx context.Context, slice *storage.ResultSlice) error {
+	created, err := s.put(ctx, slice)
+	if err != nil {
+		return err
+	}
+	stored, _ := newStoredSlice(created)
+	s.index.created(stored)
+	return nil
+}
+
+// put creates a slice, unless an attempt that broke off did, and returns it as it is stored. What has the name and holds
+// something else was made by somebody else: then nothing that the slice was to replace may be deleted.
+func (s *Store) put(ctx context.Context, slice *storage.ResultSlice) (*storage.ResultSlice, error) {
 	created := slice.DeepCopy()
 	err := s.client.Create(ctx, created)
 	if apierrors.IsAlreadyExists(err) {
@@ -124,11 +135,9 @@ func (s *Store) create(ctx context.Context, slice *storage.ResultSlice) error {
 		s.metrics.slicesWritten.Inc()
 	}
 	if err != nil {
-		return fmt.Errorf("create slice %s: %w", slice.Name, err)
+		return nil, fmt.Errorf("create slice %s: %w", slice.Name, err)
 	}
-	stored, _ := newStoredSlice(created)
-	s.index.created(stored)
-	return nil
+	return created, nil
 }
 
 // isSameSlice says whether a stored slice is what was to be stored: it holds the same, and means the same to the store.

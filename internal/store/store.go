@@ -166,6 +166,9 @@ func (s *Store) Summary(task result.Task, q tally.Query) tally.Summary {
 	return s.index.tally.Summary(task, q)
 }
 
+// IsFull says whether the store takes no more results.
+func (s *Store) IsFull() bool { return s.index.usage().load >= int64(s.options.Limit) }
+
 // Tasks returns the tasks with an operation id that have results, sorted by application.
 func (s *Store) Tasks(operationID string) []result.Task { return s.index.tally.Tasks(operationID) }
 

@@ -77,6 +77,9 @@ func (w *Watcher) note(tasks []result.Task) {
 	wake(w.wake)
 }
 
+// Publish has whoever watches the store look at tasks again, as something else than their results changed.
+func (s *Store) Publish(tasks []result.Task) { s.publish(tasks) }
+
 // publish tells all watchers of tasks that changed.
 func (s *Store) publish(tasks []result.Task) {
 	if len(tasks) == 0 {

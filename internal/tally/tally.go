@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
 )
 
@@ -139,6 +140,22 @@ func (t *Tally) All() []result.Task {
 	t.mu.RUnlock()
 	slices.SortFunc(tasks, result.CompareTasks)
 	return tasks
+}
+
+// Heard is what is known of a device: whether it counts less than it would with a state, and when anything of it
+// arrived last, in microseconds since 1970-01-01 UTC; 0 where nothing did.
+func (t *Tally) Heard(task result.Task, deviceID string, state storage.State) (lacks bool, last int64) {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	of, known := t.tasks[task]
+	if !known {
+		return true, 0
+	}
+	record, known := of.devices[t.keys.key(deviceID)]
+	if !known {
+		return true, 0
+	}
+	return record.rank < result.RankOf(state), record.lastReceivedAt()
 }
 
 // Size returns how many devices have reported, added up over all tasks.

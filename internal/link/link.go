@@ -1,0 +1,214 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package link keeps one application of the platform connected: it keeps the callback subscribed, compares the followed
+// tasks with the platform's own figures in rounds, and asks for results that no push brought, in sweeps. What it learns
+// is read as a State of the connection and a view of each task; it writes nothing but results.
+package link
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/utils/clock"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/platform"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
+	"fwupgrade.io/operator/internal/tally"
+)
+
+const (
+	// RoundPeriod is how far apart rounds are; farther where they would take more than a third of the calls.
+	RoundPeriod = 2 * time.Minute
+	// soonPart and wokenPart divide it: so far apart are rounds when a difference has been seen once, and when an upgrade
+	// waits for a comparison to come to its end.
+	soonPart, wokenPart = 4, 8
+	// firstRetry and lastRetry bound how long after a failure the platform is called again.
+	firstRetry = 30 * time.Second
+	lastRetry  = 10 * time.Minute
+)
+
+// Options of a Link.
+type Options struct {
+	// Client talks to the platform for the application.
+	Client *platform.Client
+	// AppID is the application.
+	AppID string
+	// Notifications are the types to keep subscribed; none leaves the subscriptions alone.
+	Notifications []string
+	// Callback returns what to subscribe. An error says what is missing, for people.
+	Callback func() (Callback, error)
+	// Followed returns the tasks of the application that somebody follows, each once.
+	Followed func(context.Context) ([]Followed, error)
+	// Store has the results.
+	Store Store
+	// Changed is called when the view of some tasks changed, StateChanged when the State did. They return at once.
+	Changed      func([]result.Task)
+	StateChanged func()
+	// Repaired is called with how many results were asked for and stored.
+	Repaired func(n int)
+	// WasMissing says that pushes were missing when an earlier process looked.
+	WasMissing bool
+	// CallsPerMinute is the client's limit.
+	CallsPerMinute int
+	// Period is RoundPeriod, but in tests.
+	Period time.Duration
+	// Clock is the time.
+	Clock clock.WithTicker
+}
+
+// Callback is the URL to which the platform is to push.
+type Callback struct {
+	URL string
+	// Version tells one URL from another one.
+	Version string
+}
+
+// Followed is a task that a FirmwareUpgrade follows.
+type Followed struct {
+	Task result.Task
+	// Placeholder says that nobody declared it: it is asked for last.
+	Placeholder bool
+	// Finished says that it came to its end, Complete that no more results are awaited by the counts.
+	Finished, Complete bool
+	// Repaired is how many results had to be asked for, as the status has it.
+	Repaired int64
+}
+
+// Store has the results, as *store.Store does.
+type Store interface {
+	Summary(task result.Task, q tally.Query) tally.Summary
+	LastReceived(task result.Task) time.Time
+	Heard(task result.Task, deviceID string, state storage.State) (lacks bool, last int64)
+	AddPolled(ctx context.Context, task result.Task, results []result.Result) error
+	IsFull() bool
+}
+
+// Link is the connection of an application. Safe for concurrent use.
+type Link struct {
+	o    Options
+	wake chan struct{}
+
+	mu            sync.Mutex
+	state         State
+	subscriptions map[string]subscription
+	views         map[result.Task]*view
+	sweeps        sweeps
+	receiving     receiving
+}
+
+// New returns a Link that calls nobody before Run.
+func New(o Options) *Link {
+	l := &Link{
+		o: o, wake: make(chan struct{}, 1), subscriptions: map[string]subscription{}, views: map[result.Task]*view{},
+		sweeps: newSweeps(), receiving: newReceiving(o),
+	}
+	l.state = State{Connected: unknown(reasonConnecting, "the platform was not called yet")}
+	l.state.Subscribed, l.state.Receiving = l.state.Connected, l.receiving.condition(false)
+	return l
+}
+
+// Run keeps the application connected until the context ends.
+func (l *Link) Run(ctx context.Context) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { l.keepConnected(ctx); return nil })
+	group.Go(func() error { l.keepSwept(ctx); return nil })
+	_ = group.Wait()
+}
+
+// Wake has the platform called soon: something was corrected.
+func (l *Link) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keepConnected subscribes and makes rounds.
+func (l *Link) keepConnected(ctx context.Context) {
+	retry := firstRetry
+	for ctx.Err() == nil {
+		began := l.o.Clock.Now()
+		calls, err := l.visit(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		l.noteError(err)
+		if err != nil {
+			l.pause(ctx, 0, min(retry, 5*l.o.Period))
+			retry = min(2*retry, lastRetry)
+			continue
+		}
+		retry = firstRetry
+		period := l.o.Period
+		if l.isDoubtful() {
+			period /= soonPart
+		}
+		took, least := l.o.Clock.Since(began), l.stretched(calls)
+		l.pause(ctx, max(l.o.Period/wokenPart, least)-took, max(period, least)-took)
+	}
+}
+
+// pause waits for a while, or until somebody wakes it after a shorter one.
+func (l *Link) pause(ctx context.Context, least, most time.Duration) {
+	shorter, longer := l.o.Clock.NewTimer(max(least, 0)), l.o.Clock.NewTimer(max(most, least, 0))
+	defer shorter.Stop()
+	defer longer.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-shorter.C():
+	}
+	select {
+	case <-ctx.Done():
+	case <-longer.C():
+	case <-l.wake:
+	}
+}
+
+// isDoubtful says whether some counts differed once, so that another look tells more.
+func (l *Link) isDoubtful() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, v := range l.views {
+		if v.doubtful {
+			return true
+		}
+	}
+	return false
+}
+
+// stretched is how long a round of so many calls lasts at least, so that rounds use at most a third of all calls.
+func (l *Link) stretched(calls int) time.Duration {
+	return time.Duration(3*calls) * time.Minute / time.Duration(max(1, l.o.CallsPerMinute))
+}
+
+// visit calls the platform for everything that is due, and returns with how many calls of a round.
+func (l *Link) visit(ctx context.Context) (calls int, err error) {
+	if err := l.o.Client.Login(ctx); err != nil {
+		return 0, err
+	}
+	l.noteError(nil)
+	subscribed := l.subscribe(ctx)
+	calls, err = l.round(ctx)
+	return calls, errors.Join(err, subscribed)
+}
+
+// View is what is known of the platform's view of a task. Nil where it was not asked for.
+func (l *Link) View(task result.Task) *status.Platform {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := &status.Platform{}
+	if !l.state.Connected.isTrue() {
+		p.Trouble = l.state.Connected.Message
+	}
+	if v := l.views[task]; v != nil {
+		v.tell(p)
+	}
+	return p
+}

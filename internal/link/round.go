@@ -1,0 +1,223 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"fwupgrade.io/operator/internal/platform"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
+	"fwupgrade.io/operator/internal/tally"
+)
+
+const (
+	// quietAfter is for how long nothing may have come of a task before results are asked for while it runs.
+	quietAfter = 5 * time.Minute
+	// roundsToJudge is in how many rounds counts have to differ: the platform's figures may lag behind its own pushes.
+	roundsToJudge = 2
+	// maxSweeps is after how many sweeps that did not make the counts equal they drift.
+	maxSweeps = 2
+	// mayComeFor is how long a task that the platform does not know is asked for in every round: it may be about to list
+	// it.
+	mayComeFor = 10 * time.Minute
+)
+
+// getAfter is when a task that is not running is asked for again, and again: somebody may have it tried again by hand.
+// After the last one it is not, unless it is seen among the running ones.
+//
+//nolint:gochecknoglobals // A constant table.
+var getAfter = []time.Duration{10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour}
+
+// round compares every followed task with the platform's figures: those that run from the list of running tasks, which
+// has the figures of a hundred in a call, the others by a call each. It returns how many calls it made.
+func (l *Link) round(ctx context.Context) (calls int, err error) {
+	followed, err := l.o.Followed(ctx)
+	if err != nil || len(followed) == 0 {
+		l.forget(followed)
+		return 0, err
+	}
+	l.forget(followed)
+	asked := l.o.Clock.Now()
+	running, complete, calls, err := l.running(ctx)
+	if err != nil {
+		return calls, err
+	}
+	var alone []Followed
+	var changed []result.Task
+	for _, f := range followed {
+		if task, ok := running[f.Task.OperationID]; ok {
+			l.learn(f, task, asked)
+			changed = append(changed, f.Task)
+		} else if l.isGetDue(f, complete) {
+			alone = append(alone, f)
+		}
+	}
+	l.o.Changed(changed)
+	slices.SortStableFunc(alone, func(a, b Followed) int { return cmp.Compare(rankOf(a), rankOf(b)) })
+	for _, f := range alone[:min(len(alone), l.maxGets())] {
+		asked := l.o.Clock.Now()
+		task, err := l.o.Client.Task(ctx, f.Task.OperationID, platform.PriorityRound)
+		calls++
+		if err != nil && platform.KindOf(err) != platform.NotFound {
+			return calls, err
+		}
+		l.learn(f, task, asked)
+		l.o.Changed([]result.Task{f.Task})
+	}
+	l.judgeReceiving(len(running) > 0)
+	return calls, nil
+}
+
+// rankOf orders what is asked for alone: what somebody waits for goes first.
+func rankOf(f Followed) int {
+	switch {
+	case f.Placeholder:
+		return 2
+	case f.Finished:
+		return 1
+	}
+	return 0
+}
+
+// maxGets is how many tasks are asked for alone in a round: the rest waits for the next one.
+func (l *Link) maxGets() int {
+	return max(1, int(time.Duration(l.o.CallsPerMinute)*l.o.Period/(3*time.Minute)))
+}
+
+// running lists the tasks that run. Complete is false where the list may miss some.
+func (l *Link) running(ctx context.Context) (tasks map[string]*platform.Task, complete bool, calls int, err error) {
+	tasks, complete = map[string]*platform.Task{}, true
+	for _, state := range []platform.TaskStatus{platform.TaskProcessing, platform.TaskWaiting} {
+		listed, all, err := l.o.Client.Tasks(ctx, platform.TaskFilter{Status: string(state)}, platform.PriorityRound)
+		calls += 1 + len(listed)/pageSize
+		switch kind := platform.KindOf(err); {
+		case kind == platform.Refused || kind == platform.NotFound || kind == platform.Unsupported:
+			return tasks, false, calls, nil // without a list every task is asked for alone
+		case err != nil:
+			return tasks, false, calls, err
+		}
+		complete = complete && all
+		for i := range listed {
+			if t := &listed[i]; isRunning(t) {
+				tasks[t.OperationID] = t
+			}
+		}
+	}
+	return tasks, complete, calls, nil
+}
+
+// isGetDue says whether a task that is not in the list is asked for alone. One whose end waits for the platform is, in
+// every round; so is one that the list may have missed.
+func (l *Link) isGetDue(f Followed, listComplete bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.views[f.Task]
+	switch now := l.o.Clock.Now(); {
+	case v == nil, !now.Before(v.due) && v.gets <= len(getAfter):
+		return true
+	case v.unknown:
+		return now.Sub(v.firstAskedAt) < mayComeFor
+	case v.task != nil && isRunning(v.task): // it ended, or the list is late
+		return true
+	default:
+		return !f.Finished && v.judgement != status.Drifting && (v.differs > 0 || !listComplete || f.Complete)
+	}
+}
+
+// learn takes what the platform answered about a task, nil where it does not know it, and judges the difference.
+func (l *Link) learn(f Followed, task *platform.Task, asked time.Time) {
+	sum, last := l.o.Store.Summary(f.Task, tally.Query{}), l.o.Store.LastReceived(f.Task)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.views[f.Task]
+	if v == nil {
+		v = &view{repaired: f.Repaired, firstAskedAt: asked}
+		l.views[f.Task] = v
+	}
+	v.task, v.unknown, v.askedAt = task, task == nil, asked
+	switch {
+	case task != nil && isRunning(task):
+		v.gets, v.due = 0, time.Time{}
+	default:
+		v.due = asked.Add(getAfter[min(v.gets, len(getAfter)-1)])
+		v.gets++
+	}
+	if task != nil {
+		l.receiving.look(f.Task, last)
+		v.judge(f, sum, asked.Sub(last) >= quietAfter)
+		v.doubtful = v.differs > 0 && !isRunning(task) && v.judgement != status.Drifting
+		if v.judgement == status.Repairing {
+			l.judgeRepair(f.Task, v, sum)
+		}
+	}
+}
+
+// judge says what the difference between the counts and the figures means. Quiet says that nothing has come for a
+// while.
+func (v *view) judge(f Followed, sum tally.Summary, quiet bool) {
+	r := v.task.Result
+	succeeded, failed := r.Success-sum.Succeeded, r.Failed()-sum.Failed
+	v.note = ""
+	if !r.AddsUp() { // they lag, or were not given: nothing follows
+		v.judgement = status.NotJudged
+		return
+	}
+	if succeeded == 0 && failed == 0 {
+		v.differs, v.swept, v.judgement = 0, 0, status.NotJudged
+		return
+	}
+	v.differs++
+	ended := !isRunning(v.task)
+	// The platform tries failed devices again: these count as failed until they succeed.
+	retries := succeeded == 0 && failed < 0 && -failed <= r.Wait+r.Processing
+	switch {
+	case !ended && !quiet && !f.Complete, v.differs < roundsToJudge && !(ended && quiet), retries:
+		v.judgement = status.NotJudged
+	case succeeded <= 0 && failed <= 0:
+		v.judgement = status.Drifting
+		v.note = "more was reported than the platform counts: its figures are late, a sub-task was deleted, or somebody " +
+			"else pushes to the callback"
+	case v.swept >= maxSweeps:
+		v.judgement = status.Drifting
+		v.note = "asking for every result did not help: compare with the platform's list of sub-tasks"
+	default:
+		v.judgement = status.Repairing
+	}
+}
+
+// judgeRepair has the missing results asked for, unless that would take more than a day. The caller holds the lock.
+func (l *Link) judgeRepair(task result.Task, v *view, sum tally.Summary) {
+	if takes := l.sweepTakes(v.task.Result, sum); takes > maxSweepTime {
+		v.judgement = status.Drifting
+		v.note = "asking for the missing results would take " + takes.Round(time.Hour).String() +
+			": raise spec.callsPerMinute of the IoTApplication, if the platform allows more calls"
+		return
+	}
+	l.sweeps.want(task)
+}
+
+// forget drops the views of tasks that nobody follows any more.
+func (l *Link) forget(followed []Followed) {
+	still := make(map[result.Task]struct{}, len(followed))
+	for _, f := range followed {
+		still[f.Task] = struct{}{}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for task := range l.views {
+		if _, ok := still[task]; !ok {
+			delete(l.views, task)
+			delete(l.receiving.polled, task)
+		}
+	}
+}
+
+// judgeReceiving says in the State whether results come by push.
+func (l *Link) judgeReceiving(running bool) {
+	l.update(func(s *State) { s.Receiving = l.receiving.condition(running) })
+}

@@ -1,0 +1,131 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/platform"
+)
+
+const reasonConnecting = v1alpha1.ReasonConnecting
+
+// Condition is what a condition of an IoTApplication is to say.
+type Condition struct {
+	Status          metav1.ConditionStatus
+	Reason, Message string
+}
+
+func (c Condition) isTrue() bool { return c.Status == metav1.ConditionTrue }
+
+func isTrue(reason, message string) Condition {
+	return Condition{metav1.ConditionTrue, reason, message}
+}
+
+func isFalse(reason, message string) Condition {
+	return Condition{metav1.ConditionFalse, reason, message}
+}
+
+func unknown(reason, message string) Condition {
+	return Condition{metav1.ConditionUnknown, reason, message}
+}
+
+// State is what became of a connection.
+type State struct {
+	Connected, Subscribed, Receiving Condition
+	// Subscriptions are those that the platform has, sorted by type.
+	Subscriptions []Subscription
+	// ClockOffset is by how much the platform's clock is ahead.
+	ClockOffset time.Duration
+}
+
+// Subscription is one that the platform has.
+type Subscription struct {
+	Notification string
+	VerifiedAt   time.Time
+	// Version is that of the Callback.
+	Version string
+}
+
+// State returns what became of the connection.
+func (l *Link) State() State {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := l.state
+	s.ClockOffset = l.o.Client.Status().ClockOffset
+	for notification, of := range l.subscriptions {
+		if !of.verifiedAt.IsZero() {
+			s.Subscriptions = append(s.Subscriptions, Subscription{notification, of.verifiedAt, of.version})
+		}
+	}
+	slices.SortFunc(s.Subscriptions, func(a, b Subscription) int {
+		if a.Notification < b.Notification {
+			return -1
+		}
+		return 1
+	})
+	return s
+}
+
+// update changes the State, and tells if it has changed.
+func (l *Link) update(change func(*State)) {
+	l.mu.Lock()
+	before := l.state
+	change(&l.state)
+	same := before.Connected == l.state.Connected && before.Subscribed == l.state.Subscribed &&
+		before.Receiving == l.state.Receiving
+	l.mu.Unlock()
+	if !same {
+		l.o.StateChanged()
+	}
+}
+
+// noteError says in the State whether the platform can be called. An error that says something about one request, and
+// nothing about the connection, is none.
+func (l *Link) noteError(err error) {
+	if connected, known := connectedOf(err, l.o.Client.Status().Contended); known {
+		l.update(func(s *State) { s.Connected = connected })
+	}
+}
+
+func connectedOf(err error, contended bool) (Condition, bool) {
+	if err == nil {
+		if contended {
+			return isFalse(v1alpha1.ReasonTokenContended, contendedMessage), true
+		}
+		return isTrue(v1alpha1.ReasonTokenValid, ""), true
+	}
+	switch platform.KindOf(err) {
+	case platform.WrongCredentials:
+		return isFalse(v1alpha1.ReasonWrongCredentials, messageOf(err)), true
+	case platform.TokenContended:
+		return isFalse(v1alpha1.ReasonTokenContended, contendedMessage), true
+	case platform.Throttled:
+		return isFalse(v1alpha1.ReasonThrottled, "the platform refuses calls because there are too many: "+
+			"lower spec.callsPerMinute, or look who else calls it with this application"), true
+	case platform.SecretUnreadable:
+		return isFalse(v1alpha1.ReasonSecretNotFound, messageOf(err)), true
+	case platform.CertificateInvalid:
+		return isFalse(v1alpha1.ReasonCertificateInvalid, messageOf(err)), true
+	case platform.Unreachable, platform.Unexpected, platform.TokenInvalid:
+		return isFalse(v1alpha1.ReasonUnreachable, "the platform can't be used: "+messageOf(err)), true
+	}
+	return Condition{}, false
+}
+
+// messageOf is what an error of the client says to people. It stays the same as long as nothing changes.
+func messageOf(err error) string {
+	if e, ok := errors.AsType[*platform.Error](err); ok {
+		return e.Message
+	}
+	return err.Error()
+}
+
+const contendedMessage = "somebody else logs in with this application, and each login ends the operator's token: find " +
+	"the script or the other cluster that does, or give it an application of its own"

@@ -1,0 +1,194 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"context"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/platform"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/tally"
+)
+
+const (
+	// maxSweepTime is how long a sweep may take at most.
+	maxSweepTime = 24 * time.Hour
+	// sweepRetry is when a sweep that broke off, or can't begin, is tried again.
+	sweepRetry = time.Minute
+	// pageSize is how many tasks or sub-tasks the client asks for in a call: the most that the platform gives.
+	pageSize = 100
+)
+
+// sweeps are the tasks whose missing results are to be asked for, in order.
+type sweeps struct {
+	wanted []result.Task
+	wake   chan struct{}
+}
+
+func newSweeps() sweeps { return sweeps{wake: make(chan struct{}, 1)} }
+
+// want adds a task, unless it waits already.
+func (s *sweeps) want(task result.Task) {
+	for _, w := range s.wanted {
+		if w == task {
+			return
+		}
+	}
+	s.wanted = append(s.wanted, task)
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keepSwept asks for missing results, one task after the other.
+func (l *Link) keepSwept(ctx context.Context) {
+	for {
+		task, ok := l.nextSweep()
+		if !ok {
+			select {
+			case <-ctx.Done():
+				return
+			case <-l.sweeps.wake:
+			}
+			continue
+		}
+		err := l.sweep(ctx, task)
+		if ctx.Err() != nil {
+			return
+		}
+		l.endSweep(task, err == nil)
+		if err == nil {
+			continue
+		}
+		ctrl.LoggerFrom(ctx).Info("Could not ask for missing results, will try again", "operationId", task.OperationID,
+			"error", err.Error())
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.o.Clock.After(sweepRetry):
+		}
+	}
+}
+
+func (l *Link) nextSweep() (result.Task, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.sweeps.wanted) == 0 || l.o.Store.IsFull() {
+		return result.Task{}, false
+	}
+	return l.sweeps.wanted[0], true
+}
+
+// endSweep notes the end of a sweep. One that broke off is begun again by the next round that finds a difference.
+func (l *Link) endSweep(task result.Task, whole bool) {
+	l.mu.Lock()
+	l.sweeps.wanted = l.sweeps.wanted[1:]
+	if v := l.views[task]; v != nil && whole {
+		v.swept++
+	}
+	l.mu.Unlock()
+	l.o.Changed([]result.Task{task})
+}
+
+// sweepTakes is how long it takes to look through the sub-tasks in the states in which results are missing, with two
+// thirds of the calls.
+func (l *Link) sweepTakes(r platform.StaResult, sum tally.Summary) time.Duration {
+	subTasks := int64(0)
+	if r.Success > sum.Succeeded {
+		subTasks += r.Success
+	}
+	if r.Failed() > sum.Failed {
+		subTasks += r.Failed()
+	}
+	pages := subTasks/pageSize + 1
+	return time.Duration(pages) * time.Minute * 3 / time.Duration(max(1, 2*l.o.CallsPerMinute))
+}
+
+// sweep asks for the results of a task that are missing, by state: first what failed, which is little and matters most.
+// It stops when as many were found as were missing: pages may shift while it looks, and the next round compares.
+func (l *Link) sweep(ctx context.Context, task result.Task) error {
+	l.mu.Lock()
+	v := l.views[task]
+	var of platform.Task
+	if v != nil && v.task != nil {
+		of = *v.task
+	}
+	l.mu.Unlock()
+	sum := l.o.Store.Summary(task, tally.Query{})
+	for _, state := range []struct {
+		of      platform.SubTaskStatus
+		missing int64
+	}{
+		{platform.SubTaskFailed, of.Result.Failed() - of.Result.Stop - sum.Failed},
+		{platform.SubTaskStopped, min(of.Result.Stop, of.Result.Failed()-sum.Failed)},
+		{platform.SubTaskSucceeded, of.Result.Success - sum.Succeeded},
+	} {
+		if err := l.sweepState(ctx, &of, task, state.of, state.missing); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweepState asks for the sub-tasks in a state, page by page.
+func (l *Link) sweepState(
+	ctx context.Context, of *platform.Task, task result.Task, state platform.SubTaskStatus, missing int64,
+) error {
+	for page := 0; missing > 0; page++ {
+		answer, err := l.o.Client.SubTasks(ctx, task.OperationID, string(state), page, platform.PrioritySweep)
+		if err != nil {
+			return err
+		}
+		lacking := l.lacking(of, task, answer.SubTasks)
+		if len(lacking) > 0 {
+			if err := l.o.Store.AddPolled(ctx, task, lacking); err != nil {
+				return err
+			}
+			l.noteRepaired(task, lacking)
+		}
+		missing -= int64(len(lacking))
+		if len(answer.SubTasks) == 0 || answer.Total >= 0 && int64(page+1)*pageSize >= answer.Total {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (l *Link) noteRepaired(task result.Task, results []result.Result) {
+	l.mu.Lock()
+	if v := l.views[task]; v != nil {
+		v.repaired += int64(len(results))
+	}
+	l.receiving.repaired(task, results)
+	l.mu.Unlock()
+	l.o.Repaired(len(results))
+	l.judgeReceiving(true)
+}
+
+// lacking returns the results that the tally lacks, of sub-tasks that have ended.
+func (l *Link) lacking(of *platform.Task, task result.Task, subTasks []platform.SubTask) []result.Result {
+	var lacking []result.Result
+	for i := range subTasks {
+		r, ended := resultOf(of, task, &subTasks[i], l.o.Clock.Now())
+		if !ended {
+			continue
+		}
+		lacks, heard := l.o.Store.Heard(task, r.DeviceID, r.State)
+		if !lacks {
+			continue
+		}
+		// The platform's clock may be behind. It says how the device ended after everything that was heard of it: a step
+		// that seems to be later would look like a retry.
+		if r.State == storage.StateFailed {
+			r.ReceivedAt = max(r.ReceivedAt, heard)
+		}
+		lacking = append(lacking, r)
+	}
+	return lacking
+}

@@ -1,0 +1,80 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/platform"
+	"fwupgrade.io/operator/internal/status"
+)
+
+// view is what is known of the platform's view of a task.
+type view struct {
+	// task is what the platform answered; nil where it did not yet, or does not know the task.
+	task    *platform.Task
+	unknown bool
+	// askedAt is when the call began that brought this.
+	askedAt time.Time
+	// firstAskedAt is when it was asked for first.
+	firstAskedAt time.Time
+	// gets is how often in a row the task was asked for alone and was not running, due when it is asked for again.
+	gets int
+	due  time.Time
+
+	// differs is in how many rounds in a row the counts differed.
+	differs int
+	// swept is how many sweeps came to their end since the counts were equal.
+	swept     int
+	judgement status.Judgement
+	note      string
+	// doubtful says that another look soon tells more: the counts of a task that has ended differ, and it is not judged,
+	// or its results were asked for.
+	doubtful bool
+	// repaired is how many results had to be asked for.
+	repaired int64
+}
+
+// tell writes down what is known.
+func (v *view) tell(p *status.Platform) {
+	p.Unknown, p.AskedAt, p.Judgement, p.Note = v.unknown, v.askedAt, v.judgement, v.note
+	if v.task == nil {
+		return
+	}
+	r := v.task.Result
+	p.Figures = &v1alpha1.PlatformStatus{
+		ObservedTime: metav1.Time{Time: v.askedAt.UTC().Truncate(time.Second)},
+		State:        stateOf(v.task.Status),
+		Total:        r.Total, Waiting: r.Wait, Processing: r.Processing, Succeeded: r.Success,
+		Failed: failed(r), Stopped: r.Stop, Repaired: v.repaired,
+	}
+}
+
+// failed is how many devices failed or timed out, without those that were stopped.
+func failed(r platform.StaResult) int64 { return max(0, r.Failed()-r.Stop) }
+
+// stateOf is the platform's state in the words of the API. What is not documented is Unknown.
+func stateOf(s platform.TaskStatus) v1alpha1.PlatformState {
+	switch s {
+	case platform.TaskWaiting:
+		return v1alpha1.PlatformWaiting
+	case platform.TaskProcessing:
+		return v1alpha1.PlatformProcessing
+	case platform.TaskSucceeded:
+		return v1alpha1.PlatformSucceeded
+	case platform.TaskFailed:
+		return v1alpha1.PlatformFailed
+	case platform.TaskStopped:
+		return v1alpha1.PlatformStopped
+	}
+	return v1alpha1.PlatformUnknown
+}
+
+// isRunning says whether the platform still works on a task. One that failed may be tried again, and is then running.
+func isRunning(t *platform.Task) bool {
+	return t.Status == platform.TaskWaiting || t.Status == platform.TaskProcessing
+}

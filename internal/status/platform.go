@@ -1,0 +1,161 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/tally"
+)
+
+const (
+	// comparePatience is how long an upgrade whose devices have all reported waits to be compared with the platform's
+	// figures. Silence of the platform withholds no end for longer.
+	comparePatience = 10 * time.Minute
+	// unknownPatience is how long after it was declared a task that the platform does not know may still come.
+	unknownPatience = 10 * time.Minute
+)
+
+// Platform is what is known of the platform's own view of a task. An Observation has one where an IoTApplication
+// connects any application.
+type Platform struct {
+	// NotConnected says that no IoTApplication connects the application of the task.
+	NotConnected bool
+	// Figures are the platform's; nil where none were had yet.
+	Figures *v1alpha1.PlatformStatus
+	// AskedAt is when the call began that brought them.
+	AskedAt time.Time
+	// Unknown says that the platform does not know the task.
+	Unknown bool
+	// Trouble says why no figures can be had at present; empty where they can.
+	Trouble string
+	// Judgement is what comparing over several rounds has found. The counts may have become equal since.
+	Judgement Judgement
+	// Note says more about the judgement; may be empty.
+	Note string
+}
+
+// Judgement is what comparing the counts with the platform's figures over several rounds has found.
+type Judgement int
+
+const (
+	// NotJudged means that the counts are equal, or that it is too early: results are still on their way.
+	NotJudged Judgement = iota
+	// Repairing means that the platform counts more, and that these results are being asked for.
+	Repairing
+	// Drifting means that the counts differ and that asking did not help.
+	Drifting
+)
+
+// agreement is whether the counts agree with the platform's figures, now.
+type agreement struct {
+	// status and reason are those of the condition Synced; the reason is empty where there is none.
+	status  metav1.ConditionStatus
+	reason  string
+	message string
+	// differ is how many devices the counts are apart.
+	differ int64
+	// unfinished is how many devices the platform still has to upgrade.
+	unfinished int64
+	// askedAt is when the platform was asked.
+	askedAt time.Time
+}
+
+// compare compares the counts with the platform's figures.
+func compare(p *Platform, sum tally.Summary) agreement {
+	unknown := func(reason, message string) agreement {
+		return agreement{status: metav1.ConditionUnknown, reason: reason, message: message}
+	}
+	switch {
+	case p == nil:
+		return agreement{}
+	case p.NotConnected:
+		return unknown(v1alpha1.ReasonNoApplication, "no IoTApplication connects the application of this task")
+	case p.Unknown:
+		return unknown(v1alpha1.ReasonTaskUnknown, "the platform does not know a task with this operationId")
+	case p.Figures == nil && p.Trouble != "":
+		return unknown(v1alpha1.ReasonPlatformUnreachable, p.Trouble)
+	case p.Figures == nil:
+		return unknown(v1alpha1.ReasonRunning, "the platform was not asked yet")
+	}
+	f := p.Figures
+	a := agreement{
+		askedAt: p.AskedAt, unfinished: f.Waiting + f.Processing,
+		differ: max(abs(f.Succeeded-sum.Succeeded), abs(f.Failed+f.Stopped-sum.Failed)),
+	}
+	differs := fmt.Sprintf("the platform counts %d succeeded and %d failed, reported are %d and %d",
+		f.Succeeded, f.Failed+f.Stopped, sum.Succeeded, sum.Failed)
+	if p.Note != "" {
+		differs += "; " + p.Note
+	}
+	switch {
+	case a.differ == 0:
+		a.status, a.reason = metav1.ConditionTrue, v1alpha1.ReasonCountsEqual
+	case p.Judgement == Drifting:
+		a.status, a.reason, a.message = metav1.ConditionFalse, v1alpha1.ReasonDrift, differs
+	case p.Judgement == Repairing:
+		a.status, a.reason, a.message = metav1.ConditionFalse, v1alpha1.ReasonRepairing, differs
+	case p.Trouble != "":
+		a.status, a.reason, a.message = metav1.ConditionUnknown, v1alpha1.ReasonPlatformUnreachable, p.Trouble
+	default:
+		a.status, a.reason, a.message = metav1.ConditionUnknown, v1alpha1.ReasonRunning, differs
+	}
+	return a
+}
+
+func abs(n int64) int64 { return max(n, -n) }
+
+// drifts says that the counts are known to be wrong, one way or the other.
+func (a agreement) drifts() bool { return a.reason == v1alpha1.ReasonDrift }
+
+// repairs says that results are being asked for.
+func (a agreement) repairs() bool { return a.reason == v1alpha1.ReasonRepairing }
+
+// withholds says whether an upgrade that came to its end by the counts has to wait for the platform, and until when; zero
+// where only the platform can say.
+//
+//   - A known difference is waited for: repaired, or mended by a person.
+//   - Devices that the platform still has to upgrade are waited for, unless the spec lists which devices are meant.
+//   - Otherwise one comparison has to begin after the counts came to their end, within comparePatience.
+func (a agreement) withholds(spec v1alpha1.FirmwareUpgradeSpec, ended, now time.Time) (bool, time.Time) {
+	switch {
+	case a.reason == "", a.reason == v1alpha1.ReasonNoApplication:
+		return false, time.Time{}
+	case a.drifts(), a.repairs():
+		return true, time.Time{}
+	case a.status == metav1.ConditionTrue && a.unfinished > 0 && len(spec.Devices) == 0:
+		return true, time.Time{}
+	case a.status == metav1.ConditionTrue && a.askedAt.After(ended):
+		return false, time.Time{}
+	}
+	until := ended.Add(comparePatience)
+	return now.Before(until), until
+}
+
+// setSynced writes the condition Synced and the platform's figures.
+func setSynced(
+	fwu *v1alpha1.FirmwareUpgrade, st *v1alpha1.FirmwareUpgradeStatus, a agreement, p *Platform, now time.Time,
+) {
+	if a.reason == "" {
+		st.Platform = nil
+		removeCondition(st, v1alpha1.ConditionSynced)
+		return
+	}
+	if p.Figures != nil {
+		st.Platform = p.Figures.DeepCopy()
+	}
+	setCondition(st, fwu.Generation, now, v1alpha1.ConditionSynced, a.status, a.reason, a.message)
+}
+
+// WantsComparison says whether an upgrade would be at its end by the counts if the platform were asked once more: nothing
+// is awaited of the devices, and the platform was asked last before the newest result.
+func WantsComparison(p *Platform, st v1alpha1.FirmwareUpgradeStatus) bool {
+	d := st.Devices
+	return p != nil && !p.NotConnected && !p.Unknown && st.CompletionTime == nil && st.LastResultTime != nil &&
+		d.Pending == 0 && d.InProgress == 0 && !p.AskedAt.After(st.LastResultTime.Time)
+}

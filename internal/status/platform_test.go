@@ -1,0 +1,188 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/tally"
+	"fwupgrade.io/operator/test/wrappers"
+)
+
+// figures are the platform's, of so many devices, asked for at a time.
+func figures(succeeded, failed, processing int64, at time.Time) *Platform {
+	return &Platform{AskedAt: at, Figures: &v1alpha1.PlatformStatus{
+		ObservedTime: metav1.Time{Time: at}, State: v1alpha1.PlatformProcessing,
+		Total: succeeded + failed + processing, Succeeded: succeeded, Failed: failed, Processing: processing,
+	}}
+}
+
+func judgedAs(p *Platform, j Judgement) *Platform {
+	p.Judgement = j
+	return p
+}
+
+// synced is the condition Synced in one word.
+func synced(st v1alpha1.FirmwareUpgradeStatus) string {
+	c := condition(st, v1alpha1.ConditionSynced)
+	if c.Reason == "" {
+		return ""
+	}
+	return string(c.Status) + "=" + c.Reason
+}
+
+func TestPlatform(t *testing.T) {
+	before, after := last.Add(-time.Second), last.Add(time.Second)
+	now := last.Add(2 * time.Second)
+	cases := map[string]struct {
+		fwu    *wrappers.FirmwareUpgrade
+		seen   tally.Summary
+		says   *Platform
+		at     time.Time
+		want   string
+		synced string
+		again  time.Time
+	}{
+		"no application is connected": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), at: now,
+			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded", synced: "",
+		},
+		"another application is connected": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: &Platform{NotConnected: true}, at: now,
+			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded", synced: "Unknown=NoApplication",
+		},
+		"equal, asked after the end": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(3, 0, 0, after), at: now,
+			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded", synced: "True=CountsEqual",
+		},
+		"equal, asked before the end": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(3, 0, 0, before), at: now,
+			want: "Running 3/3 Reconciling=Running", synced: "True=CountsEqual", again: last.Add(comparePatience),
+		},
+		"the platform is silent": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: &Platform{Trouble: "no route"}, at: now,
+			want: "Running 3/3 Reconciling=Running", synced: "Unknown=PlatformUnreachable", again: last.Add(comparePatience),
+		},
+		"the platform is silent for too long": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: &Platform{Trouble: "no route"},
+			at:   last.Add(comparePatience),
+			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded", synced: "Unknown=PlatformUnreachable",
+		},
+		"the platform still has devices": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(3, 0, 2, after), at: now,
+			want: "Running 3/3 Reconciling=Running", synced: "True=CountsEqual", again: first.Add(48 * time.Hour),
+		},
+		"the platform still has devices that are not meant": {
+			fwu: made().Devices("a", "b", "c"), seen: listed(summary(3, 0, 0), 3), says: figures(3, 0, 2, after), at: now,
+			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded", synced: "True=CountsEqual",
+		},
+		"the platform says how many there are": {
+			fwu: made(), seen: summary(3, 0, 0), says: figures(3, 0, 1, after), at: now,
+			want: "Running 3/4 Reconciling=Running", synced: "True=CountsEqual", again: first.Add(48 * time.Hour),
+		},
+		"the platform says that these are all": {
+			fwu: made(), seen: summary(4, 0, 0), says: figures(4, 0, 0, after), at: now,
+			want: "Succeeded 4/4 Ready=Succeeded Finished=Succeeded", synced: "True=CountsEqual",
+		},
+		"a lost failure": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: judgedAs(figures(3, 1, 0, after), Repairing), at: now,
+			want: "Running 3/3 Reconciling=Repairing", synced: "False=Repairing", again: first.Add(48 * time.Hour),
+		},
+		"not judged yet": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(2, 1, 0, after), at: now,
+			want: "Running 3/3 Reconciling=Running", synced: "Unknown=Running", again: last.Add(comparePatience),
+		},
+		"forged successes": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: judgedAs(figures(2, 1, 0, after), Drifting), at: now,
+			want: "Stalled 3/3 Stalled=Drift", synced: "False=Drift", again: first.Add(48 * time.Hour),
+		},
+		"forged successes at the deadline": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: judgedAs(figures(2, 1, 0, after), Drifting),
+			at:   first.Add(48 * time.Hour),
+			want: "Stalled 3/3 Stalled=Drift Finished=Succeeded", synced: "False=Drift",
+		},
+		"repaired since it was judged": {
+			fwu: made().Expected(4), seen: summary(3, 1, 0), says: judgedAs(figures(3, 1, 0, after), Repairing), at: now,
+			want: "PartiallySucceeded 4/4 Stalled=PartiallySucceeded Finished=PartiallySucceeded", synced: "True=CountsEqual",
+		},
+		"a broken policy while results are asked for": {
+			fwu: made().Expected(4).MaxFailed("0", 0), seen: summary(2, 1, 0),
+			says: judgedAs(figures(3, 1, 0, after), Repairing), at: now,
+			want:   "Running 3/4 Stalled=FailurePolicyBroken Degraded=FailurePolicyBroken",
+			synced: "False=Repairing", again: first.Add(48 * time.Hour),
+		},
+		"a task that may come yet": {
+			fwu: made().Expected(3), says: &Platform{Unknown: true}, at: created.Add(unknownPatience - time.Second),
+			want: "Pending 0/3 Reconciling=Pending", synced: "Unknown=TaskUnknown", again: created.Add(unknownPatience),
+		},
+		"a task that does not exist": {
+			fwu: made().Expected(3), says: &Platform{Unknown: true}, at: created.Add(unknownPatience),
+			want: "Stalled 0/3 Stalled=TaskUnknown", synced: "Unknown=TaskUnknown", again: created.Add(48 * time.Hour),
+		},
+		"a deleted task with results": {
+			fwu: made().Expected(3), seen: summary(1, 0, 0), says: &Platform{Unknown: true}, at: created.Add(time.Hour),
+			want: "Running 1/3 Reconciling=Running", synced: "Unknown=TaskUnknown", again: first.Add(48 * time.Hour),
+		},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			fwu := c.fwu.Obj()
+			st, again := Compute(fwu, fwu.Status, Observation{
+				Task: testTask, Summary: c.seen, Platform: c.says, Now: c.at, Failures: tally.New(),
+			})
+			if got := told(st); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+			if got := synced(st); got != c.synced {
+				t.Errorf("Synced: got %s, want %s", got, c.synced)
+			}
+			if !c.again.IsZero() && !again.Equal(c.again) {
+				t.Errorf("again: got %s, want %s", again, c.again)
+			}
+			if st.Phase == v1alpha1.PhaseStalled && st.Reason == "" {
+				t.Error("the reason is empty")
+			}
+		})
+	}
+}
+
+// An end that was told stays told; that the counts are wrong closes the gate all the same, and opens it when they are
+// right again.
+func TestDriftAfterTheEnd(t *testing.T) {
+	fwu := made().Expected(3).Obj()
+	after := last.Add(time.Second)
+	for _, step := range []struct {
+		says *Platform
+		want string
+	}{
+		{figures(3, 0, 0, after), "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
+		{judgedAs(figures(2, 1, 0, after), Drifting), "Stalled 3/3 Stalled=Drift Finished=Succeeded"},
+		{judgedAs(figures(4, 0, 0, after), Repairing), "Succeeded 3/3 Reconciling=Repairing Finished=Succeeded"},
+		{figures(3, 0, 0, after), "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
+		{nil, "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
+	} {
+		st, _ := Compute(fwu, fwu.Status, Observation{
+			Task: testTask, Summary: summary(3, 0, 0), Platform: step.says, Now: after, Failures: tally.New(),
+		})
+		if got := told(st); got != step.want {
+			t.Errorf("got  %s\nwant %s", got, step.want)
+		}
+		fwu.Status = st
+	}
+	if fwu.Status.Platform != nil || synced(fwu.Status) != "" {
+		t.Errorf("without an application the status still has %+v, %s", fwu.Status.Platform, synced(fwu.Status))
+	}
+}
+
+// listed says that all of a summary's devices that ended are listed ones.
+func listed(s tally.Summary, succeeded int64) tally.Summary {
+	s.Listed = tally.Listed{
+		Succeeded: succeeded, FirstReceivedAt: s.FirstReceivedAt, LastReceivedAt: s.LastReceivedAt,
+	}
+	return s
+}
