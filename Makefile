@@ -74,6 +74,11 @@ run: $(LOCAL_BINARIES) build ## Start a control plane and the operator, and keep
 demo: $(LOCAL_BINARIES) build ## Build what is missing, start a control plane and the operator, upgrade 1,000 devices, check every count, stop.
 	@exec $(BIN)/local-demo
 
+.PHONY: demo-platform
+demo-platform: $(LOCAL_BINARIES) build ## Start a control plane, the operator and a platform, connect an application, upgrade 1,000 devices of which every tenth push is lost, check every count, stop: some four minutes.
+	@go build -o $(BIN)/demo-platform ./hack/demoplatform
+	@exec $(BIN)/demo-platform
+
 .PHONY: simulator
 simulator: ## Build bin/simulator, which pushes notifications as the platform does.
 	go build -o $(BIN)/simulator ./hack/simulator

@@ -61,6 +61,8 @@ type firmwareUpgradeReconciler struct {
 	whole      *wholeness
 	metrics    *metrics
 	clock      clock.Clock
+	// platform has the platform's own view of tasks.
+	platform *platformView
 	// period is how far apart writes of one status are that tell mere progress.
 	period time.Duration
 }
@@ -128,6 +130,9 @@ func (r *firmwareUpgradeReconciler) decide(ctx context.Context, fwu *v1alpha1.Fi
 		return decision{}, err
 	}
 	next, again := status.Compute(fwu, prev, seen)
+	if status.WantsComparison(seen.Platform, next) {
+		r.platform.wake(fwu, seen.Task)
+	}
 	return decision{next: next, again: again, worth: status.Compare(fwu.Status, next)}, nil
 }
 
@@ -214,6 +219,9 @@ func (r *firmwareUpgradeReconciler) observe(
 	if seen.Claim.Holds() && r.store.Purging(seen.Task) {
 		seen.Claim = claim.Purge(seen.Unreadable)
 		return seen, nil
+	}
+	if seen.Claim.Holds() {
+		seen.Platform = r.platform.of(fwu, seen.Task)
 	}
 	if !reported && seen.Claim.Holds() && !fwu.Spec.Placeholder {
 		seen.OtherApplications = r.rules.OtherApplications(fwu, tasks)

@@ -19,6 +19,8 @@ import (
 
 // metrics are those of the reconcilers. No label holds anything that a sender or a user chose.
 type metrics struct {
+	platformMetrics
+
 	statusWrites      prometheus.Counter
 	statusWriteErrors *prometheus.CounterVec
 	events            *prometheus.CounterVec
@@ -31,7 +33,8 @@ const metricsPrefix = "fwupgrade_controllers_"
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
-		statusWrites: counter("status_writes_total", "Status writes that the API server took."),
+		platformMetrics: newPlatformMetrics(),
+		statusWrites:    counter("status_writes_total", "Status writes that the API server took."),
 		statusWriteErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: metricsPrefix + "status_write_errors_total",
 			Help: "Status writes that failed, by reason: conflict or other.",
@@ -48,9 +51,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200},
 		}, []string{"type"}),
 	}
-	for _, c := range []prometheus.Collector{
+	for _, c := range append([]prometheus.Collector{
 		m.statusWrites, m.statusWriteErrors, m.events, m.failuresAnnounced, m.eventDelay,
-	} {
+	}, m.collectors()...) {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

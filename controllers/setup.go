@@ -56,6 +56,10 @@ type Options struct {
 	RetainUnclaimed time.Duration
 	// Instance names this process in Events; at most 128 bytes.
 	Instance string
+	// PlatformHosts are the addresses to which an IoTApplication may connect.
+	PlatformHosts PlatformHosts
+	// RoundPeriod is how far apart comparisons with the platform are; link.RoundPeriod where it is not set.
+	RoundPeriod time.Duration
 	// Registerer takes the metrics.
 	Registerer prometheus.Registerer
 	// Clock is the time.
@@ -80,7 +84,7 @@ func (o *Options) Validate() error {
 	case o.RetainUnclaimed < time.Minute:
 		return fmt.Errorf("--retain-unclaimed=%s: set it to 1m or more", o.RetainUnclaimed)
 	}
-	return nil
+	return o.PlatformHosts.Validate()
 }
 
 // checkNamespace refuses what no namespace can be called.
@@ -125,12 +129,21 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	ofEvents := max(1, o.MaxWritesPerSecond/4)
 	ofStatuses := max(1, o.MaxWritesPerSecond-ofEvents)
 	sent := newDeliveries()
+	connected, applicationsChanged := newConnections(mgr, o, results, rules, m)
+	if err := mgr.Add(connected); err != nil {
+		return fmt.Errorf("add the connections to the platform: %w", err)
+	}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), store: results, rules: rules,
 			bucket:  newBucket(ofStatuses, results.Received, o.Clock),
 			written: newWrittenStatuses(o.Clock), deliveries: sent, whole: newWholeness(results),
 			metrics: m, clock: o.Clock, period: statusPeriod,
+			platform: &platformView{client: mgr.GetClient(), connections: connected},
+		},
+		&applicationReconciler{
+			client: mgr.GetClient(), secrets: mgr.GetAPIReader(), namespace: o.Namespace, hosts: o.PlatformHosts,
+			connections: connected, changed: applicationsChanged, clock: o.Clock, instance: o.Instance,
 		},
 		&eventReconciler{
 			client: mgr.GetClient(), bucket: newBucket(ofEvents, results.Received, o.Clock), deliveries: sent, metrics: m,

@@ -86,6 +86,10 @@ type FirmwareUpgradeStatus struct {
 	// +optional
 	Devices DeviceCounts `json:"devices,omitzero"`
 
+	// platform is what the platform itself says of the task, where an IoTApplication connects its application.
+	// +optional
+	Platform *PlatformStatus `json:"platform,omitempty"`
+
 	// details are samples of devices and causes, with deviceId, subOperationId, cause, curVersion and receiveTime for a
 	// device that failed. They have no schema, because that would double what each write of the status costs the API
 	// server; docs/firmwareupgrade.md describes them.
@@ -102,7 +106,8 @@ type FirmwareUpgradeStatus struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	OperatorState OperatorState `json:"operatorState,omitzero"`
 
-	// conditions are Ready, Reconciling, Stalled, Finished and Degraded.
+	// conditions are Ready, Reconciling, Stalled, Finished and Degraded, and Synced where an IoTApplication connects the
+	// application.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -147,6 +152,60 @@ type DeviceCounts struct {
 	// +kubebuilder:validation:Minimum=0
 	Recovered int64 `json:"recovered"`
 }
+
+// PlatformStatus is what the platform itself says of a task.
+type PlatformStatus struct {
+	// observedTime is when the platform was asked. It moves with the next write that tells more.
+	// +optional
+	ObservedTime metav1.Time `json:"observedTime,omitzero"`
+	// state is the platform's state of the task. Failed does not say that it is over: the platform may try failed devices
+	// again.
+	// +optional
+	State PlatformState `json:"state,omitempty"`
+	// total is how many devices the task has; failed includes those that timed out.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Total int64 `json:"total"`
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Waiting int64 `json:"waiting"`
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Processing int64 `json:"processing"`
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Succeeded int64 `json:"succeeded"`
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Failed int64 `json:"failed"`
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Stopped int64 `json:"stopped"`
+	// repaired is how many results had to be asked for, because no push brought them.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Repaired int64 `json:"repaired"`
+}
+
+// PlatformState is the platform's state of a task.
+//
+// +kubebuilder:validation:Enum=Waiting;Processing;Succeeded;Failed;Stopped;Unknown
+type PlatformState string
+
+const (
+	// PlatformWaiting means that no device has begun.
+	PlatformWaiting PlatformState = "Waiting"
+	// PlatformProcessing means that devices are being upgraded.
+	PlatformProcessing PlatformState = "Processing"
+	// PlatformSucceeded means that every device succeeded.
+	PlatformSucceeded PlatformState = "Succeeded"
+	// PlatformFailed means that devices failed.
+	PlatformFailed PlatformState = "Failed"
+	// PlatformStopped means that somebody stopped the task.
+	PlatformStopped PlatformState = "Stopped"
+	// PlatformUnknown means that the platform says something that this version does not know.
+	PlatformUnknown PlatformState = "Unknown"
+)
 
 // Details are samples of devices and causes. They are left out where the status would grow too large.
 type Details struct {

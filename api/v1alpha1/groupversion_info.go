@@ -29,7 +29,7 @@ var (
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
-		&FirmwareUpgrade{}, &FirmwareUpgradeList{},
+		&FirmwareUpgrade{}, &FirmwareUpgradeList{}, &IoTApplication{}, &IoTApplicationList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

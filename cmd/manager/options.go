@@ -55,6 +55,7 @@ type options struct {
 	maxStored        int
 	maxWrites        int
 	retainUnclaimed  time.Duration
+	platformHosts    []string
 
 	metricsBindAddress string
 	metricsSecure      bool
@@ -209,6 +210,12 @@ func (o *options) controllerFlags() *pflag.FlagSet {
 		"retain-unclaimed",
 		7*24*time.Hour,
 		"how long results are kept that no FirmwareUpgrade claims, and rejected notifications; at least 1m",
+	)
+	fs.StringSliceVar(
+		&o.platformHosts,
+		"platform-hosts",
+		nil,
+		"host:port, or *.suffix:port, to which IoTApplications may connect; without it to none",
 	)
 	fs.BoolVar(
 		&o.leaderElect,

@@ -174,6 +174,7 @@ func TestCRDsAreServed(t *testing.T) {
 	served := map[string]string{"Established": "True", "NamesAccepted": "True"}
 	want := map[string]map[string]string{
 		"firmwareupgrades.fwupgrade.io":     served,
+		"iotapplications.fwupgrade.io":      served,
 		"resultslices.storage.fwupgrade.io": served,
 		"resultstores.storage.fwupgrade.io": served,
 	}

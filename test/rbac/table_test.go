@@ -23,10 +23,13 @@ func table() map[string]map[string][]string {
 				"create storage.fwupgrade.io/resultstores",
 				"get storage.fwupgrade.io/resultstores fwupgrade",
 				"list fwupgrade.io/firmwareupgrades",
+				"list fwupgrade.io/iotapplications",
 				"patch fwupgrade.io/firmwareupgrades",
 				"update fwupgrade.io/firmwareupgrades/status",
+				"update fwupgrade.io/iotapplications/status",
 				"update storage.fwupgrade.io/resultstores/status fwupgrade",
 				"watch fwupgrade.io/firmwareupgrades",
+				"watch fwupgrade.io/iotapplications",
 			},
 			operatorNamespace: {
 				"create /events",

@@ -1,0 +1,91 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	ownevent "fwupgrade.io/operator/internal/event"
+	"fwupgrade.io/operator/internal/result"
+)
+
+// passingPatience is how long what may pass by itself has to last before it is told.
+const passingPatience = time.Minute
+
+// announce creates the Events about conditions that are not told yet, by the record in the status, and notes them
+// there. A good state is told where a bad one was told before, and for the first time. It returns when to look again.
+func (r *applicationReconciler) announce(
+	ctx context.Context, app *v1alpha1.IoTApplication, next *v1alpha1.IoTApplicationStatus,
+) (again time.Duration, err error) {
+	again = applicationPeriod
+	told := maps.Clone(next.Announced)
+	if told == nil {
+		told = map[string]string{}
+	}
+	for _, kind := range []string{
+		v1alpha1.ConditionConnected, v1alpha1.ConditionSubscribed, v1alpha1.ConditionReceiving,
+	} {
+		c := meta.FindStatusCondition(next.Conditions, kind)
+		if c == nil || !isTold(c) || told[kind] == c.Reason {
+			continue
+		}
+		if wait := passingPatience - r.clock.Since(c.LastTransitionTime.Time); passes(c.Reason) && wait > 0 {
+			again = min(again, wait)
+			continue
+		}
+		if err := r.tell(ctx, app, c); err != nil {
+			return 0, err
+		}
+		told[kind] = c.Reason
+	}
+	if len(told) > 0 {
+		next.Announced = told
+	}
+	return again, nil
+}
+
+// isTold says whether a condition is worth an Event. That nothing runs is none, and what is not known neither.
+func isTold(c *metav1.Condition) bool {
+	switch {
+	case c.Status == metav1.ConditionUnknown:
+		return false
+	case c.Reason == v1alpha1.ReasonNothingRuns, c.Reason == v1alpha1.ReasonNotManaged, c.Reason == v1alpha1.ReasonSuspended:
+		return false
+	}
+	return true
+}
+
+// tell creates the Event about a condition: a Warning with its reason, or a Normal one with its type. Its name follows
+// from what it tells and since when, so that a repetition meets AlreadyExists. As other Events about what has no
+// namespace, it is in the namespace default.
+func (r *applicationReconciler) tell(ctx context.Context, app *v1alpha1.IoTApplication, c *metav1.Condition) error {
+	e := ownevent.New(corev1.ObjectReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "IoTApplication", Name: app.Name, UID: app.UID,
+		ResourceVersion: app.ResourceVersion,
+	}, fmt.Sprintf("%s.%s-%s-%x", app.UID, strings.ToLower(c.Type), strings.ToLower(c.Reason),
+		c.LastTransitionTime.Unix()), r.clock.Now(), r.instance)
+	e.Namespace = metav1.NamespaceDefault
+	e.Action, e.Type, e.Reason, e.Note = "Connect", corev1.EventTypeNormal, c.Type, c.Message
+	if c.Status != metav1.ConditionTrue {
+		e.Type, e.Reason = corev1.EventTypeWarning, c.Reason
+	}
+	if e.Note == "" {
+		e.Note = c.Type + ": " + c.Reason
+	}
+	e.Note = result.CutString(e.Note, ownevent.MaxNoteBytes)
+	if err := r.client.Create(ctx, e); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("create event %s: %w", e.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,308 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package platform tests the connection to the platform: the controllers and the installed webhook run against a real
+// API server and against the simulator's northbound API, by TLS.
+package platform
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/controllers"
+	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/hack/simulator/northbound"
+	"fwupgrade.io/operator/test/harness"
+)
+
+const (
+	operatorNamespace = "fwupgrade-system"
+	// secret authenticates pushes: the last part of the callback's path.
+	secret = "the-callbacks-own-secret"
+	// roundPeriod is how far apart rounds are.
+	roundPeriod = 4 * time.Second
+)
+
+// What the tests share: a control plane with config/default applied, its administrator, and everything that was logged.
+var (
+	cluster *local.Cluster
+	k8s     client.WithWatch
+	logged  lockedBuffer
+)
+
+// lockedBuffer is a buffer that several goroutines write.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(zap.New(zap.WriteTo(&logged)))
+	harness.Main(m, local.Options{}, func(c *local.Cluster, dir string) (err error) {
+		cluster = c
+		if k8s, err = harness.NewClient(c); err != nil {
+			return err
+		}
+		kubeconfig := filepath.Join(dir, "kubeconfig")
+		if err := c.WriteKubeconfig(kubeconfig); err != nil {
+			return err
+		}
+		if err := harness.Install(context.Background(), kubeconfig); err != nil {
+			return err
+		}
+		return installPlatform(kubeconfig)
+	})
+}
+
+// installPlatform applies what config/platform adds.
+func installPlatform(kubeconfig string) error {
+	root, err := local.ModuleRoot()
+	if err != nil {
+		return err
+	}
+	for _, file := range []string{"role.yaml", "role_binding.yaml"} {
+		_, err := harness.Kubectl(context.Background(), kubeconfig, "apply", "-f",
+			filepath.Join(root, "config", "platform", file))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// world is an operator that is connected to a platform.
+type world struct {
+	t         *testing.T
+	namespace string
+	platform  *northbound.Server
+	webhook   *local.Manager
+	registry  *prometheus.Registry
+	app       *v1alpha1.IoTApplication
+	// stop ends the controllers.
+	stop func()
+}
+
+// start runs a platform, the webhook and the controllers until the test ends. The application is not declared yet.
+func start(t *testing.T, o northbound.Options) *world {
+	t.Helper()
+	w := &world{t: t, namespace: harness.NewNamespace(t, k8s), registry: prometheus.NewRegistry()}
+	var err error
+	if o.Speed == 0 {
+		o.Speed = 60 // an upgrade takes seconds
+	}
+	o.Seed = uint64(time.Now().UnixNano()) //nolint:forbidigo // An application of its own for each test.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	if w.platform, err = northbound.Start(ctx, o); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.platform.Close(); err != nil {
+			t.Error(err)
+		}
+		cancel()
+	})
+	w.startWebhook()
+	w.stop = w.startControllers()
+	t.Cleanup(w.expectNoSecrets)
+	return w
+}
+
+func (w *world) startWebhook() {
+	w.t.Helper()
+	secrets := filepath.Join(w.t.TempDir(), "secrets")
+	if err := os.WriteFile(secrets, []byte(secret+"\n"), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	account, err := cluster.ServiceAccountConfig(w.t.Context(), operatorNamespace, "fwupgrade-webhook")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.webhook, err = local.StartManager(w.t.Context(), local.ManagerOptions{
+		Config: account, Dir: w.t.TempDir(), Components: "webhook", Output: &logged,
+		Args: []string{"--callback-secrets-file=" + secrets, "--drain-duration=1s"},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := w.webhook.Stop(context.WithoutCancel(w.t.Context())); err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
+// startControllers runs the controllers under their service account, with rounds that are seconds apart.
+func (w *world) startControllers() (stop func()) {
+	w.t.Helper()
+	account, err := cluster.ServiceAccountConfig(w.t.Context(), operatorNamespace, "fwupgrade-controllers")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.runControllers(account)
+}
+
+func (w *world) runControllers(account *rest.Config) (stop func()) {
+	w.t.Helper()
+	scheme, err := harness.NewScheme()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	mgr, err := ctrl.NewManager(account, ctrl.Options{
+		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
+		Controller: config.Controller{SkipNameValidation: new(true)},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	err = controllers.Setup(w.t.Context(), mgr, controllers.Options{
+		Namespace: operatorNamespace, DefaultNamespace: "default", Undeclared: controllers.UndeclaredAdopt,
+		MaxStoredResults: 1_000_000, MaxWritesPerSecond: 150, RetainUnclaimed: 24 * time.Hour, Instance: "test",
+		Registerer: w.registry, Clock: clock.RealClock{}, RoundPeriod: roundPeriod,
+		PlatformHosts: controllers.PlatformHosts{strings.TrimPrefix(w.platform.URL(), "https://")},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Error(err)
+		}
+	})
+	w.t.Cleanup(stop)
+	return stop
+}
+
+// callbackURL is what the platform is to push to.
+func (w *world) callbackURL() string {
+	return "http://" + w.webhook.CallbackAddress + "/v1.0.0/messageReceiver/" + secret
+}
+
+// connect declares the application with its Secrets.
+func (w *world) connect(adjust ...func(*v1alpha1.IoTApplication)) {
+	w.t.Helper()
+	name := "app-" + w.namespace
+	w.createSecret(name, map[string]string{"secret": w.platform.Secret(), "callback-url": w.callbackURL()})
+	w.createSecret(name+"-tls", map[string]string{"ca.crt": string(w.platform.CA())})
+	w.app = &v1alpha1.IoTApplication{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: v1alpha1.IoTApplicationSpec{
+			AppID: w.platform.AppID(), Namespaces: []string{w.namespace}, CallsPerMinute: 90,
+			Notifications: []v1alpha1.Notification{v1alpha1.NotificationResult},
+			Northbound: v1alpha1.Northbound{
+				Endpoint: w.platform.URL(), CredentialsRef: v1alpha1.SecretReference{Name: name},
+				TLSRef: &v1alpha1.SecretReference{Name: name + "-tls"},
+			},
+		},
+	}
+	for _, f := range adjust {
+		f(w.app)
+	}
+	if err := k8s.Create(w.t.Context(), w.app); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		if err := k8s.Delete(context.WithoutCancel(w.t.Context()), w.app); client.IgnoreNotFound(err) != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
+func (w *world) createSecret(name string, data map[string]string) {
+	w.t.Helper()
+	of := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: name}, StringData: data}
+	if err := k8s.Create(w.t.Context(), of); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// patchSecret changes a value of the credentials.
+func (w *world) patchSecret(key, value string) {
+	w.t.Helper()
+	of := &corev1.Secret{}
+	name := client.ObjectKey{Namespace: operatorNamespace, Name: w.app.Name}
+	if err := k8s.Get(w.t.Context(), name, of); err != nil {
+		w.t.Fatal(err)
+	}
+	of.Data[key] = []byte(value)
+	if err := k8s.Update(w.t.Context(), of); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// awaitApp waits until a condition of the application has a status and a reason, if one is given.
+func (w *world) awaitApp(kind string, status metav1.ConditionStatus, reason string) *metav1.Condition {
+	w.t.Helper()
+	var c *metav1.Condition
+	harness.EventuallyWithin(w.t, 2*time.Minute, func() string {
+		if err := k8s.Get(w.t.Context(), client.ObjectKeyFromObject(w.app), w.app); err != nil {
+			return err.Error()
+		}
+		c = meta.FindStatusCondition(w.app.Status.Conditions, kind)
+		if c == nil || c.Status != status || reason != "" && c.Reason != reason {
+			return fmt.Sprintf("want %s %s for %s, got %+v", kind, status, reason, w.app.Status.Conditions)
+		}
+		return ""
+	})
+	return c
+}
+
+// createTask has the platform upgrade so many devices.
+func (w *world) createTask(spec northbound.TaskSpec) (operationID string) {
+	w.t.Helper()
+	operationID, err := w.platform.CreateTask(spec)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return operationID
+}
+
+// await waits until a FirmwareUpgrade satisfies a condition, which says what is wrong.
+func (w *world) await(fwu *v1alpha1.FirmwareUpgrade, condition func() string) {
+	w.t.Helper()
+	harness.EventuallyWithin(w.t, 3*time.Minute, func() string {
+		if err := k8s.Get(w.t.Context(), client.ObjectKeyFromObject(fwu), fwu); err != nil {
+			return err.Error()
+		}
+		if wrong := condition(); wrong != "" {
+			return fmt.Sprintf("%s: %s; %+v", wrong, fwu.Status.Progress, fwu.Status.Conditions)
+		}
+		return ""
+	})
+}
