@@ -22,7 +22,8 @@ import (
 	"fwupgrade.io/operator/internal/link"
 )
 
-// applicationPeriod is after which time an IoTApplication is looked at again, and its Secrets read: nobody watches them.
+// applicationPeriod is after which time an IoTApplication is looked at again, and its Secrets read: nobody watches
+// them.
 const applicationPeriod = time.Minute
 
 // +kubebuilder:rbac:groups=fwupgrade.io,resources=iotapplications,verbs=list;watch
@@ -114,8 +115,8 @@ func (r *applicationReconciler) forbidden(app *v1alpha1.IoTApplication, all []v1
 			" is older and has the same appId: delete one of the two"}
 	}
 	if !r.hosts.allows(app.Spec.Northbound.Endpoint) {
-		return &problem{v1alpha1.ReasonEndpointNotAllowed, "--platform-hosts of the operator does not list the host and port " +
-			"of spec.northbound.endpoint: add it there, if the operator is to connect to it"}
+		return &problem{v1alpha1.ReasonEndpointNotAllowed, "--platform-hosts of the operator does not list the host and " +
+			"port of spec.northbound.endpoint: add it there, if the operator is to connect to it"}
 	}
 	if app.Spec.Suspend {
 		return &problem{v1alpha1.ReasonSuspended, "spec.suspend is set: nobody calls the platform"}

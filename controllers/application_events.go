@@ -57,13 +57,11 @@ func (r *applicationReconciler) announce(
 
 // isTold says whether a condition is worth an Event. That nothing runs is none, and what is not known neither.
 func isTold(c *metav1.Condition) bool {
-	switch {
-	case c.Status == metav1.ConditionUnknown:
-		return false
-	case c.Reason == v1alpha1.ReasonNothingRuns, c.Reason == v1alpha1.ReasonNotManaged, c.Reason == v1alpha1.ReasonSuspended:
+	switch c.Reason {
+	case v1alpha1.ReasonNothingRuns, v1alpha1.ReasonNotManaged, v1alpha1.ReasonSuspended:
 		return false
 	}
-	return true
+	return c.Status != metav1.ConditionUnknown
 }
 
 // tell creates the Event about a condition: a Warning with its reason, or a Normal one with its type. Its name follows

@@ -161,7 +161,8 @@ func (c *connections) optionsOf(app *v1alpha1.IoTApplication, of *connection, cl
 	}
 }
 
-// clientCertificate returns the client certificate as the Secret has it now, at each handshake; nil where none is shown.
+// clientCertificate returns the client certificate as the Secret has it now, at each handshake; nil where none is
+// shown.
 func (c *connection) clientCertificate() func() (*tls.Certificate, error) {
 	if !c.settings.certificate {
 		return nil

@@ -239,14 +239,16 @@ func (r *firmwareUpgradeReconciler) observe(
 	return seen, nil
 }
 
-// SetupWithManager watches FirmwareUpgrades, their rivals for a task, and the store. It is told of its own writes, too:
-// then it finds that there is nothing to write. So what somebody else writes is noticed.
+// SetupWithManager watches FirmwareUpgrades, their rivals for a task, IoTApplications, and the store. It is told
+// of its own writes, too: then it finds that there is nothing to write. So what somebody else writes is noticed.
 func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("firmwareupgrade").
 		For(&v1alpha1.FirmwareUpgrade{}).
 		Watches(&v1alpha1.FirmwareUpgrade{}, rivals(r.client),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
+		Watches(&v1alpha1.IoTApplication{}, handler.EnqueueRequestsFromMapFunc(everyUpgrade(r.client)),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(&storeSource[reconcile.Request]{
 			store: r.store, enqueue: r.enqueueClaimants, pause: r.gatherChanges, clock: r.clock,
 		}).

@@ -51,12 +51,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Buckets: []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200},
 		}, []string{"type"}),
 	}
-	for _, c := range append([]prometheus.Collector{
-		m.statusWrites, m.statusWriteErrors, m.events, m.failuresAnnounced, m.eventDelay,
-	}, m.collectors()...) {
-		if err := reg.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
+	err := registerCollectors(reg, append(m.collectors(), m.statusWrites, m.statusWriteErrors, m.events,
+		m.failuresAnnounced, m.eventDelay)...)
+	if err != nil {
+		return nil, err
 	}
 	m.openSeries()
 	return m, nil
@@ -68,8 +66,16 @@ func RegisterMetrics(reg prometheus.Registerer) error {
 	if _, err := newMetrics(reg); err != nil {
 		return err
 	}
-	if err := reg.Register(newUpgradesCollector(nil, nil, claim.Rules{}, clock.RealClock{})); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+	return registerCollectors(reg, newUpgradesCollector(nil, nil, claim.Rules{}, clock.RealClock{}),
+		newPlatformCollector(nil, nil))
+}
+
+// registerCollectors registers what tells something only when it is asked.
+func registerCollectors(reg prometheus.Registerer, collectors ...prometheus.Collector) error {
+	for _, c := range collectors {
+		if err := reg.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	return nil
 }
@@ -88,7 +94,7 @@ func (m *metrics) openSeries() {
 	}
 	for _, reason := range []string{
 		status.EventStarted, status.EventDevicesRecovered, status.EventPlaceholderCreated, status.EventFinished,
-		status.EventOutcomeChanged,
+		status.EventOutcomeChanged, status.EventResultsRepaired,
 	} {
 		m.events.WithLabelValues(corev1.EventTypeNormal, reason)
 	}
@@ -97,6 +103,7 @@ func (m *metrics) openSeries() {
 		status.EventVersionSuspect, status.EventDeviceFailed, status.EventDevicesFailed,
 		v1alpha1.ReasonDuplicateOperation, v1alpha1.ReasonAmbiguousOperation, v1alpha1.ReasonNotPermitted,
 		v1alpha1.ReasonResultsIncomplete, v1alpha1.ReasonResultsArchived,
+		v1alpha1.ReasonTaskUnknown, v1alpha1.ReasonDrift,
 	} {
 		m.events.WithLabelValues(corev1.EventTypeWarning, reason)
 	}

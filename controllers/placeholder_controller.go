@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -116,7 +117,7 @@ func (r *placeholderReconciler) recordRelease(ctx context.Context, task result.T
 	return nil
 }
 
-// SetupWithManager watches the store and the FirmwareUpgrades, mapped to tasks.
+// SetupWithManager watches the store, FirmwareUpgrades and IoTApplications, mapped to tasks.
 func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	toTasks := handler.TypedFuncs[client.Object, result.Task]{
 		CreateFunc: func(_ context.Context, e event.CreateEvent, q workqueue.TypedRateLimitingInterface[result.Task]) {
@@ -139,6 +140,8 @@ func (r *placeholderReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return builder.TypedControllerManagedBy[result.Task](mgr).
 		Named("placeholder").
 		Watches(&v1alpha1.FirmwareUpgrade{}, toTasks).
+		Watches(&v1alpha1.IoTApplication{}, handler.TypedEnqueueRequestsFromMapFunc(r.everyTask),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		WatchesRawSource(&storeSource[result.Task]{
 			store: r.store,
 			clock: r.clock,
@@ -180,6 +183,11 @@ func (r *placeholderReconciler) enqueue(obj client.Object, q workqueue.TypedRate
 	if fwu.Spec.Placeholder { // its results may be gone
 		q.AddAfter(taskOf(fwu), placeholderDelay)
 	}
+}
+
+// everyTask maps an IoTApplication that came, went or changed to all tasks with results: it may say who may claim them.
+func (r *placeholderReconciler) everyTask(context.Context, client.Object) []result.Task {
+	return r.store.AllTasks()
 }
 
 // claimed returns the tasks with results that an object claims.

@@ -7,6 +7,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -48,6 +49,8 @@ type Options struct {
 	Undeclared string
 	// Applications maps applications to namespaces; nil permits every namespace everything.
 	Applications *applications.Map
+	// RequireApplication has IoTApplications say which namespaces may claim what; Applications is nil then.
+	RequireApplication bool
 	// MaxStoredResults is how many results are stored before new ones are refused; at least 1.
 	MaxStoredResults int
 	// MaxWritesPerSecond is how many statuses and Events that tell mere progress are written a second; at least 1.
@@ -81,6 +84,9 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("--max-stored-results=%d: set it to 1 or more", o.MaxStoredResults)
 	case o.MaxWritesPerSecond < 1:
 		return fmt.Errorf("--max-writes-per-second=%d: set it to 1 or more", o.MaxWritesPerSecond)
+	case o.RequireApplication && o.Applications != nil:
+		return errors.New("--require-application and --applications-file both say which namespaces may claim what: remove " +
+			"one of the two. A webhook that runs alone may have the file, for its secrets")
 	case o.RetainUnclaimed < time.Minute:
 		return fmt.Errorf("--retain-unclaimed=%s: set it to 1m or more", o.RetainUnclaimed)
 	}
@@ -113,7 +119,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := indexFields(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	rules := claim.Rules{Applications: o.Applications, PlaceholderNamespace: o.DefaultNamespace}
+	if err := indexApplications(ctx, mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	rules := newRules(mgr.GetClient(), o)
 	results, err := newStore(mgr, o, rules)
 	if err != nil {
 		return err
@@ -122,8 +131,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err != nil {
 		return err
 	}
-	if err := o.Registerer.Register(newUpgradesCollector(mgr.GetClient(), results, rules, o.Clock)); err != nil {
-		return fmt.Errorf("register metrics: %w", err)
+	err = registerCollectors(o.Registerer, newUpgradesCollector(mgr.GetClient(), results, rules, o.Clock),
+		newPlatformCollector(mgr.GetClient(), results))
+	if err != nil {
+		return err
 	}
 	// A quarter of the writes is for Events, so that statuses don't wait behind them.
 	ofEvents := max(1, o.MaxWritesPerSecond/4)
@@ -160,6 +171,18 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		}
 	}
 	return nil
+}
+
+// newRules makes the rules of claims: by IoTApplications, by the file, or none.
+func newRules(reader client.Reader, o Options) claim.Rules {
+	rules := claim.Rules{PlaceholderNamespace: o.DefaultNamespace}
+	switch {
+	case o.RequireApplication:
+		rules.Applications = applicationClaims{reader}
+	case o.Applications != nil:
+		rules.Applications = o.Applications
+	}
+	return rules
 }
 
 // retries is how long a request waits that failed: at most maxRetry, as what could not be told is to be told soon after

@@ -311,6 +311,8 @@ type Announced struct {
 	Ready bool `json:"ready,omitempty"`
 	// suspect says that devices with another version than the target were announced.
 	Suspect bool `json:"suspect,omitempty"`
+	// repaired is how many results were announced that had to be asked for.
+	Repaired int64 `json:"repaired,omitempty"`
 	// problem is the reason of the configuration problem that was announced, such as DuplicateOperation; empty where
 	// there is none at present.
 	Problem string `json:"problem,omitempty"`

@@ -56,6 +56,7 @@ type options struct {
 	maxWrites        int
 	retainUnclaimed  time.Duration
 	platformHosts    []string
+	requireApp       bool
 
 	metricsBindAddress string
 	metricsSecure      bool
@@ -217,6 +218,8 @@ func (o *options) controllerFlags() *pflag.FlagSet {
 		nil,
 		"host:port, or *.suffix:port, to which IoTApplications may connect; without it to none",
 	)
+	fs.BoolVar(&o.requireApp, "require-application", false,
+		"let a namespace claim only tasks of IoTApplications that list it, instead of those of --applications-file")
 	fs.BoolVar(
 		&o.leaderElect,
 		"leader-elect",

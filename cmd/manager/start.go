@@ -233,8 +233,8 @@ func controllerOptions(o *options, apps *applications.Map) controllers.Options {
 	return controllers.Options{
 		Namespace: o.operatorNS, DefaultNamespace: o.defaultNS, Undeclared: o.undeclared, Applications: apps,
 		MaxStoredResults: o.maxStored, MaxWritesPerSecond: o.maxWrites, RetainUnclaimed: o.retainUnclaimed,
-		PlatformHosts: o.platformHosts,
-		Registerer:    metrics.Registry, Clock: clock.RealClock{},
+		PlatformHosts: o.platformHosts, RequireApplication: o.requireApp,
+		Registerer: metrics.Registry, Clock: clock.RealClock{},
 	}
 }
 

@@ -161,7 +161,7 @@ func younger(a, b *v1alpha1.FirmwareUpgrade) time.Time {
 func (r Rules) Undeclared(namespace string, placeholders []v1alpha1.FirmwareUpgrade) int {
 	n := 0
 	for i := range placeholders {
-		if p := &placeholders[i]; p.Namespace == r.PlaceholderNamespace && r.Applications.Permitted(p.Spec.AppID, namespace) {
+		if p := &placeholders[i]; p.Namespace == r.PlaceholderNamespace && r.mayClaim(p.Spec.AppID, namespace) {
 			n++
 		}
 	}
@@ -173,7 +173,7 @@ func (r Rules) Undeclared(namespace string, placeholders []v1alpha1.FirmwareUpgr
 func (r Rules) OtherApplications(f *v1alpha1.FirmwareUpgrade, withResults []result.Task) []string {
 	var others []string
 	for _, task := range withResults {
-		if !r.covers(f, task.AppID) && r.Applications.Permitted(task.AppID, f.Namespace) {
+		if !r.covers(f, task.AppID) && r.mayClaim(task.AppID, f.Namespace) {
 			others = append(others, applicationName(task))
 		}
 	}

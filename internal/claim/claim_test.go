@@ -22,7 +22,7 @@ import (
 
 var created = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func applicationsMap(t *testing.T) *applications.Map {
+func applicationsMap(t *testing.T) Applications {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "applications.yaml")
 	text := "applications:\n- {appId: \"x\", namespaces: [a]}\n- {appId: \"y\", namespaces: [a, b]}\n"
@@ -60,7 +60,7 @@ func TestResolve(t *testing.T) {
 	apps := applicationsMap(t)
 	cases := map[string]struct {
 		all  []*wrappers.FirmwareUpgrade
-		apps *applications.Map
+		apps Applications
 		want map[string]string
 	}{
 		"alone": {all: []*wrappers.FirmwareUpgrade{named("a-1", 1)}, want: map[string]string{"a-1": ""}},
@@ -208,7 +208,7 @@ func TestWhatElseIsReported(t *testing.T) {
 	placeholders := []v1alpha1.FirmwareUpgrade{placeholder("x"), placeholder("y"), placeholder("")}
 	tasks := []result.Task{{OperationID: "op"}, {AppID: "x", OperationID: "op"}, {AppID: "y", OperationID: "op"}}
 	cases := map[string]struct {
-		apps         *applications.Map
+		apps         Applications
 		namespace    string
 		undeclared   int
 		applications []string
@@ -256,7 +256,7 @@ func TestFinishedKeepsItsTask(t *testing.T) {
 	cases := map[string]struct {
 		status     v1alpha1.FirmwareUpgradeStatus
 		generation int64
-		apps       *applications.Map
+		apps       Applications
 		namespace  string
 		found      []result.Task
 		want       result.Task
@@ -334,7 +334,7 @@ func TestTask(t *testing.T) {
 	cases := map[string]struct {
 		fwu    *wrappers.FirmwareUpgrade
 		tasks  []result.Task
-		apps   *applications.Map
+		apps   Applications
 		want   string
 		ok     bool
 		reason string

@@ -10,14 +10,21 @@ import (
 	"strings"
 
 	"fwupgrade.io/operator/api/v1alpha1"
-	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/result"
 )
 
+// Applications says which namespaces may claim the tasks of which applications. Safe for concurrent use.
+type Applications interface {
+	// Permitted says whether a namespace may claim the tasks of an application.
+	Permitted(appID, namespace string) bool
+	// Applications returns those whose tasks a namespace may claim.
+	Applications(namespace string) []string
+}
+
 // Rules say which FirmwareUpgrade may claim what.
 type Rules struct {
-	// Applications maps applications to namespaces; nil permits every namespace everything.
-	Applications *applications.Map
+	// Applications says who may claim what; nil permits every namespace everything.
+	Applications Applications
 	// PlaceholderNamespace is the namespace in which the operator makes placeholders.
 	PlaceholderNamespace string
 }
@@ -28,12 +35,15 @@ func (r Rules) permitted(f *v1alpha1.FirmwareUpgrade) bool {
 	switch {
 	case f.Spec.Placeholder:
 		return f.Namespace == r.PlaceholderNamespace
-	case r.Applications == nil:
-		return true
 	case f.Spec.AppID == "":
-		return len(r.Applications.Applications(f.Namespace)) > 0
+		return r.Applications == nil || len(r.Applications.Applications(f.Namespace)) > 0
 	}
-	return r.Applications.Permitted(f.Spec.AppID, f.Namespace)
+	return r.mayClaim(f.Spec.AppID, f.Namespace)
+}
+
+// mayClaim says whether a namespace may claim the tasks of an application.
+func (r Rules) mayClaim(appID, namespace string) bool {
+	return r.Applications == nil || r.Applications.Permitted(appID, namespace)
 }
 
 // Claims says whether the object claims the task and may do so.
@@ -46,7 +56,7 @@ func (r Rules) covers(f *v1alpha1.FirmwareUpgrade, appID string) bool {
 	if !anyApplication(f) {
 		return f.Spec.AppID == appID
 	}
-	return r.Applications == nil || r.Applications.Permitted(appID, f.Namespace)
+	return r.mayClaim(appID, f.Namespace)
 }
 
 // overlap says whether two objects with one operationId claim the task of a common application.
@@ -60,7 +70,7 @@ func (r Rules) overlap(a, b *v1alpha1.FirmwareUpgrade) bool {
 		return true
 	default:
 		return slices.ContainsFunc(r.Applications.Applications(a.Namespace), func(app string) bool {
-			return r.Applications.Permitted(app, b.Namespace)
+			return r.mayClaim(app, b.Namespace)
 		})
 	}
 }

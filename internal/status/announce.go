@@ -121,6 +121,7 @@ func (b *outbox) announceConditions(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1
 	if next.Devices.Suspect > 0 && !record.Suspect && counted {
 		record.Suspect = b.add(versionSuspect(fwu.Spec, next))
 	}
+	b.announceRepair(next)
 	b.announceEnd(next, counted)
 	switch problem := condition(next, v1alpha1.ConditionStalled); {
 	case problem.Status != metav1.ConditionTrue || !isConfiguration(problem.Reason),
@@ -130,6 +131,20 @@ func (b *outbox) announceConditions(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1
 		if b.add(warning(problem.Reason, problem.Message)) {
 			record.Problem = problem.Reason
 		}
+	}
+}
+
+// announceRepair announces results that had to be asked for, once the counts equal the platform's figures.
+func (b *outbox) announceRepair(next v1alpha1.FirmwareUpgradeStatus) {
+	record := &b.state.Announced
+	if next.Platform == nil || next.Platform.Repaired < record.Repaired { // it was connected anew
+		record.Repaired = 0
+	}
+	if condition(next, v1alpha1.ConditionSynced).Status != metav1.ConditionTrue {
+		return
+	}
+	if n := next.Platform.Repaired - record.Repaired; n > 0 && b.add(resultsRepaired(n)) {
+		record.Repaired = next.Platform.Repaired
 	}
 }
 

@@ -37,6 +37,8 @@ const (
 	EventOutcomeChanged = "OutcomeChanged"
 	// EventVersionSuspect says that devices succeeded with another version than the target.
 	EventVersionSuspect = "VersionSuspect"
+	// EventResultsRepaired says that results had to be asked for, and that the counts equal the platform's figures since.
+	EventResultsRepaired = "ResultsRepaired"
 	// EventPlaceholderCreated says that the operator made the FirmwareUpgrade for a task that nobody declared.
 	EventPlaceholderCreated = "PlaceholderCreated"
 )
@@ -101,6 +103,12 @@ func suspectDevice(d v1alpha1.SuspectDevice) string {
 
 func devicesRecovered(recovered int64) v1alpha1.OutboxEvent {
 	return normal(EventDevicesRecovered, devices(recovered)+" failed first and succeeded in the end")
+}
+
+// resultsRepaired tells how many results no push brought.
+func resultsRepaired(n int64) v1alpha1.OutboxEvent {
+	return normal(EventResultsRepaired, results(n)+" had to be asked for, as no push brought them; the counts equal the "+
+		"platform's figures now")
 }
 
 // end tells an end: a Warning unless it is a good one.
@@ -194,6 +202,13 @@ func digest(g tally.FailureGroup) v1alpha1.OutboxEvent {
 	}
 	e.Failures, e.Devices, e.Cause = g.Count, g.Devices, g.Cause
 	return e
+}
+
+func results(n int64) string {
+	if n == 1 {
+		return "1 result"
+	}
+	return fmt.Sprintf("%d results", n)
 }
 
 func devices(n int64) string {

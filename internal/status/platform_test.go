@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -176,6 +177,46 @@ func TestDriftAfterTheEnd(t *testing.T) {
 	}
 	if fwu.Status.Platform != nil || synced(fwu.Status) != "" {
 		t.Errorf("without an application the status still has %+v, %s", fwu.Status.Platform, synced(fwu.Status))
+	}
+}
+
+// Results that had to be asked for are told of once, when the counts are equal again; more of them are told of again, also
+// after the application was connected anew, when they are counted from zero.
+func TestRepairIsTold(t *testing.T) {
+	fwu := made().Expected(9).Obj()
+	says := func(repaired int64, j Judgement) *Platform {
+		p := judgedAs(figures(3, 0, 6, last), j)
+		p.Figures.Repaired = repaired
+		return p
+	}
+	var got []string
+	delivered := int64(0)
+	for _, step := range []struct {
+		succeeded int64
+		says      *Platform
+	}{
+		{2, says(0, Repairing)},
+		{2, says(1, Repairing)}, // another one is still missing
+		{3, says(2, NotJudged)},
+		{3, says(2, NotJudged)},
+		{3, says(3, NotJudged)},
+		{3, nil},
+		{3, says(1, NotJudged)},
+	} {
+		st, _ := Compute(fwu, fwu.Status, Observation{
+			Task: testTask, Summary: summary(step.succeeded, 0, 0), Platform: step.says, Now: last, Failures: tally.New(),
+			Delivered: delivered,
+		})
+		for _, e := range st.OperatorState.Outbox {
+			if e.Reason == EventResultsRepaired {
+				got = append(got, e.Note)
+			}
+		}
+		delivered, fwu.Status = st.OperatorState.Sequence, st
+	}
+	const rest = " had to be asked for, as no push brought them; the counts equal the platform's figures now"
+	if diff := cmp.Diff([]string{"2 results" + rest, "1 result" + rest, "1 result" + rest}, got); diff != "" {
+		t.Errorf("Events (-want +got):\n%s", diff)
 	}
 }
 

@@ -25,6 +25,7 @@ var none = []string{"{}"}
 
 func upgradeCases() map[string]map[string]ruleCase {
 	const stalled = `fwupgrade_upgrade_stalled_timestamp_seconds{namespace="fleet",name="a",reason="Failed",pod=`
+	const notReady = `fwupgrade_application_not_ready_timestamp_seconds{name="meters",reason="WrongCredentials",pod=`
 	one := []string{`{name="a", namespace="fleet"}`}
 	return map[string]map[string]ruleCase{
 		"FirmwareUpgradeStalled": {
@@ -46,6 +47,13 @@ func upgradeCases() map[string]map[string]ruleCase {
 			"five hours of a year":       {deadline(-360*24*time.Hour, 6*time.Hour), time.Hour, nil},
 			"it has finished in time": {`fwupgrade_upgrade_start_timestamp_seconds{namespace="fleet",name="a"} 0x50
 				fwupgrade_upgrade_deadline_timestamp_seconds{namespace="fleet",name="a"} 3600x50`, time.Hour + time.Minute, nil},
+		},
+		"FirmwareUpgradeApplicationNotReady": {
+			"wrong credentials": {notReady + `"x"} 60x60`, 21 * time.Minute,
+				[]string{`{name="meters", reason="WrongCredentials"}`}},
+			"the leader changes": {notReady + `"x"} 60x10` + "\n" + notReady + `"y"} _x10 60x30`, 25 * time.Minute,
+				[]string{`{name="meters", reason="WrongCredentials"}`}},
+			"corrected in time": {notReady + `"x"} 60x15`, 25 * time.Minute, nil},
 		},
 		"FirmwareUpgradeNothingArrives": {
 			"nothing for 27 hours":           {deadline(0, 48*time.Hour) + last(0), 27 * time.Hour, none},
