@@ -92,7 +92,8 @@ for module in . hack/controlplane hack/controlplane/1.31 hack/node hack/etcdctl 
 	test/monitoring; do
 	check "go mod tidy in $module" tidy "$module"
 done
-for folder in config/crd config/default config/webhook/tls config/flow-control config/monitoring config/samples; do
+for folder in config/crd config/default config/webhook/tls config/flow-control config/monitoring config/platform \
+	config/samples config/samples/platform; do
 	check "render $folder" renders "$folder"
 done
 check "nothing left to commit" committed

@@ -124,15 +124,21 @@ gateway: {enabled: true, parentRefs: [{name: g}]}
 applications: [{appId: "12", namespaces: [a]}]
 maxStoredResults: 12000000
 placeholderNamespace: kube-public
+platform: {hosts: ['iot.example.com:8743']}
 webhook: {replicas: 3}
 monitoring: {podMonitor: {enabled: true}, alerts: {enabled: true}, dashboard: {enabled: true}}
 `
 
-const sampleUpgrade = `
+const declared = `
 apiVersion: fwupgrade.io/v1alpha1
 kind: FirmwareUpgrade
 metadata: {name: kept, namespace: default}
 spec: {operationId: "7f2c"}
+---
+apiVersion: fwupgrade.io/v1alpha1
+kind: IoTApplication
+metadata: {name: kept}
+spec: {appId: a, northbound: {endpoint: "https://iot.example.com:8743", credentialsRef: {name: a}}}
 `
 
 // An installation is upgraded with other values and back, and uninstalled; what people declared stays, and a new
@@ -140,8 +146,9 @@ spec: {operationId: "7f2c"}
 func TestLifeOfARelease(t *testing.T) {
 	must(t, install(t, operatorNamespace, "", false))
 	t.Cleanup(func() { uninstall(t, operatorNamespace) })
-	admin(t, "wait", "--for=condition=Established", "--timeout=30s", "crd/firmwareupgrades.fwupgrade.io")
-	admin(t, "apply", "-f", file(t, sampleUpgrade))
+	admin(t, "wait", "--for=condition=Established", "--timeout=30s", "crd/firmwareupgrades.fwupgrade.io",
+		"crd/iotapplications.fwupgrade.io")
+	admin(t, "apply", "-f", file(t, declared))
 
 	// What is taken from the values, and of which kinds there is something.
 	const kinds = "ingress,httproute,podmonitor,prometheusrule"
@@ -150,23 +157,26 @@ func TestLifeOfARelease(t *testing.T) {
 			admin(t, "get", "deployment", "fwupgrade-webhook", "-n", operatorNamespace, "-o=jsonpath={.spec.replicas}"),
 			admin(t, "get", "rolebinding", "-A", "--field-selector=metadata.name=fwupgrade-placeholders",
 				"-o=jsonpath={.items[*].metadata.namespace}"),
+			admin(t, "get", "role", "fwupgrade-platform-secrets", "-n", operatorNamespace, "--ignore-not-found", "-o=name"),
 		}, strings.Fields(admin(t, "get", kinds, "-n", operatorNamespace, "-o=name"))...)
 	}
 	must(t, upgrade(t, operatorNamespace, everything))
 	if diff := cmp.Diff([]string{
-		"3", "kube-public", "ingress.networking.k8s.io/fwupgrade-callback",
+		"3", "kube-public", "role.rbac.authorization.k8s.io/fwupgrade-platform-secrets",
+		"ingress.networking.k8s.io/fwupgrade-callback",
 		"httproute.gateway.networking.k8s.io/fwupgrade-callback",
 		"podmonitor.monitoring.coreos.com/fwupgrade", "prometheusrule.monitoring.coreos.com/fwupgrade",
 	}, installed()); diff != "" {
 		t.Error(diff)
 	}
 	must(t, upgrade(t, operatorNamespace, ""))
-	if diff := cmp.Diff([]string{"2", "default"}, installed()); diff != "" {
+	if diff := cmp.Diff([]string{"2", "default", ""}, installed()); diff != "" {
 		t.Error(diff)
 	}
 
 	uninstall(t, operatorNamespace)
-	if got := admin(t, "get", "fwu", "-A", "-o=name"); got != "firmwareupgrade.fwupgrade.io/kept" {
+	got := admin(t, "get", "fwu,iotapp", "-A", "-o=name")
+	if got != "firmwareupgrade.fwupgrade.io/kept\niotapplication.fwupgrade.io/kept" {
 		t.Errorf("what people declared went with the release: %q", got)
 	}
 	left := admin(t, "get", "deployment,service,networkpolicy,rolebinding,role,serviceaccount",

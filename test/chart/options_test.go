@@ -139,6 +139,31 @@ func options() map[string]option {
 			"applications: [{appId: a, namespaces: [a], secretsFile: s}]", webhook, args,
 			"--applications-file=/etc/fwupgrade/applications/applications.yaml",
 		},
+		"where the platform is": {
+			"platform: {hosts: ['iot.example.com:8743', '*.example.com:443']}", controllers, args,
+			"--platform-hosts=iot.example.com:8743,*.example.com:443",
+		},
+		"who may get Secrets": {
+			"platform: {hosts: ['192.0.2.1:8743']}", "RoleBinding fwupgrade-system/fwupgrade-platform-secrets",
+			[]any{"subjects", 0, "name"}, "fwupgrade-controllers",
+		},
+		"which Secrets": {
+			"platform: {hosts: ['a.example:1'], secretNames: [a, b]}", "Role fwupgrade-system/fwupgrade-platform-secrets",
+			[]any{"rules"}, map[string]any{
+				"apiGroups": []any{""}, "resources": []any{"secrets"}, "resourceNames": []any{"a", "b"}, "verbs": []any{"get"},
+			},
+		},
+		"ports of the platform": {
+			"platform: {hosts: ['a.example:8743', '[::1]:8743', 'b.example:65535']}",
+			"NetworkPolicy fwupgrade-system/fwupgrade-controllers", []any{"spec", "egress", 1, "ports"}, []any{
+				map[string]any{"port": 8743.0, "protocol": "TCP"}, map[string]any{"port": 65535.0, "protocol": "TCP"},
+			},
+		},
+		"addresses of the platform": {
+			"platform: {hosts: ['a.example:8743']}\nnetworkPolicy: {platformCIDRs: [192.0.2.20/32]}",
+			"NetworkPolicy fwupgrade-system/fwupgrade-controllers", []any{"spec", "egress", 1, "to"},
+			[]any{map[string]any{"ipBlock": map[string]any{"cidr": "192.0.2.20/32"}}},
+		},
 		"API server": {
 			"networkPolicy: {apiServerPorts: [16443], apiServerCIDRs: [192.0.2.1/32]}",
 			"NetworkPolicy fwupgrade-system/fwupgrade-webhook", []any{"spec", "egress"}, map[string]any{
@@ -268,6 +293,19 @@ func TestRefused(t *testing.T) {
 		"nothing authenticates": {"callback: {secretName: ''}", "nothing authenticates pushes: set callback.secretName"},
 		"a CA without TLS":      {"tls: {clientCA: true}", "tls.clientCA needs the callback to end TLS"},
 		"no issuer":             {"tls: {source: certManager}", "set tls.dnsNames and tls.issuerRef.name, too"},
+		"a host without a port": {"platform: {hosts: [a.example]}", "at '/platform/hosts/0': 'a.example' does not match"},
+		"an address of a page": {
+			"platform: {hosts: ['https://a.example:8743']}", "at '/platform/hosts/0': 'https://a.example:8743' does not",
+		},
+		"every host": {"platform: {hosts: ['*:8743']}", "at '/platform/hosts/0': '*:8743' does not match"},
+		"a port that can't be": {
+			"platform: {hosts: ['a.example:65536']}\nnetworkPolicy: {enabled: false}", "no port is above 65535",
+		},
+		"not the platform's Secret": {
+			"platform: {hosts: ['a.example:1'], secretNames: ['A B']}", "at '/platform/secretNames/0': 'A B' does not match",
+		},
+		"Secrets without a platform":   {"platform: {secretNames: [a]}", "platform.hosts is empty, so that"},
+		"addresses without a platform": {"networkPolicy: {platformCIDRs: [192.0.2.1/32]}", "platform.hosts is empty, so that"},
 		"addresses twice": {
 			"networkPolicy: {apiServerLookup: true, apiServerCIDRs: [192.0.2.1/32]}", "remove networkPolicy.apiServerCIDRs",
 		},

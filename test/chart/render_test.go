@@ -118,8 +118,8 @@ func kubectl(t *testing.T, args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// kustomize renders folders of config, with the image as the chart's default has it.
-func kustomize(t *testing.T, resources, components []string) objects {
+// kustomize renders folders of config, with the image as the chart's default has it, and with flags of the controllers.
+func kustomize(t *testing.T, resources, components, flags []string) objects {
 	t.Helper()
 	folder, err := filepath.EvalSymlinks(t.TempDir()) // kustomize wants paths relative to where it is
 	must(t, err)
@@ -131,8 +131,15 @@ func kustomize(t *testing.T, resources, components []string) objects {
 		}
 		return paths
 	}
+	patches := []any{}
+	for _, flag := range flags {
+		patches = append(patches, map[string]any{
+			"target": map[string]any{"kind": "Deployment", "name": "fwupgrade-controllers"},
+			"patch":  fmt.Sprintf(`[{"op": "add", "path": "/spec/template/spec/containers/0/args/-", "value": %q}]`, flag),
+		})
+	}
 	content, err := yaml.Marshal(map[string]any{
-		"resources": relative(resources), "components": relative(components),
+		"resources": relative(resources), "components": relative(components), "patches": patches,
 		"images": []any{map[string]any{"name": "fwupgrade-operator", "newTag": "latest"}},
 	})
 	must(t, err)

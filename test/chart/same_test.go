@@ -15,6 +15,8 @@ func TestSameObjectsAsConfig(t *testing.T) {
 	cases := map[string]struct {
 		resources, components []string
 		values                string
+		// flags are those that the overlay gives to the controllers.
+		flags []string
 	}{
 		"by default": {resources: []string{"default"}},
 		"with the component tls": {
@@ -35,6 +37,18 @@ networkPolicy: {callbackFrom: [{namespaceSelector: {matchLabels: {fwupgrade.io/c
 metrics: {secure: true}
 monitoring: {podMonitor: {enabled: true}, alerts: {enabled: true}, dashboard: {enabled: true}}`,
 		},
+		"with the platform": {
+			resources: []string{"default"}, components: []string{"platform"},
+			values: "platform: {hosts: ['iot.example.com:8743']}", flags: []string{"--platform-hosts=iot.example.com:8743"},
+		},
+		"with the platform and secure metrics": {
+			resources: []string{"default"}, components: []string{"metrics-secure", "platform"},
+			values: "metrics: {secure: true}\nplatform: {hosts: ['*.a.example:8743', '[::1]:8743']}",
+			flags:  []string{"--platform-hosts=*.a.example:8743,[::1]:8743"},
+		},
+		"as the sample of the platform": {
+			resources: []string{"samples/platform"}, values: "platform: {hosts: ['iot.example.com:8743']}",
+		},
 		"with monitoring": {
 			resources: []string{"default", "monitoring"},
 			values: `
@@ -43,7 +57,7 @@ monitoring: {podMonitor: {enabled: true}, alerts: {enabled: true}, dashboard: {e
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			want, got := kustomize(t, tc.resources, tc.components), render(t, operatorNamespace, tc.values)
+			want, got := kustomize(t, tc.resources, tc.components, tc.flags), render(t, operatorNamespace, tc.values)
 			// The namespace is made by helm install --create-namespace.
 			delete(want, "Namespace <nil>/"+operatorNamespace)
 			for key, object := range got {

@@ -32,6 +32,9 @@ const (
 	// The API server is no pod, and its addresses differ from cluster to cluster.
 	webhookToAPIServer     = "fwupgrade-webhook egress 443 6443"
 	controllersToAPIServer = "fwupgrade-controllers egress 443 6443"
+	// With the component platform: where it is, is not known for every installation.
+	toPlatform = "fwupgrade-controllers egress 8743"
+	toDNS      = "fwupgrade-controllers egress 53 53"
 )
 
 // addressesIn runs the command that config/network-policy documents, for a namespace, and returns the patch.
@@ -62,6 +65,23 @@ func addressesIn(t *testing.T, namespace string) map[string]any {
 func apiServerPatch(t *testing.T) map[string]any {
 	t.Helper()
 	return addressesIn(t, metav1.NamespaceDefault)
+}
+
+// platformPatch is the patch that config/platform documents.
+func platformPatch(t *testing.T) map[string]any {
+	t.Helper()
+	root, err := local.ModuleRoot()
+	must(t, err)
+	content, err := os.ReadFile(filepath.Join(root, "config", "platform", "network_policy_patch.yaml"))
+	must(t, err)
+	_, documented, found := strings.Cut(string(content), "#\n#   - target:")
+	if !found {
+		t.Fatal("no patch is documented")
+	}
+	documented, _, _ = strings.Cut("#   - target:"+documented, "\n- op:")
+	var patches []map[string]any
+	must(t, yaml.UnmarshalStrict([]byte(strings.ReplaceAll(documented, "#   ", "")), &patches))
+	return patches[0]
 }
 
 // policiesIn returns the NetworkPolicies of what was rendered.
@@ -125,6 +145,16 @@ func TestNetworkPoliciesNameTheirPeers(t *testing.T) {
 		"behind an ingress controller":   {fromIngress, nil, []string{controllersToAPIServer, webhookToAPIServer}},
 		"with the API server's address":  {nil, []map[string]any{apiServerPatch(t)}, []string{callbackOpen}},
 		"with everything that is narrow": {fromIngress, []map[string]any{apiServerPatch(t)}, []string{}},
+		"with the platform": {
+			[]string{"platform"}, nil,
+			[]string{controllersToAPIServer, toDNS, toPlatform, webhookToAPIServer, callbackOpen},
+		},
+		"with the platform and the API server's address": {
+			[]string{"platform"}, []map[string]any{apiServerPatch(t)}, []string{toDNS, toPlatform, callbackOpen},
+		},
+		"with the platform's address and the API server's": {
+			[]string{"platform"}, []map[string]any{platformPatch(t), apiServerPatch(t)}, []string{toDNS, callbackOpen},
+		},
 		"with secure metrics": {
 			[]string{"metrics-secure"}, nil, []string{controllersToAPIServer, webhookToAPIServer, callbackOpen},
 		},
