@@ -268,6 +268,7 @@ func TestPatchNamesAllAddresses(t *testing.T) {
 				got = append(got, peer.IPBlock.CIDR)
 			}
 		}
+		slices.Sort(got)
 		if diff := cmp.Diff([]string{"192.0.2.20/32", "192.0.2.21/32", "2001:db8::1/128"}, got); diff != "" {
 			t.Errorf("%s (-want +named):\n%s", policy.Name, diff)
 		}
