@@ -79,7 +79,7 @@ func (p *preflight) await(ctx context.Context) error {
 func (p *preflight) attempt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	if err := p.kindsExist(); err != nil {
+	if err := p.kindsExist(kindsOfControllers()); err != nil {
 		return err
 	}
 	if err := p.operatorNamespaceExists(ctx); err != nil {
@@ -88,13 +88,22 @@ func (p *preflight) attempt(ctx context.Context) error {
 	return store.Claim(ctx, p.client, p.operatorNS)
 }
 
+// kindsOfWebhook are the kinds that storing needs: without the ResultStore the policy that looks at it refuses.
+func kindsOfWebhook() []schema.GroupVersionKind {
+	return []schema.GroupVersionKind{
+		storage.GroupVersion.WithKind("ResultSlice"), storage.GroupVersion.WithKind("ResultStore"),
+	}
+}
+
+// kindsOfControllers are the kinds that the controllers watch, IoTApplications also where none is to be connected.
+func kindsOfControllers() []schema.GroupVersionKind {
+	return append(kindsOfWebhook(),
+		v1alpha1.GroupVersion.WithKind("FirmwareUpgrade"), v1alpha1.GroupVersion.WithKind("IoTApplication"))
+}
+
 // kindsExist says which CRDs are missing.
-func (p *preflight) kindsExist() error {
-	for _, kind := range []schema.GroupVersionKind{
-		v1alpha1.GroupVersion.WithKind("FirmwareUpgrade"),
-		storage.GroupVersion.WithKind("ResultSlice"),
-		storage.GroupVersion.WithKind("ResultStore"),
-	} {
+func (p *preflight) kindsExist(kinds []schema.GroupVersionKind) error {
+	for _, kind := range kinds {
 		_, err := p.client.RESTMapper().RESTMapping(kind.GroupKind(), kind.Version)
 		switch {
 		case err == nil:
@@ -134,7 +143,7 @@ func (p *preflight) tryStoring(ctx context.Context) error {
 func (p *preflight) checkStoring(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	err := p.kindsExist()
+	err := p.kindsExist(kindsOfWebhook())
 	if err == nil {
 		err = p.tryStoring(ctx)
 	}

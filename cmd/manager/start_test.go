@@ -185,38 +185,6 @@ func TestFilesThatCantBeRead(t *testing.T) {
 	}
 }
 
-// Without the CRDs the controllers say so, with the command that installs them.
-func TestMissingCRDs(t *testing.T) {
-	root, err := local.ModuleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cluster, err := local.Start(t.Context(), local.Options{
-		WithoutControllerManager: true,
-		CRDPaths:                 []string{filepath.Join(root, "config/crd/bases/fwupgrade.io_firmwareupgrades.yaml")},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	const want = "does not know the kind ResultSlice of storage.fwupgrade.io/v1alpha1: install the CRDs with " +
-		"kubectl apply -k config/crd"
-	m, out := launch(t, cluster.Config(), "controllers", "--operator-namespace=default")
-	contains(t, refused(t, m, out), want)
-
-	// The webhook receives all the same, and says what pushes are answered meanwhile.
-	m, out = launch(t, cluster.Config(), "webhook", "--operator-namespace=default", "--allow-anonymous",
-		"--drain-duration=0s")
-	await(t, m)
-	awaitText(t, out, want)
-	contains(t, out.String(), "pushes are answered 503")
-	stop(t, m)
-}
-
 // await waits until the manager is ready.
 func await(t *testing.T, m *local.Manager) {
 	t.Helper()
