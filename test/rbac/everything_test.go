@@ -35,6 +35,7 @@ func (op *operator) doEverything(t *testing.T) {
 	op.removesWhatIsOver(t)
 	op.purges(t)
 	op.fillsAndReopens(t)
+	op.connects(t)
 	op.changesLeader(t)
 	op.leavesAnotherInstallationAlone(t)
 }

@@ -49,16 +49,22 @@ func config(t *testing.T, parts ...string) string {
 	return filepath.Join(append([]string{root, "config"}, parts...)...)
 }
 
-// installMetricsSecure installs config/default with the component, and the account that scrapes, until the test ends.
-func installMetricsSecure(t *testing.T) {
+// overlay makes a folder for kustomize: config/default with a component.
+func overlay(t *testing.T, component string) (folder string) {
 	t.Helper()
 	folder, err := filepath.EvalSymlinks(t.TempDir()) // kustomize wants paths relative to where it is
 	must(t, err)
 	base, err := filepath.Rel(folder, config(t))
 	must(t, err)
-	content := fmt.Sprintf("resources: [%[1]s/default]\ncomponents: [%[1]s/metrics-secure]\n", base)
+	content := fmt.Sprintf("resources: [%[1]s/default]\ncomponents: [%[1]s/%[2]s]\n", base, component)
 	must(t, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), []byte(content), 0o600))
-	admin(t, "apply", "--server-side", "--force-conflicts", "-k", folder)
+	return folder
+}
+
+// installMetricsSecure installs config/default with the component, and the account that scrapes, until the test ends.
+func installMetricsSecure(t *testing.T) {
+	t.Helper()
+	admin(t, "apply", "--server-side", "--force-conflicts", "-k", overlay(t, "metrics-secure"))
 	for _, name := range []string{"service_account.yaml", "cluster_role_binding.yaml"} {
 		admin(t, "apply", "-f", config(t, "monitoring", "secure", name))
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/hack/simulator/northbound"
 	"fwupgrade.io/operator/test/harness"
 )
 
@@ -36,13 +38,15 @@ type operator struct {
 	k8s       client.Client
 	namespace string
 	webhook   *local.Manager
+	platform  *northbound.Server
 	// running are the webhook, the controllers that lead at first, and others.
 	running []*local.Manager
 	// leader is who got the lease at first.
 	leader string
 }
 
-// newOperator installs config/default, and starts a webhook and two controllers.
+// newOperator installs config/default with the component platform, and starts a platform, a webhook and two controllers
+// that may connect to it.
 func newOperator(t *testing.T, o local.Options) *operator {
 	t.Helper()
 	c, err := local.Start(t.Context(), o)
@@ -58,8 +62,10 @@ func newOperator(t *testing.T, o local.Options) *operator {
 	must(t, err)
 	admin := filepath.Join(t.TempDir(), "kubeconfig")
 	must(t, c.WriteKubeconfig(admin))
-	must(t, harness.Install(t.Context(), admin))
+	_, err = harness.Kubectl(t.Context(), admin, "apply", "--server-side", "-k", overlay(t, "platform"))
+	must(t, err)
 	op.namespace = harness.NewNamespace(t, op.k8s)
+	op.startPlatform(t)
 
 	secrets := filepath.Join(t.TempDir(), "secrets")
 	must(t, os.WriteFile(secrets, []byte(callbackSecret+"\n"), 0o600))
@@ -111,7 +117,8 @@ func (op *operator) startControllers(t *testing.T) *local.Manager {
 	if len(op.running) > 1 {
 		env = []string{"KUBE_FEATURE_WatchListClient=false"}
 	}
-	return op.startWith(t, env, "controllers", "--retain-unclaimed=1m", fmt.Sprintf("--max-stored-results=%d", storeLimit))
+	return op.startWith(t, env, "controllers", "--retain-unclaimed=1m", fmt.Sprintf("--max-stored-results=%d", storeLimit),
+		"--platform-hosts="+strings.TrimPrefix(op.platform.URL(), "https://"))
 }
 
 // stop ends all processes as pods are ended.
