@@ -346,7 +346,13 @@ func TestNotes(t *testing.T) {
 			"kubectl -n iot create secret generic fwupgrade-callback --save-config",
 			"kubectl -n iot rollout status deployment/fwupgrade-webhook deployment/fwupgrade-controllers",
 			"port 443, with the path /v1.0.0/messageReceiver/<secret>",
+			"subscribe it on the platform",
 		}, "<no value>"},
+		"with a platform": {
+			"platform: {hosts: ['a.example:8743', 'b.example:443']}",
+			[]string{"which may connect to\na.example:8743 and b.example:443: docs/iotapplication.md"},
+			"subscribe it on the platform",
+		},
 		"anonymous": {
 			"callback: {secretName: '', allowAnonymous: true}", []string{"kubectl -n iot rollout status"}, "create secret",
 		},

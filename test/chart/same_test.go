@@ -84,7 +84,8 @@ monitoring: {podMonitor: {enabled: true}, alerts: {enabled: true}, dashboard: {e
 
 // In another namespace nothing is left of the default one, and nothing else changes.
 func TestNamespaceOfTheRelease(t *testing.T) {
-	const everything = "monitoring: {podMonitor: {enabled: true}, alerts: {enabled: true}, dashboard: {enabled: true}}"
+	const everything = "monitoring: {podMonitor: {enabled: true}, alerts: {enabled: true}, dashboard: {enabled: true}}\n" +
+		"platform: {hosts: ['a.example:8743']}"
 	want, _, err := template(t, operatorNamespace, everything)
 	must(t, err)
 	got, _, err := template(t, "iot", everything)
