@@ -116,10 +116,7 @@ func (v *platformView) followed(
 		if !ambiguous.Holds() || task.AppID != appID {
 			continue
 		}
-		switch purging, err := results.Purging(ctx, task); {
-		case err != nil:
-			return nil, fmt.Errorf("look for a purge: %w", err)
-		case purging:
+		if results.Purging(task) {
 			continue
 		}
 		followed = append(followed, followedOf(f, task))
