@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -98,6 +99,10 @@ func (r *applicationReconciler) connect(
 		return nil, p, nil
 	}
 	of, err := r.connections.ensure(ctx, app, read)
+	if refused, ok := errors.AsType[*refusedSpecError](err); ok {
+		r.connections.end(app.Name)
+		return nil, &problem{v1alpha1.ReasonInvalidSpec, refused.Error()}, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -92,6 +92,9 @@ func (c *connections) Start(ctx context.Context) error {
 	return nil
 }
 
+// refusedSpecError says what is wrong with a spec or a Secret, so that no connection can be made of them.
+type refusedSpecError struct{ error }
+
 // ensure connects an application as it is declared. Secrets are taken over as they are; only what a connection is made
 // of makes a new one.
 func (c *connections) ensure(ctx context.Context, app *v1alpha1.IoTApplication, read *credentials) (*link.Link, error) {
@@ -125,7 +128,7 @@ func (c *connections) ensure(ctx context.Context, app *v1alpha1.IoTApplication, 
 		CallbackKey: wanted.callbackKey, Clock: c.clock, Observe: c.observe,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("IoTApplication %s: %w", app.Name, err)
+		return nil, &refusedSpecError{err}
 	}
 	if before != nil {
 		before.stop()

@@ -32,6 +32,8 @@ const (
 	ReasonUnreachable = "Unreachable"
 	// ReasonEndpointNotAllowed means that --platform-hosts does not list the endpoint.
 	ReasonEndpointNotAllowed = "EndpointNotAllowed"
+	// ReasonInvalidSpec means that no connection can be made of the spec.
+	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonSecretNotFound means that a Secret is missing in the operator's namespace, or one of its keys.
 	ReasonSecretNotFound = "SecretNotFound"
 	// ReasonCertificateInvalid means that the platform's certificate can't be trusted, or the client certificate not

@@ -32,9 +32,11 @@ type token struct {
 	// generation numbers the logins.
 	generation int64
 	value      string
-	loggedIn   time.Time
-	renewAt    time.Time
-	expires    time.Time
+	// secret is what was logged in with.
+	secret   []byte
+	loggedIn time.Time
+	renewAt  time.Time
+	expires  time.Time
 }
 
 // tokenHolder has the one token of the application: of several the platform takes only the newest (documented), so that
@@ -42,8 +44,9 @@ type token struct {
 //
 //	absent → loggingIn → valid(generation) → absent
 //
-// Any number of callers share a login. A token is renewed when four fifths of its life are over. One that is refused is
-// dropped, unless there is a newer one. Refused logins are 1, 2, 4, 8 and then 15 minutes apart, but made at once with
+// Any number of callers share a login. A token is renewed when four fifths of its life are over, and when the secret has
+// changed: who resets it wants to know whether the new one is right. One that is refused is dropped, unless there is a
+// newer one. Refused logins are 1, 2, 4, 8 and then 15 minutes apart, but made at once with
 // another secret. So are logins while somebody else logs in as well, as two that log in whenever their token was ended
 // would do so for ever.
 type tokenHolder struct {
@@ -74,8 +77,10 @@ type flight struct {
 // get returns a valid token, and logs in where there is none.
 func (h *tokenHolder) get(ctx context.Context) (token, error) {
 	for {
+		secret, err := h.readSecret()
 		h.mu.Lock()
-		if t := h.current; t.value != "" && h.clock.Now().Before(t.renewAt) {
+		isOf := err != nil || bytes.Equal(secret, h.current.secret) // one that can't be read at present need not be another
+		if t := h.current; t.value != "" && isOf && h.clock.Now().Before(t.renewAt) {
 			h.mu.Unlock()
 			return t, nil
 		}
@@ -129,8 +134,8 @@ func (h *tokenHolder) logIn(ctx context.Context) error {
 	}
 	h.lastLogin = now
 	h.current = token{
-		generation: h.current.generation + 1, value: value, loggedIn: now, renewAt: now.Add(lifetime / 5 * 4),
-		expires: now.Add(lifetime),
+		generation: h.current.generation + 1, value: value, secret: secret, loggedIn: now,
+		renewAt: now.Add(lifetime / 5 * 4), expires: now.Add(lifetime),
 	}
 	h.refused = nil
 	if !h.contended {

@@ -67,6 +67,29 @@ func TestLoginFailsForAll(t *testing.T) {
 	}
 }
 
+// TestChangedSecretLogsIn holds that a changed secret is used at once, whether it is right or not, and that the token of
+// the old one is not used any more; one that can't be read for a moment changes nothing.
+func TestChangedSecretLogsIn(t *testing.T) {
+	p := startPlatform(t)
+	secret, unreadable := testSecret, error(nil)
+	c := connect(t, p, func(o *Options) {
+		o.Secret = func() ([]byte, error) { return []byte(secret), unreadable }
+	})
+	for i, step := range []struct {
+		secret     string
+		unreadable error
+		logins     int
+	}{{testSecret, nil, 1}, {testSecret, errors.New("no such key"), 1}, {testSecret, nil, 1}, {testSecret + "2", nil, 2}} {
+		secret, unreadable = step.secret, step.unreadable
+		if err := c.list(); err != nil {
+			t.Errorf("%d: %v", i, err)
+		}
+		if got := p.count(loginPath); got != step.logins {
+			t.Errorf("%d: %d logins, want %d", i, got, step.logins)
+		}
+	}
+}
+
 // TestLoginAbandoned holds that who waits for the login of a caller that gives up logs in by itself.
 func TestLoginAbandoned(t *testing.T) {
 	p := startPlatform(t)
