@@ -139,6 +139,10 @@ func options() map[string]option {
 			"applications: [{appId: a, namespaces: [a], secretsFile: s}]", webhook, args,
 			"--applications-file=/etc/fwupgrade/applications/applications.yaml",
 		},
+		"IoTApplications rule": {
+			"platform: {requireApplication: true}\napplications: [{appId: a, namespaces: [a]}]", controllers, args,
+			"--require-application",
+		},
 		"where the platform is": {
 			"platform: {hosts: ['iot.example.com:8743', '*.example.com:443']}", controllers, args,
 			"--platform-hosts=iot.example.com:8743,*.example.com:443",
