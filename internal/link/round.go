@@ -20,7 +20,7 @@ const (
 	quietAfter = 5 * time.Minute
 	// roundsToJudge is in how many rounds counts have to differ: the platform's figures may lag behind its own pushes.
 	roundsToJudge = 2
-	// maxSweeps is after how many sweeps that did not make the counts equal they drift.
+	// maxSweeps is after how many sweeps in a row that found nothing the counts drift.
 	maxSweeps = 2
 	// mayComeFor is how long a task that the platform does not know is asked for in every round: it may be about to list
 	// it.
@@ -58,7 +58,7 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 		}
 	}
 	l.o.Changed(changed)
-	slices.SortStableFunc(alone, func(a, b Followed) int { return cmp.Compare(rankOf(a), rankOf(b)) })
+	l.sortByTurn(alone)
 	for _, f := range alone[:min(len(alone), l.maxGets())] {
 		asked := l.o.Clock.Now()
 		task, err := l.o.Client.Task(ctx, f.Task.OperationID, platform.PriorityRound)
@@ -71,6 +71,22 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 	}
 	l.judgeReceiving(len(running) > 0)
 	return calls, nil
+}
+
+// sortByTurn sorts what is asked for alone: what somebody waits for goes first, and of equals what was asked for least
+// recently, as a round may not come to all of them.
+func (l *Link) sortByTurn(alone []Followed) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	askedAt := func(f Followed) (at time.Time) {
+		if v := l.views[f.Task]; v != nil {
+			at = v.askedAt
+		}
+		return at
+	}
+	slices.SortStableFunc(alone, func(a, b Followed) int {
+		return cmp.Or(cmp.Compare(rankOf(a), rankOf(b)), askedAt(a).Compare(askedAt(b)))
+	})
 }
 
 // rankOf orders what is asked for alone: what somebody waits for goes first.
@@ -176,7 +192,7 @@ func (v *view) judge(f Followed, sum tally.Summary, quiet bool) {
 	// The platform tries failed devices again: these count as failed until they succeed.
 	retries := succeeded == 0 && failed < 0 && -failed <= r.Wait+r.Processing
 	switch {
-	case !ended && !quiet && !f.Complete, v.differs < roundsToJudge && !(ended && quiet), retries:
+	case !ended && !quiet && !f.Complete, v.differs < roundsToJudge && (!ended || !quiet), retries:
 		v.judgement = status.NotJudged
 	case succeeded <= 0 && failed <= 0:
 		v.judgement = status.Drifting

@@ -45,7 +45,7 @@ func (l *Link) subscribe(ctx context.Context) error {
 	callback, err := l.o.Callback()
 	if err != nil {
 		l.update(func(s *State) { s.Subscribed = isFalse(v1alpha1.ReasonSecretNotFound, err.Error()) })
-		return nil
+		return nil //nolint:nilerr // The State says it: a callback that is missing is no trouble with the platform.
 	}
 	l.o.Client.Redact([]byte(callback.URL), []byte(pathOf(callback.URL)))
 	tried := false
@@ -102,7 +102,7 @@ func (l *Link) worst() Condition {
 
 // subscribeTo sees to one type. An error says that the platform can't be called.
 func (l *Link) subscribeTo(ctx context.Context, notification, callbackURL string) (Condition, error) {
-	has, others, listed, err := l.look(ctx, notification, callbackURL)
+	has, _, listed, err := l.look(ctx, notification, callbackURL)
 	if err != nil {
 		return Condition{}, err
 	}
@@ -121,7 +121,8 @@ func (l *Link) subscribeTo(ctx context.Context, notification, callbackURL string
 	if !listed {
 		return isTrue(v1alpha1.ReasonAccepted, "the platform took the subscription, and can't list it"), nil
 	}
-	if has, others, _, err = l.look(ctx, notification, callbackURL); err != nil {
+	has, others, _, err := l.look(ctx, notification, callbackURL)
+	if err != nil {
 		return Condition{}, err
 	}
 	switch {

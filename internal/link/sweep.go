@@ -5,6 +5,7 @@ package link
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -22,6 +23,9 @@ const (
 	sweepRetry = time.Minute
 	// pageSize is how many tasks or sub-tasks the client asks for in a call: the most that the platform gives.
 	pageSize = 100
+	// maxMorePages is how many pages more than the figures tell a state may have: devices move while it is looked
+	// through. A platform that takes no notice of the page's number has no last one.
+	maxMorePages = 2
 )
 
 // sweeps are the tasks whose missing results are to be asked for, in order.
@@ -32,14 +36,11 @@ type sweeps struct {
 
 func newSweeps() sweeps { return sweeps{wake: make(chan struct{}, 1)} }
 
-// want adds a task, unless it waits already.
+// want adds a task, unless it waits already: then only for room in the store, which there may be now.
 func (s *sweeps) want(task result.Task) {
-	for _, w := range s.wanted {
-		if w == task {
-			return
-		}
+	if !slices.Contains(s.wanted, task) {
+		s.wanted = append(s.wanted, task)
 	}
-	s.wanted = append(s.wanted, task)
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -58,11 +59,11 @@ func (l *Link) keepSwept(ctx context.Context) {
 			}
 			continue
 		}
-		err := l.sweep(ctx, task)
+		found, err := l.sweep(ctx, task)
 		if ctx.Err() != nil {
 			return
 		}
-		l.endSweep(task, err == nil)
+		l.endSweep(task, found, err == nil)
 		if err == nil {
 			continue
 		}
@@ -85,12 +86,18 @@ func (l *Link) nextSweep() (result.Task, bool) {
 	return l.sweeps.wanted[0], true
 }
 
-// endSweep notes the end of a sweep. One that broke off is begun again by the next round that finds a difference.
-func (l *Link) endSweep(task result.Task, whole bool) {
+// endSweep notes the end of a sweep. One that broke off is begun again by the next round that finds a difference. One
+// that found something helped, whatever got lost meanwhile.
+func (l *Link) endSweep(task result.Task, found, whole bool) {
 	l.mu.Lock()
 	l.sweeps.wanted = l.sweeps.wanted[1:]
-	if v := l.views[task]; v != nil && whole {
-		v.swept++
+	if v := l.views[task]; v != nil {
+		switch {
+		case found:
+			v.swept = 0
+		case whole:
+			v.swept++
+		}
 	}
 	l.mu.Unlock()
 	l.o.Changed([]result.Task{task})
@@ -111,8 +118,9 @@ func (l *Link) sweepTakes(r platform.StaResult, sum tally.Summary) time.Duration
 }
 
 // sweep asks for the results of a task that are missing, by state: first what failed, which is little and matters most.
-// It stops when as many were found as were missing: pages may shift while it looks, and the next round compares.
-func (l *Link) sweep(ctx context.Context, task result.Task) error {
+// It stops when as many were found as were missing: pages may shift while it looks, and the next round compares. What
+// was stopped counts as failed, so that nobody knows which of the two is missing. It says whether it found anything.
+func (l *Link) sweep(ctx context.Context, task result.Task) (found bool, err error) {
 	l.mu.Lock()
 	v := l.views[task]
 	var of platform.Task
@@ -120,44 +128,54 @@ func (l *Link) sweep(ctx context.Context, task result.Task) error {
 		of = *v.task
 	}
 	l.mu.Unlock()
-	sum := l.o.Store.Summary(task, tally.Query{})
+	sum, r := l.o.Store.Summary(task, tally.Query{}), of.Result
+	missing := r.Failed() - sum.Failed
 	for _, state := range []struct {
-		of      platform.SubTaskStatus
-		missing int64
+		of    platform.SubTaskStatus
+		count int64
 	}{
-		{platform.SubTaskFailed, of.Result.Failed() - of.Result.Stop - sum.Failed},
-		{platform.SubTaskStopped, min(of.Result.Stop, of.Result.Failed()-sum.Failed)},
-		{platform.SubTaskSucceeded, of.Result.Success - sum.Succeeded},
+		{platform.SubTaskFailed, r.Failed() - r.Stop}, {platform.SubTaskStopped, r.Stop},
+		{platform.SubTaskSucceeded, r.Success},
 	} {
-		if err := l.sweepState(ctx, &of, task, state.of, state.missing); err != nil {
-			return err
+		if state.of == platform.SubTaskSucceeded {
+			missing = r.Success - sum.Succeeded
 		}
+		if state.count == 0 {
+			continue
+		}
+		stored, err := l.sweepState(ctx, &of, task, state.of, state.count/pageSize+maxMorePages, missing)
+		found = found || stored > 0
+		if err != nil {
+			return found, err
+		}
+		missing -= stored
 	}
-	return nil
+	return found, nil
 }
 
-// sweepState asks for the sub-tasks in a state, page by page.
+// sweepState asks for the sub-tasks in a state, at most so many pages of them, until as many were found as are missing.
+// It returns how many were found and stored.
 func (l *Link) sweepState(
-	ctx context.Context, of *platform.Task, task result.Task, state platform.SubTaskStatus, missing int64,
-) error {
-	for page := 0; missing > 0; page++ {
+	ctx context.Context, of *platform.Task, task result.Task, state platform.SubTaskStatus, pages, missing int64,
+) (stored int64, err error) {
+	for page := 0; stored < missing && int64(page) < pages; page++ {
 		answer, err := l.o.Client.SubTasks(ctx, task.OperationID, string(state), page, platform.PrioritySweep)
 		if err != nil {
-			return err
+			return stored, err
 		}
 		lacking := l.lacking(of, task, answer.SubTasks)
 		if len(lacking) > 0 {
 			if err := l.o.Store.AddPolled(ctx, task, lacking); err != nil {
-				return err
+				return stored, err
 			}
 			l.noteRepaired(task, lacking)
+			stored += int64(len(lacking))
 		}
-		missing -= int64(len(lacking))
 		if len(answer.SubTasks) == 0 || answer.Total >= 0 && int64(page+1)*pageSize >= answer.Total {
-			return nil
+			break
 		}
 	}
-	return nil
+	return stored, nil
 }
 
 func (l *Link) noteRepaired(task result.Task, results []result.Result) {

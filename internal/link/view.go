@@ -28,7 +28,7 @@ type view struct {
 
 	// differs is in how many rounds in a row the counts differed.
 	differs int
-	// swept is how many sweeps came to their end since the counts were equal.
+	// swept is how many sweeps came to their end and found nothing, since the counts were equal or one found something.
 	swept     int
 	judgement status.Judgement
 	note      string

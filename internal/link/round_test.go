@@ -1,0 +1,243 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/hack/simulator/northbound"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
+)
+
+func none(int) bool { return false }
+
+// onlyRounds has no subscriptions made.
+func onlyRounds(o *Options) { o.Notifications = nil }
+
+// Tasks that run are compared by the list, which is two calls a round however many there are.
+func TestRunningTasksAreListed(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	for range 20 {
+		w.follow(w.createTask(northbound.TaskSpec{Count: 2, StartsIn: northbound.Duration(48 * time.Hour)}))
+	}
+	w.run()
+	w.pass(time.Hour)
+	if got := w.calls(northbound.CallTask); got != 0 {
+		t.Errorf("%d tasks were asked for alone", got)
+	}
+	if got := w.calls(northbound.CallTasks); got < 58 || got > 64 {
+		t.Errorf("%d calls for lists in an hour of rounds of two minutes", got)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, f := range w.followed {
+		if w.changes[f.Task] < 29 {
+			t.Errorf("%v was told %d times", f.Task, w.changes[f.Task])
+		}
+	}
+}
+
+// Nobody is called where nothing is followed.
+func TestNothingIsFollowed(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	w.createTask(northbound.TaskSpec{Count: 2})
+	w.run()
+	w.pass(50 * time.Minute)
+	if got := w.calls(northbound.CallTasks) + w.calls(northbound.CallTask); got != 0 {
+		t.Errorf("%d calls", got)
+	}
+}
+
+// A task that ended is asked for again after 10 minutes, 1, 6 and 24 hours, and then no more, unless it runs again.
+func TestEndedTasksAreAskedForEverLess(t *testing.T) {
+	const period = 10 * time.Minute
+	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{Fail: 1}}, onlyRounds,
+		func(o *Options) { o.Period = period })
+	operation := w.createEnded(2)
+	w.push(operation, none)
+	task := w.follow(operation, func(f *Followed) { f.Finished = true })
+	w.run()
+	asked := func() int { return w.calls(northbound.CallTask) }
+	for _, c := range []struct {
+		after time.Duration
+		calls int
+	}{{time.Minute, 1}, {8 * time.Minute, 1}, {4 * time.Minute, 2}, {55 * time.Minute, 2}, {10 * time.Minute, 3},
+		{5 * time.Hour, 3}, {70 * time.Minute, 4}, {23 * time.Hour, 4}, {70 * time.Minute, 5}, {50 * time.Hour, 5}} {
+		w.pass(c.after)
+		if got := asked(); got != c.calls {
+			t.Fatalf("after %s more: asked for %d times, not %d", c.after, got, c.calls)
+		}
+	}
+	if err := w.RetryTask(operation); err != nil { // somebody tries it again by hand
+		t.Fatal(err)
+	}
+	w.pass(period + time.Second)
+	if f := w.View(task).Figures; f == nil || f.State != v1alpha1.PlatformProcessing {
+		t.Fatalf("figures: %+v", f)
+	}
+	w.clock.Step(3 * time.Hour)
+	w.pass(period + time.Second)
+	w.pass(period + time.Second)
+	if got := asked(); got != 7 {
+		t.Errorf("asked for %d times after it ran again", got)
+	}
+}
+
+// A task that ended is asked for in every round while its counts differ, or its end waits for a comparison.
+func TestEndedTasksAreAskedForWhileSomebodyWaits(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	operation := w.createEnded(2)
+	w.push(operation, none)
+	w.follow(operation, func(f *Followed) { f.Complete = true })
+	w.run()
+	w.pass(9 * time.Minute)
+	if got := w.calls(northbound.CallTask); got < 5 {
+		t.Errorf("asked for %d times", got)
+	}
+}
+
+// A task that the platform does not know is asked for in every round for ten minutes, and then ever less.
+func TestUnknownTaskIsAskedForAWhile(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	task := w.follow("no-such-task")
+	w.run()
+	w.pass(9 * time.Minute)
+	if got := w.calls(northbound.CallTask); got != 5 {
+		t.Errorf("asked for %d times in nine minutes", got)
+	}
+	if v := w.View(task); !v.Unknown || v.Figures != nil || v.Trouble != "" {
+		t.Errorf("%+v", v)
+	}
+	w.pass(time.Hour)
+	if got := w.calls(northbound.CallTask); got > 8 {
+		t.Errorf("asked for %d times in an hour", got)
+	}
+	w.createTask(northbound.TaskSpec{OperationID: "no-such-task", Count: 1})
+	w.pass(RoundPeriod + time.Second)
+	if v := w.View(task); v.Unknown || v.Figures == nil {
+		t.Errorf("it is there now: %+v", v)
+	}
+}
+
+// Where the list does not have them, tasks are asked for alone: all of them in their turn, and with a third of the calls.
+func TestUnlistedTasksAreAskedForInTurn(t *testing.T) {
+	const tasks, callsPerMinute = 40, 12
+	w := newWorld(t, northbound.Options{Faults: northbound.Faults{
+		ListLags: northbound.Fault{Share: 1, Delay: northbound.Duration(48 * time.Hour)},
+	}}, onlyRounds, func(o *Options) { o.CallsPerMinute = callsPerMinute })
+	for n := range tasks {
+		w.follow(w.createTask(northbound.TaskSpec{
+			OperationID: fmt.Sprintf("task-%03d", n), Count: 1, StartsIn: northbound.Duration(24 * time.Hour),
+		}))
+	}
+	w.run()
+	w.pass(time.Hour)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	least, most := 1000, 0
+	for _, f := range w.followed {
+		least, most = min(least, w.changes[f.Task]), max(most, w.changes[f.Task])
+	}
+	if least == 0 || most-least > 1 {
+		t.Errorf("some were asked for %d times, others %d times", least, most)
+	}
+	if got := w.calls(northbound.CallTask) + w.calls(northbound.CallTasks); got > 60*callsPerMinute/3+30 {
+		t.Errorf("%d calls in an hour are more than a third", got)
+	}
+}
+
+// Rounds that need many calls are farther apart: they leave two thirds to others.
+func TestRoundsUseAThirdOfTheCalls(t *testing.T) {
+	const callsPerMinute = 6
+	w := newWorld(t, northbound.Options{}, onlyRounds, func(o *Options) { o.CallsPerMinute = callsPerMinute })
+	for range 500 {
+		w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(48 * time.Hour)}))
+	}
+	w.run()
+	w.pass(time.Hour)
+	if got, most := w.calls(northbound.CallTasks), 60*callsPerMinute/3+10; got > most || got < most/2 {
+		t.Errorf("%d calls in an hour, want at most %d", got, most)
+	}
+}
+
+// A platform that fails is called ever less, never more, and is said to be unreachable until it works again.
+func TestFailingPlatformIsCalledLess(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	task := w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(48 * time.Hour)}))
+	w.run()
+	w.pass(time.Minute)
+	w.setFaults(northbound.Faults{ErrorBefore: northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallTasks}}})
+	w.await(10*time.Minute, "it is not said to be unreachable", func() bool {
+		return w.State().Connected.Reason == v1alpha1.ReasonUnreachable
+	})
+	if v := w.View(task); v.Trouble == "" || v.Figures == nil {
+		t.Errorf("what was known is told with the trouble: %+v", v)
+	}
+	w.pass(time.Hour)
+	before := w.calls(northbound.CallTasks)
+	w.pass(2 * time.Hour)
+	if got := w.calls(northbound.CallTasks) - before; got < 5 || got > 15 {
+		t.Errorf("%d calls in two hours, at most every ten minutes is wanted", got)
+	}
+	w.setFaults(northbound.Faults{})
+	w.await(15*time.Minute, "it works again, and nobody says so", func() bool { return w.State().Connected.isTrue() })
+	if v := w.View(task); v.Trouble != "" {
+		t.Errorf("%+v", v)
+	}
+}
+
+// What is not followed any more is forgotten.
+func TestViewsAreForgotten(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	task := w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(time.Hour)}))
+	w.run()
+	w.pass(time.Minute)
+	if w.View(task).Figures == nil {
+		t.Fatal("there are no figures")
+	}
+	w.mu.Lock()
+	w.followed = nil
+	w.mu.Unlock()
+	w.pass(RoundPeriod)
+	w.Link.mu.Lock()
+	defer w.Link.mu.Unlock()
+	if len(w.views) > 0 || len(w.receiving.polled) > 0 {
+		t.Errorf("%d views, %d times", len(w.views), len(w.receiving.polled))
+	}
+}
+
+// A difference is judged only when it was seen in two rounds, and figures that don't add up not at all.
+func TestDifferencesAreJudgedTwice(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	operation := w.createEnded(5)
+	w.push(operation, none)
+	forged := pushOfDevice(w, operation, "forged")
+	w.store.Add([]result.Result{forged}) // one more than the platform counts
+	task := w.follow(operation, func(f *Followed) { f.Complete = true })
+	w.run()
+	w.pass(time.Second)
+	if v := w.View(task); v.Judgement != status.NotJudged || v.Figures == nil {
+		t.Fatalf("after one round: %+v", v)
+	}
+	w.pass(RoundPeriod)
+	if v := w.View(task); v.Judgement != status.Drifting || !strings.Contains(v.Note, "more was reported") {
+		t.Fatalf("after two rounds: %+v", v)
+	}
+	if got := w.calls(northbound.CallSubTasks); got != 0 {
+		t.Errorf("%d sweeps, which can't help", got)
+	}
+}
+
+// pushOfDevice is a success of a device that the platform does not know, a moment ago.
+func pushOfDevice(w *world, operation, device string) result.Result {
+	truth, _ := w.Truth(operation)
+	r := pushOf(w.AppID(), truth, &truth.Devices[0])
+	r.DeviceID, r.ReceivedAt = device, w.clock.Now().UnixMicro()
+	return r
+}

@@ -1,0 +1,232 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/hack/simulator/northbound"
+)
+
+// subscribed waits until the condition Subscribed has a reason.
+func (w *world) subscribed(status metav1.ConditionStatus, reason string) Condition {
+	w.t.Helper()
+	w.await(5*time.Minute, "want Subscribed "+string(status)+" for "+reason, func() bool {
+		c := w.State().Subscribed
+		return c.Status == status && c.Reason == reason
+	})
+	return w.State().Subscribed
+}
+
+// kinds are the calls that were made, but for logins.
+func (w *world) kinds() (kinds []northbound.Call) {
+	for _, call := range w.Report().CallList {
+		if call.Kind != northbound.CallLogin {
+			kinds = append(kinds, call.Kind)
+		}
+	}
+	return kinds
+}
+
+// A callback is looked for, subscribed and looked for again; then once a day, and subscribed anew where it is gone.
+func TestSubscriptionIsMadeAndVerifiedDaily(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	w.run()
+	w.subscribed(metav1.ConditionTrue, v1alpha1.ReasonVerified)
+	made := []northbound.Call{northbound.CallSubscriptions, northbound.CallSubscribe, northbound.CallSubscriptions}
+	if got := w.kinds(); !slices.Equal(got, made) {
+		t.Fatalf("calls: %v", got)
+	}
+	began := w.clock.Now()
+	if s := w.State().Subscriptions; len(s) != 1 || s[0].Version != "1" || !s[0].VerifiedAt.Equal(began) {
+		t.Fatalf("%+v", s)
+	}
+	w.pass(verifyEvery - 5*time.Minute)
+	if got := w.kinds(); !slices.Equal(got, made) {
+		t.Fatalf("calls within a day: %v", got)
+	}
+	w.pass(10 * time.Minute)
+	if got := w.kinds(); !slices.Equal(got, append(slices.Clone(made), northbound.CallSubscriptions)) {
+		t.Fatalf("calls after a day: %v", got)
+	}
+	if s := w.State().Subscriptions; s[0].VerifiedAt.Sub(began) < verifyEvery {
+		t.Errorf("verified %s later", s[0].VerifiedAt.Sub(began))
+	}
+	if status := w.curl(http.MethodDelete, subscriptionsPath, ""); status != http.StatusNoContent {
+		t.Fatalf("delete: %d", status)
+	}
+	w.pass(verifyEvery + 10*time.Minute)
+	if got := w.calls(northbound.CallSubscribe); got != 2 {
+		t.Errorf("%d subscriptions were made", got)
+	}
+	if r := w.Report(); r.Subscriptions.Current[string(v1alpha1.NotificationResult)] != 1 || r.Calls.Beyond > 0 {
+		t.Errorf("%+v, %+v", r.Subscriptions, r.Calls)
+	}
+}
+
+// A callback that changed is subscribed at once, and without removing the other one: the platform may know others.
+func TestAnotherCallbackIsSubscribedAtOnce(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: northbound.Faults{SubscribeAgain: northbound.SubscribeAgainAdds}})
+	w.run()
+	w.subscribed(metav1.ConditionTrue, v1alpha1.ReasonVerified)
+	w.setCallback(Callback{URL: testCallback + "2", Version: "2"}, nil)
+	w.Wake()
+	w.await(time.Minute, "it is not subscribed anew", func() bool {
+		s := w.State().Subscriptions
+		return len(s) == 1 && s[0].Version == "2"
+	})
+	r := w.Report()
+	if r.Subscriptions.Current[string(v1alpha1.NotificationResult)] != 2 || r.Subscriptions.Deleted != 0 {
+		t.Errorf("%+v", r.Subscriptions)
+	}
+}
+
+// What somebody else subscribed stays, whatever the platform does with a second subscription.
+func TestForeignSubscription(t *testing.T) {
+	const foreign = "http://127.0.0.1:2/somebody/elses"
+	for name, c := range map[string]struct {
+		again   northbound.SubscribeAgain
+		status  metav1.ConditionStatus
+		reason  string
+		current int
+	}{
+		"both are pushed to":  {northbound.SubscribeAgainAdds, metav1.ConditionTrue, v1alpha1.ReasonVerified, 2},
+		"the newest holds":    {northbound.SubscribeAgainReplaces, metav1.ConditionTrue, v1alpha1.ReasonVerified, 1},
+		"a second is refused": {northbound.SubscribeAgainRefused, metav1.ConditionFalse, v1alpha1.ReasonOtherURL, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, northbound.Options{Faults: northbound.Faults{SubscribeAgain: c.again, EchoCallbackURL: true}})
+			w.subscribeURL(foreign)
+			w.run()
+			said := w.subscribed(c.status, c.reason)
+			if strings.Contains(said.Message, "somebody") || strings.Contains(said.Message, "secret") {
+				t.Errorf("the message shows a callback: %s", said.Message)
+			}
+			r := w.Report()
+			if r.Subscriptions.Current[string(v1alpha1.NotificationResult)] != c.current || r.Subscriptions.Deleted != 0 {
+				t.Errorf("%+v", r.Subscriptions)
+			}
+		})
+	}
+}
+
+// A subscription that is there twice, or written in another way, is one.
+func TestDuplicateSubscription(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: northbound.Faults{SubscribeAgain: northbound.SubscribeAgainAdds}})
+	w.subscribeURL(testCallback)
+	w.subscribeURL(strings.Replace(testCallback, "http", "HTTP", 1))
+	w.run()
+	w.subscribed(metav1.ConditionTrue, v1alpha1.ReasonVerified)
+	if r := w.Report(); r.Subscriptions.Made != 2 || r.Subscriptions.Deleted != 0 {
+		t.Errorf("%+v", r.Subscriptions)
+	}
+}
+
+// A callback that the platform refuses is said without showing it, and tried again every hour, or at once when it is
+// another one.
+func TestCallbackRefused(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: northbound.Faults{EchoCallbackURL: true}})
+	w.setCallback(Callback{URL: "https://receiver.example.com/pa55word", Version: "1"}, nil) // it has no port
+	w.run()
+	said := w.subscribed(metav1.ConditionFalse, v1alpha1.ReasonCallbackRefused)
+	if strings.Contains(said.Message, "pa55word") || strings.Contains(said.Message, "receiver.example.com") {
+		t.Errorf("the message shows the callback: %s", said.Message)
+	}
+	if !w.State().Connected.isTrue() || len(w.State().Subscriptions) > 0 {
+		t.Errorf("%+v", w.State())
+	}
+	w.pass(verifyMissing - 3*time.Minute)
+	if got := w.calls(northbound.CallSubscribe); got != 1 {
+		t.Errorf("it was tried %d times within an hour", got)
+	}
+	w.pass(5 * time.Minute)
+	if got := w.calls(northbound.CallSubscribe); got != 2 {
+		t.Errorf("it was tried %d times in an hour", got)
+	}
+	w.setCallback(Callback{URL: testCallback, Version: "2"}, nil)
+	w.Wake()
+	w.subscribed(metav1.ConditionTrue, v1alpha1.ReasonVerified)
+}
+
+// A platform that can't list subscriptions is believed when it takes one.
+func TestUnlistedSubscription(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: northbound.Faults{SubscriptionsUnlisted: true}})
+	w.run()
+	w.subscribed(metav1.ConditionTrue, v1alpha1.ReasonAccepted)
+	if got := w.kinds(); !slices.Equal(got, []northbound.Call{northbound.CallSubscriptions, northbound.CallSubscribe}) {
+		t.Errorf("calls: %v", got)
+	}
+}
+
+// While pushes are missing the subscription is looked for every hour.
+func TestSubscriptionIsVerifiedWhilePushesAreMissing(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	task := w.follow(w.createEnded(3))
+	w.run()
+	w.await(time.Hour, "the results are not asked for", func() bool { return w.isEqual(task) })
+	if c := w.State().Receiving; c.Reason != v1alpha1.ReasonPushesMissing || c.Status != metav1.ConditionFalse {
+		t.Fatalf("Receiving: %+v", c)
+	}
+	before := w.calls(northbound.CallSubscriptions)
+	w.pass(4*time.Hour + 10*time.Minute)
+	if got := w.calls(northbound.CallSubscriptions) - before; got != 4 {
+		t.Errorf("it was looked for %d times in four hours", got)
+	}
+}
+
+// Without notifications nothing is touched.
+func TestNothingToSubscribe(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, func(o *Options) { o.Notifications = nil })
+	w.run()
+	w.subscribed(metav1.ConditionTrue, v1alpha1.ReasonNotManaged)
+	if got := w.kinds(); len(got) > 0 {
+		t.Errorf("calls: %v", got)
+	}
+}
+
+// Without a callback there is nothing to subscribe, until there is one.
+func TestCallbackIsMissing(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	w.setCallback(Callback{}, errors.New("the Secret has no key callback-url"))
+	w.run()
+	w.subscribed(metav1.ConditionFalse, v1alpha1.ReasonSecretNotFound)
+	if got := w.kinds(); len(got) > 0 {
+		t.Errorf("calls: %v", got)
+	}
+	w.setCallback(Callback{URL: testCallback, Version: "1"}, nil)
+	w.Wake()
+	w.subscribed(metav1.ConditionTrue, v1alpha1.ReasonVerified)
+}
+
+func TestSameURL(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want bool
+	}{
+		{"https://h/p", "https://h/p", true},
+		{"https://h:443/p", "HTTPS://H/p", true},
+		{"http://h:80/p", "http://h/p", true},
+		{"http://h:80/p", "https://h:80/p", false},
+		{"https://h:443/p", "https://h:8443/p", false},
+		{"https://h/p", "https://h/P", false},
+		{"https://h/p", "https://h/p/", false},
+		{"https://h/p?q=1", "https://h/p", false},
+		{"https://h/%2f", "https://h//", false},
+		{"https://[::1]:443/p", "https://[::1]/p", true},
+		{"%", "https://h/p", false},
+		{"https://h/p", "%", false},
+	} {
+		if got := sameURL(c.a, c.b); got != c.want {
+			t.Errorf("%s and %s: %v", c.a, c.b, got)
+		}
+	}
+}

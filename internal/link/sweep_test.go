@@ -1,0 +1,318 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/hack/simulator/northbound"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
+	"fwupgrade.io/operator/internal/tally"
+)
+
+// A sweep stores what is missing and nothing else, each device once, with the time at which the platform says that it
+// ended; and nothing is asked for where nothing is missing.
+func TestSweepStoresOnlyMissing(t *testing.T) {
+	w := newWorld(t, northbound.Options{
+		Devices: northbound.DeviceOptions{Fail: 0.2, Spread: time.Hour},
+	}, onlyRounds)
+	whole, operation := w.createEnded(150), w.createEnded(450)
+	isLost := func(n int) bool { return n%17 == 0 }
+	w.push(whole, none)
+	w.push(operation, isLost)
+	task := w.follow(operation)
+	w.follow(whole)
+	w.run()
+	w.await(10*time.Minute, "the counts do not become equal", func() bool { return w.isEqual(task) })
+	truth, _ := w.Truth(operation)
+	want, got := map[string]result.Result{}, map[string]result.Result{}
+	for n := range truth.Devices {
+		if d := &truth.Devices[n]; isLost(n) {
+			want[d.DeviceID] = polledOf(w.AppID(), truth, d)
+		}
+	}
+	for _, r := range w.store.added() {
+		if _, again := got[r.DeviceID]; again {
+			t.Errorf("%s was stored twice", r.DeviceID)
+		}
+		got[r.DeviceID] = r
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("stored (-missing +stored):\n%s", diff)
+	}
+	swept := w.calls(northbound.CallSubTasks)
+	w.pass(time.Hour)
+	if again := w.calls(northbound.CallSubTasks); again != swept || swept > 5 {
+		t.Errorf("%d pages of five, then %d", swept, again)
+	}
+	if v := w.View(task); v.Judgement != status.NotJudged || v.Figures.Repaired != int64(len(want)) {
+		t.Errorf("%+v of %+v", v, v.Figures)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.repairs != len(want) {
+		t.Errorf("%d results were told as repaired", w.repairs)
+	}
+}
+
+// polledOf is what asking for a device has to bring.
+func polledOf(appID string, truth *northbound.Truth, d *northbound.DeviceTruth) result.Result {
+	r := result.Result{
+		Task: result.Task{AppID: appID, OperationID: truth.OperationID}, DeviceID: d.DeviceID,
+		SubOperationID: d.SubOperationID, ReceivedAt: d.StopTime.Truncate(time.Second).UnixMicro(),
+	}
+	switch d.Status {
+	case "success":
+		r.State, r.TargetVersion = storage.StateSucceeded, truth.FileVersion
+	case "fail":
+		r.State, r.StatusDesc = storage.StateFailed, d.Detail
+	case "stop":
+		r.State, r.StatusDesc = storage.StateFailed, stoppedDesc
+	}
+	r.Normalize()
+	return r
+}
+
+// While a task runs, nothing is asked for before nothing has come for a while: pushes are on their way.
+func TestRunningTaskIsSweptWhenQuiet(t *testing.T) {
+	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{
+		Fates: map[string]northbound.Fate{"late": northbound.Offline},
+	}}, onlyRounds)
+	operation := w.createTask(northbound.TaskSpec{Devices: []string{"a", "b", "late"}})
+	w.clock.Step(time.Hour)
+	truth, _ := w.Truth(operation)
+	pushed := pushOf(w.AppID(), truth, &truth.Devices[0])
+	pushed.ReceivedAt = w.clock.Now().UnixMicro()
+	w.store.Add([]result.Result{pushed})
+	task := w.follow(operation)
+	w.run()
+	w.pass(quietAfter - time.Second)
+	if got := w.calls(northbound.CallSubTasks); got != 0 {
+		t.Errorf("%d pages were asked for before the task was quiet", got)
+	}
+	w.await(2*RoundPeriod+time.Second, "nothing is asked for", func() bool {
+		return w.store.Summary(task, tally.Query{}).Succeeded == 2
+	})
+}
+
+// Devices that somebody stopped cause no push: they are asked for, after those that failed.
+func TestStoppedDevicesAreAskedFor(t *testing.T) {
+	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{
+		Fates: map[string]northbound.Fate{"fails": northbound.Fails, "a": northbound.Offline, "b": northbound.Offline},
+	}}, onlyRounds)
+	operation := w.createTask(northbound.TaskSpec{Devices: []string{"fails", "a", "b", "works"}})
+	w.clock.Step(3 * time.Hour)
+	if err := w.StopTask(operation); err != nil {
+		t.Fatal(err)
+	}
+	task := w.follow(operation)
+	w.run()
+	w.await(10*time.Minute, "the counts do not become equal", func() bool { return w.isEqual(task) })
+	sum := w.store.Summary(task, tally.Query{})
+	var stopped int64
+	for _, c := range sum.Causes {
+		if c.Cause == stoppedDesc {
+			stopped = c.Count
+		}
+	}
+	if sum.Succeeded != 1 || sum.Failed != 3 || stopped != 2 {
+		t.Errorf("%+v", sum)
+	}
+	w.pass(RoundPeriod)
+	if f := w.View(task).Figures; f.Failed != 1 || f.Stopped != 2 {
+		t.Errorf("%+v", f)
+	}
+}
+
+// What was stopped may be known before what failed: both count as failed here.
+func TestFailuresAreAskedForWhereStoppedDevicesAreKnown(t *testing.T) {
+	const stopped, failing = 120, 150
+	fates, devices := map[string]northbound.Fate{}, []string{}
+	for n := range stopped + failing {
+		id := fmt.Sprintf("device-%03d", n)
+		fates[id], devices = northbound.Offline, append(devices, id)
+		if n >= stopped {
+			fates[id] = northbound.Fails
+		}
+	}
+	w := newWorld(t, northbound.Options{
+		Devices: northbound.DeviceOptions{Fates: fates},
+	}, onlyRounds)
+	operation := w.createTask(northbound.TaskSpec{Devices: devices})
+	w.clock.Step(3 * time.Hour)
+	if err := w.StopTask(operation); err != nil {
+		t.Fatal(err)
+	}
+	truth, _ := w.Truth(operation)
+	for n := range stopped {
+		w.store.Add([]result.Result{polledOf(w.AppID(), truth, &truth.Devices[n])})
+	}
+	task := w.follow(operation)
+	w.run()
+	w.await(20*time.Minute, "the counts do not become equal", func() bool { return w.isEqual(task) })
+	if got := len(w.store.added()); got != failing {
+		t.Errorf("%d results were asked for", got)
+	}
+}
+
+// A success after a failure that is known is a result that is missing.
+func TestRecoveredDeviceIsAskedFor(t *testing.T) {
+	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{
+		Fates: map[string]northbound.Fate{"recovers": northbound.Recovers},
+	}}, onlyRounds)
+	operation := w.createTask(northbound.TaskSpec{Devices: []string{"recovers"}, Retries: 1})
+	w.clock.Step(30 * time.Second)
+	for truth, _ := w.Truth(operation); truth.Counts.Fail == 0; truth, _ = w.Truth(operation) {
+		w.clock.Step(10 * time.Second)
+	}
+	w.push(operation, none)
+	w.clock.Step(3 * time.Hour)
+	task := w.follow(operation)
+	w.run()
+	w.await(10*time.Minute, "the counts do not become equal", func() bool { return w.isEqual(task) })
+	if sum := w.store.Summary(task, tally.Query{}); sum.Recovered != 1 || sum.Failures != 1 {
+		t.Errorf("%+v", sum)
+	}
+}
+
+// Sweeps rest while the store is full, and go on when it has room again.
+func TestSweepWaitsForRoom(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	w.store.set(true, nil)
+	task := w.follow(w.createEnded(3))
+	w.run()
+	w.pass(30 * time.Minute)
+	if got := w.calls(northbound.CallSubTasks); got != 0 {
+		t.Errorf("%d pages were asked for while there was no room", got)
+	}
+	w.store.set(false, nil)
+	w.await(15*time.Minute, "the sweep does not go on", func() bool { return w.isEqual(task) })
+}
+
+// What could not be stored is asked for again, and counts as no sweep.
+func TestSweepThatBreaksOffIsRepeated(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	w.store.set(false, errors.New("the API server is away"))
+	task := w.follow(w.createEnded(3))
+	w.run()
+	w.pass(30 * time.Minute)
+	if v := w.View(task); v.Judgement != status.Repairing || v.Figures.Repaired != 0 {
+		t.Errorf("%+v of %+v", v, v.Figures)
+	}
+	w.store.set(false, nil)
+	w.await(15*time.Minute, "the results are not stored", func() bool { return w.isEqual(task) })
+}
+
+// Two sweeps that found nothing say that the counts drift, and no more are made.
+func TestFruitlessSweepsEndInDrift(t *testing.T) {
+	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{Fail: 1}}, onlyRounds)
+	operation := w.createEnded(3)
+	truth, _ := w.Truth(operation)
+	for n := range truth.Devices { // somebody says that all of them succeeded
+		r := pushOf(w.AppID(), truth, &truth.Devices[n])
+		r.State, r.StatusDesc, r.FailedAt = storage.StateSucceeded, "", 0
+		w.store.Add([]result.Result{r})
+	}
+	task := w.follow(operation)
+	w.run()
+	w.await(20*time.Minute, "the counts do not drift", func() bool { return w.judgement(task) == status.Drifting })
+	swept := w.calls(northbound.CallSubTasks)
+	if note := w.View(task).Note; swept != maxSweeps || !strings.Contains(note, "did not help") {
+		t.Errorf("%d pages: %s", swept, note)
+	}
+	w.pass(3 * time.Hour)
+	if got := w.calls(northbound.CallSubTasks); got != swept {
+		t.Errorf("%d pages more", got-swept)
+	}
+	if len(w.store.added()) > 0 {
+		t.Errorf("stored: %v", w.store.added())
+	}
+}
+
+// Sweeps that find something are no sign of a drift, however often the counts are behind.
+func TestFruitfulSweepsAreNoDrift(t *testing.T) {
+	fates, devices := map[string]northbound.Fate{}, []string{}
+	for n := range 150 {
+		id := fmt.Sprintf("device-%03d", n)
+		fates[id], devices = northbound.Succeeds, append(devices, id)
+	}
+	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{
+		Fates: fates, UpgradeTime: 10 * time.Minute, Spread: 150 * time.Minute,
+	}}, onlyRounds)
+	operation := w.createTask(northbound.TaskSpec{Devices: devices})
+	task := w.follow(operation) // every push is lost
+	w.run()
+	w.await(4*time.Hour, "the counts do not become equal in the end", func() bool {
+		if w.judgement(task) == status.Drifting {
+			t.Fatalf("they are said to drift: %+v", w.View(task))
+		}
+		truth, _ := w.Truth(operation)
+		return truth.Status == "success" && w.isEqual(task)
+	})
+}
+
+// A sweep that would take longer than a day is not begun, and how long it would take is said.
+func TestEndlessSweepIsNotBegun(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds, func(o *Options) { o.CallsPerMinute = 1 })
+	task := w.follow(w.createEnded(100_000))
+	w.run()
+	w.await(time.Hour, "the counts do not drift", func() bool { return w.judgement(task) == status.Drifting })
+	if note := w.View(task).Note; !strings.Contains(note, "25h") || !strings.Contains(note, "callsPerMinute") {
+		t.Errorf("%s", note)
+	}
+	w.pass(5 * time.Hour)
+	if got := w.calls(northbound.CallSubTasks); got != 0 {
+		t.Errorf("%d pages were asked for", got)
+	}
+}
+
+// A platform that gives no total and takes no notice of the page's number does not keep a sweep busy for ever.
+func TestPagesWithoutEnd(t *testing.T) {
+	const devices = 250
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	pages := 0
+	server := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		answer := fmt.Sprintf(`{"operationId":"op","status":"success","staResult":{"total":%d,"success":%d}}`, devices, devices)
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/login"):
+			answer = `{"accessToken":"token","expiresIn":360000}`
+		case strings.HasSuffix(r.URL.Path, "/subOperations"):
+			w.mu.Lock()
+			pages++
+			w.mu.Unlock()
+			answer = `{"data":[{"subOperationId":"s","deviceId":"d","status":"success"}]}`
+		case strings.HasSuffix(r.URL.Path, "/operations"):
+			answer = `{"data":[]}`
+		}
+		_, _ = rw.Write([]byte(answer))
+	}))
+	t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	w.Link = New(w.options(server.URL, "app", "secret", roots, onlyRounds))
+	task := result.Task{AppID: "app", OperationID: "op"}
+	w.followed = []Followed{{Task: task}}
+	w.run()
+	w.await(time.Hour, "the counts do not drift", func() bool { return w.judgement(task) == status.Drifting })
+	w.mu.Lock()
+	asked := pages
+	w.mu.Unlock()
+	if asked > 40 {
+		t.Errorf("%d pages were asked for, of 3 that there can be", asked)
+	}
+	if got := len(w.store.added()); got != 1 {
+		t.Errorf("%d results were stored", got)
+	}
+}
