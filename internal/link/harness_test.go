@@ -61,6 +61,8 @@ type memory struct {
 	polled []result.Result
 	full   bool
 	err    error
+	// onAdd is called with what was added; may be nil.
+	onAdd func([]result.Result)
 }
 
 func (m *memory) LastReceived(task result.Task) time.Time {
@@ -78,6 +80,9 @@ func (m *memory) AddPolled(_ context.Context, _ result.Task, results []result.Re
 	}
 	m.polled = append(m.polled, results...)
 	m.Add(results)
+	if m.onAdd != nil {
+		m.onAdd(results)
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -26,7 +27,12 @@ const (
 	// maxMorePages is how many pages more than the figures tell a state may have: devices move while it is looked
 	// through. A platform that takes no notice of the page's number has no last one.
 	maxMorePages = 2
+	// storeDeadline is how long storing the results of a page may take, as for what the webhook receives.
+	storeDeadline = 10 * time.Second
 )
+
+// errNotFollowed is the end of a sweep whose task nobody follows any more.
+var errNotFollowed = errors.New("nobody follows the task any more")
 
 // sweeps are the tasks whose missing results are to be asked for, in order.
 type sweeps struct {
@@ -64,7 +70,7 @@ func (l *Link) keepSwept(ctx context.Context) {
 			return
 		}
 		l.endSweep(task, found, err == nil)
-		if err == nil {
+		if err == nil || errors.Is(err, errNotFollowed) {
 			continue
 		}
 		ctrl.LoggerFrom(ctx).Info("Could not ask for missing results, will try again", "operationId", task.OperationID,
@@ -165,10 +171,9 @@ func (l *Link) sweepState(
 		}
 		lacking := l.lacking(of, task, answer.SubTasks)
 		if len(lacking) > 0 {
-			if err := l.o.Store.AddPolled(ctx, task, lacking); err != nil {
+			if err := l.add(ctx, task, lacking); err != nil {
 				return stored, err
 			}
-			l.noteRepaired(task, lacking)
 			stored += int64(len(lacking))
 		}
 		if len(answer.SubTasks) == 0 || answer.Total >= 0 && int64(page+1)*pageSize >= answer.Total {
@@ -176,6 +181,25 @@ func (l *Link) sweepState(
 		}
 	}
 	return stored, nil
+}
+
+// add stores results that were asked for, of a task that is still followed: results of one whose FirmwareUpgrade is
+// deleted may be purged, and must not come back. A purge waits for what may be on its way for longer than this takes.
+func (l *Link) add(ctx context.Context, task result.Task, results []result.Result) error {
+	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
+	defer cancel()
+	followed, err := l.o.Followed(ctx)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(followed, func(f Followed) bool { return f.Task == task }) {
+		return errNotFollowed
+	}
+	if err := l.o.Store.AddPolled(ctx, task, results); err != nil {
+		return err
+	}
+	l.noteRepaired(task, results)
+	return nil
 }
 
 func (l *Link) noteRepaired(task result.Task, results []result.Result) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,23 @@ func TestSweepThatBreaksOffIsRepeated(t *testing.T) {
 	}
 	w.store.set(false, nil)
 	w.await(15*time.Minute, "the results are not stored", func() bool { return w.isEqual(task) })
+}
+
+// Of a task that is not followed any more nothing is stored: its results may have been purged meanwhile.
+func TestSweepEndsWhereNobodyFollows(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	gone, other := w.follow(w.createEnded(500)), w.follow(w.createEnded(3))
+	w.store.onAdd = func(results []result.Result) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.followed = slices.DeleteFunc(w.followed, func(f Followed) bool { return f.Task == results[0].Task })
+	}
+	w.run()
+	w.await(20*time.Minute, "nothing is stored of the other task", func() bool { return w.isEqual(other) })
+	w.pass(20 * time.Minute)
+	if sum := w.store.Summary(gone, tally.Query{}); sum.Succeeded != pageSize {
+		t.Errorf("%d results were stored of a task that nobody follows", sum.Succeeded-pageSize)
+	}
 }
 
 // Two sweeps that found nothing say that the counts drift, and no more are made.
