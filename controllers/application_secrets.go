@@ -5,8 +5,10 @@ package controllers
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -38,7 +40,8 @@ type credentials struct {
 	// rootCAs are nil for those of the system, certificate is nil where none is shown.
 	rootCAs     *x509.CertPool
 	certificate *tls.Certificate
-	// caVersion tells one ca.crt from another one: the resourceVersion of its Secret.
+	// caVersion tells one ca.crt from another one: its hash, as a renewed client certificate in the same Secret needs no
+	// new connection.
 	caVersion string
 }
 
@@ -77,7 +80,8 @@ func (r *credentials) addTLS(ctx context.Context, c client.Reader, namespace, na
 		return err
 	}
 	if ca := of.Data[keyCA]; len(ca) > 0 {
-		r.rootCAs, r.caVersion = x509.NewCertPool(), of.ResourceVersion
+		sum := sha256.Sum256(ca)
+		r.rootCAs, r.caVersion = x509.NewCertPool(), hex.EncodeToString(sum[:])
 		if !r.rootCAs.AppendCertsFromPEM(ca) {
 			return &secretProblem{fmt.Sprintf("%s of Secret %s holds no certificate in PEM", keyCA, name)}
 		}
