@@ -28,8 +28,8 @@ const (
 	keyCA          = "ca.crt"
 )
 
-// Secrets of applications are read in the operator's namespace alone, each by its name: nobody lists or watches them. The
-// right to get them is in config/platform, for installations that connect a platform.
+// Secrets of applications are read in the operator's namespace alone, each by its name: nobody lists or watches them.
+// The right to get them is in config/platform, for installations that connect a platform.
 
 // credentials are what the Secrets of an IoTApplication hold. They are never logged and never in an error.
 type credentials struct {

@@ -1,10 +1,10 @@
 // Copyright The Firmware Upgrade Operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demoplatform shows the connection to the platform from beginning to end: a control plane, the operator and the
-// simulator's platform, an IoTApplication applied as Git would, the callback subscribed by the operator, and an upgrade
-// of 1,000 devices of which every tenth push is lost. It ends with an error if the status differs in any count from the
-// platform's own truth.
+// Command demoplatform shows the connection to the platform from beginning to end: a control plane, the operator and
+// the simulator's platform, an IoTApplication applied as Git would, the callback subscribed by the operator, and an
+// upgrade of 1,000 devices of which every tenth push is lost. It ends with an error if the status differs in any count
+// from the platform's own truth.
 package main
 
 import (

@@ -40,8 +40,8 @@ func TestThrottledPlatformIsLeftAlone(t *testing.T) {
 	w.await(30*time.Minute, "it is not forgotten", func() bool { return w.State().Connected.isTrue() })
 }
 
-// Somebody else who logs in every 20 seconds is noticed, and not fought: the logins of ours are ever farther apart. Once
-// nobody does any more, the connection comes back by itself.
+// Somebody else who logs in every 20 seconds is noticed, and not fought: the logins of ours are ever farther apart.
+// Once nobody does any more, the connection comes back by itself.
 func TestContendedToken(t *testing.T) {
 	w := newWorld(t, northbound.Options{}, onlyRounds)
 	w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(48 * time.Hour)}))

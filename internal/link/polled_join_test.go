@@ -155,10 +155,10 @@ func modelOf(histories []history) (sum tally.Summary) {
 	return sum
 }
 
-// Pushes that are lost, doubled and late, and results that two leaders asked for at any time, who may not have read what
-// the other one stored, in any order and with compactions between: after a last sweep they add up to what the platform
-// says. The push of a success, which says more, is kept; what failed has a cause of the platform's; and who asks again
-// stores nothing.
+// Pushes that are lost, doubled and late, and results that two leaders asked for at any time, who may not have read
+// what the other one stored, in any order and with compactions between: after a last sweep they add up to what the
+// platform says. The push of a success, which says more, is kept; what failed has a cause of the platform's; and who
+// asks again stores nothing.
 func TestPolledJoin(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var histories []history

@@ -125,7 +125,8 @@ func TestUnknownTaskIsAskedForAWhile(t *testing.T) {
 	}
 }
 
-// Where the list does not have them, tasks are asked for alone: all of them in their turn, and with a third of the calls.
+// Where the list does not have them, tasks are asked for alone: all of them in their turn, and with a third of the
+// calls.
 func TestUnlistedTasksAreAskedForInTurn(t *testing.T) {
 	const tasks, callsPerMinute = 40, 12
 	w := newWorld(t, northbound.Options{Faults: northbound.Faults{

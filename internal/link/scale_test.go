@@ -43,8 +43,8 @@ func TestScaleOfRounds(t *testing.T) {
 }
 
 // Of a hundred thousand devices one in a hundred was never heard of: within half an hour of calls the counts are equal.
-// All pages have to be looked through, as the platform tells no other way; that leaves the rounds their calls, and holds
-// one page at a time in memory.
+// All pages have to be looked through, as the platform tells no other way; that leaves the rounds their calls, and
+// holds one page at a time in memory.
 func TestScaleOfSweeps(t *testing.T) {
 	const devices = 100_000
 	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{Fail: 0.03, Spread: time.Hour}}, onlyRounds)

@@ -127,5 +127,5 @@ func messageOf(err error) string {
 	return err.Error()
 }
 
-const contendedMessage = "somebody else logs in with this application, and each login ends the operator's token: find " +
-	"the script or the other cluster that does, or give it an application of its own"
+const contendedMessage = "somebody else logs in with this application, and each login ends the operator's token: " +
+	"find the script or the other cluster that does, or give it an application of its own"

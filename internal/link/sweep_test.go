@@ -302,7 +302,8 @@ func TestPagesWithoutEnd(t *testing.T) {
 	w := newWorld(t, northbound.Options{}, onlyRounds)
 	pages := 0
 	server := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		answer := fmt.Sprintf(`{"operationId":"op","status":"success","staResult":{"total":%d,"success":%d}}`, devices, devices)
+		answer := fmt.Sprintf(
+			`{"operationId":"op","status":"success","staResult":{"total":%d,"success":%d}}`, devices, devices)
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/login"):
 			answer = `{"accessToken":"token","expiresIn":360000}`

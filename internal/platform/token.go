@@ -44,11 +44,10 @@ type token struct {
 //
 //	absent → loggingIn → valid(generation) → absent
 //
-// Any number of callers share a login. A token is renewed when four fifths of its life are over, and when the secret has
-// changed: who resets it wants to know whether the new one is right. One that is refused is dropped, unless there is a
-// newer one. Refused logins are 1, 2, 4, 8 and then 15 minutes apart, but made at once with
-// another secret. So are logins while somebody else logs in as well, as two that log in whenever their token was ended
-// would do so for ever.
+// Any number of callers share a login. A token is renewed when four fifths of its life are over, and when the secret
+// has changed: who resets it wants to know whether the new one is right. One that is refused is dropped, unless there
+// is a newer one. Refused logins are 1, 2, 4, 8 and then 15 minutes apart, but made at once with another secret. So are
+// logins while somebody else logs in as well, as two that log in whenever their token was ended would do so for ever.
 type tokenHolder struct {
 	clock      clock.PassiveClock
 	readSecret func() ([]byte, error)

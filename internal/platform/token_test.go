@@ -67,8 +67,8 @@ func TestLoginFailsForAll(t *testing.T) {
 	}
 }
 
-// TestChangedSecretLogsIn holds that a changed secret is used at once, whether it is right or not, and that the token of
-// the old one is not used any more; one that can't be read for a moment changes nothing.
+// TestChangedSecretLogsIn holds that a changed secret is used at once, whether it is right or not, and that the token
+// of the old one is not used any more; one that can't be read for a moment changes nothing.
 func TestChangedSecretLogsIn(t *testing.T) {
 	p := startPlatform(t)
 	secret, unreadable := testSecret, error(nil)

@@ -116,8 +116,8 @@ func (a agreement) drifts() bool { return a.reason == v1alpha1.ReasonDrift }
 // repairs says that results are being asked for.
 func (a agreement) repairs() bool { return a.reason == v1alpha1.ReasonRepairing }
 
-// withholds says whether an upgrade that came to its end by the counts has to wait for the platform, and until when; zero
-// where only the platform can say.
+// withholds says whether an upgrade that came to its end by the counts has to wait for the platform, and until when;
+// zero where only the platform can say.
 //
 //   - A known difference is waited for: repaired, or mended by a person.
 //   - Devices that the platform still has to upgrade are waited for, unless the spec lists which devices are meant.
@@ -152,8 +152,8 @@ func setSynced(
 	setCondition(st, fwu.Generation, now, v1alpha1.ConditionSynced, a.status, a.reason, a.message)
 }
 
-// WantsComparison says whether an upgrade would be at its end by the counts if the platform were asked once more: nothing
-// is awaited of the devices, and the platform was asked last before the newest result.
+// WantsComparison says whether an upgrade would be at its end by the counts if the platform were asked once more:
+// nothing is awaited of the devices, and the platform was asked last before the newest result.
 func WantsComparison(p *Platform, st v1alpha1.FirmwareUpgradeStatus) bool {
 	d := st.Devices
 	return p != nil && !p.NotConnected && !p.Unknown && st.CompletionTime == nil && st.LastResultTime != nil &&

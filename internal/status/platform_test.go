@@ -180,8 +180,8 @@ func TestDriftAfterTheEnd(t *testing.T) {
 	}
 }
 
-// Results that had to be asked for are told of once, when the counts are equal again; more of them are told of again, also
-// after the application was connected anew, when they are counted from zero.
+// Results that had to be asked for are told of once, when the counts are equal again; more of them are told of again,
+// also after the application was connected anew, when they are counted from zero.
 func TestRepairIsTold(t *testing.T) {
 	fwu := made().Expected(9).Obj()
 	says := func(repaired int64, j Judgement) *Platform {

@@ -121,15 +121,3 @@ func TestPolledResultsAreCompacted(t *testing.T) {
 		t.Errorf("%d slices are left", got)
 	}
 }
-
-// Who may not lead stores nothing, as another leader may have purged the task.
-func TestPolledResultsNeedTheLease(t *testing.T) {
-	s := newStore(t, harness.NewNamespace(t, k8s), k8s)
-	s.options.Leads = func() bool { return false }
-	if err := s.AddPolled(t.Context(), taskNumber(0), polled(1)); err == nil {
-		t.Error("they are stored")
-	}
-	if got := len(s.stored()); got != 0 || s.Summary(taskNumber(0), tally.Query{}).Succeeded != 0 {
-		t.Errorf("%d slices", got)
-	}
-}

@@ -153,7 +153,8 @@ func TestUnknownTask(t *testing.T) {
 	w := start(t, northbound.Options{})
 	w.connect()
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
-	fwu := wrappers.MakeFirmwareUpgrade("typo", w.namespace).Operation("no-such-task-" + w.namespace).App(w.app.Spec.AppID).
+	fwu := wrappers.MakeFirmwareUpgrade("typo", w.namespace).Operation("no-such-task-" + w.namespace).
+		App(w.app.Spec.AppID).
 		Expected(3).Obj()
 	if err := k8s.Create(t.Context(), fwu); err != nil {
 		t.Fatal(err)
