@@ -4,14 +4,18 @@
 package link
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -357,4 +361,50 @@ func (w *world) setFaults(f northbound.Faults) {
 	if err := w.SetFaults(f); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// through has the link call the platform through a proxy, which may answer by itself, and may change what the platform
+// answers; each may be nil.
+func (w *world) through(
+	answer func(http.ResponseWriter, *http.Request) (answered bool), rewrite func(path string, body []byte) []byte,
+	adjust ...func(*Options),
+) {
+	w.t.Helper()
+	target, err := url.Parse(w.URL())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	// The platform is strict: a proxy must add nothing.
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	proxy.Transport = &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: w.roots(), MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
+		DisableCompression: true,
+	}
+	proxy.ModifyResponse = func(r *http.Response) error {
+		if rewrite == nil {
+			return nil
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		body = rewrite(r.Request.URL.Path, body)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+		r.Header.Set("Content-Length", strconv.Itoa(len(body)))
+		return nil
+	}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if answer == nil || !answer(rw, r) {
+			proxy.ServeHTTP(rw, r)
+		}
+	}))
+	w.t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	w.Link = New(w.options(server.URL, w.AppID(), w.Secret(), roots, adjust...))
+}
+
+// isGet says whether a request asks for one task.
+func isGet(r *http.Request, operation string) bool {
+	return strings.HasSuffix(r.URL.Path, "/operations/"+operation)
 }

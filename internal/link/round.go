@@ -47,6 +47,8 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 	if err != nil {
 		return calls, err
 	}
+	answered := running != nil
+	var failure error
 	var alone []Followed
 	var changed []result.Task
 	for _, f := range followed {
@@ -63,13 +65,22 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 		asked := l.o.Clock.Now()
 		task, err := l.o.Client.Task(ctx, f.Task.OperationID, platform.PriorityRound)
 		calls++
-		if err != nil && platform.KindOf(err) != platform.NotFound {
+		switch {
+		case err == nil, platform.KindOf(err) == platform.NotFound:
+			l.learn(f, task, asked)
+			answered = true
+		case platform.IsAboutRequest(err): // of which the others are not to suffer
+			l.noteFailure(f, err, asked)
+			failure = err
+		default:
 			return calls, err
 		}
-		l.learn(f, task, asked)
 		l.o.Changed([]result.Task{f.Task})
 	}
 	l.judgeReceiving(len(running) > 0)
+	if !answered {
+		return calls, failure
+	}
 	return calls, nil
 }
 
@@ -78,14 +89,14 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 func (l *Link) sortByTurn(alone []Followed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	askedAt := func(f Followed) (at time.Time) {
+	triedAt := func(f Followed) (at time.Time) {
 		if v := l.views[f.Task]; v != nil {
-			at = v.askedAt
+			at = v.triedAt
 		}
 		return at
 	}
 	slices.SortStableFunc(alone, func(a, b Followed) int {
-		return cmp.Or(cmp.Compare(rankOf(a), rankOf(b)), askedAt(a).Compare(askedAt(b)))
+		return cmp.Or(cmp.Compare(rankOf(a), rankOf(b)), triedAt(a).Compare(triedAt(b)))
 	})
 }
 
@@ -105,7 +116,7 @@ func (l *Link) maxGets() int {
 	return max(1, int(time.Duration(l.o.CallsPerMinute)*l.o.Period/(3*time.Minute)))
 }
 
-// running lists the tasks that run. Complete is false where the list may miss some.
+// running lists the tasks that run; nil where there is no list. Complete is false where the list may miss some.
 func (l *Link) running(ctx context.Context) (tasks map[string]*platform.Task, complete bool, calls int, err error) {
 	tasks, complete = map[string]*platform.Task{}, true
 	for _, state := range []platform.TaskStatus{platform.TaskProcessing, platform.TaskWaiting} {
@@ -113,7 +124,7 @@ func (l *Link) running(ctx context.Context) (tasks map[string]*platform.Task, co
 		calls += 1 + len(listed)/pageSize
 		switch kind := platform.KindOf(err); {
 		case kind == platform.Refused || kind == platform.NotFound || kind == platform.Unsupported:
-			return tasks, false, calls, nil // without a list every task is asked for alone
+			return nil, false, calls, nil // without a list every task is asked for alone
 		case err != nil:
 			return tasks, false, calls, err
 		}
@@ -134,6 +145,8 @@ func (l *Link) isGetDue(f Followed, listComplete bool) bool {
 	defer l.mu.Unlock()
 	v := l.views[f.Task]
 	switch now := l.o.Clock.Now(); {
+	case v != nil && now.Before(v.retryAt):
+		return false
 	case v == nil, !now.Before(v.due) && v.gets <= len(getAfter):
 		return true
 	case v.unknown:
@@ -145,17 +158,35 @@ func (l *Link) isGetDue(f Followed, listComplete bool) bool {
 	}
 }
 
-// learn takes what the platform answered about a task, nil where it does not know it, and judges the difference.
-func (l *Link) learn(f Followed, task *platform.Task, asked time.Time) {
-	sum, last := l.o.Store.Summary(f.Task, tally.Query{}), l.o.Store.LastReceived(f.Task)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// viewOf returns the view of a task that is being asked for. The caller holds the lock.
+func (l *Link) viewOf(f Followed, asked time.Time) *view {
 	v := l.views[f.Task]
 	if v == nil {
 		v = &view{repaired: f.Repaired, firstAskedAt: asked}
 		l.views[f.Task] = v
 	}
+	v.triedAt = asked
+	return v
+}
+
+// noteFailure notes that a task could not be asked for. What was known of it stands, and it is asked for ever less.
+func (l *Link) noteFailure(f Followed, err error, asked time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.viewOf(f, asked)
+	v.trouble = messageOf(err)
+	v.retryAt = asked.Add(min(l.o.Period<<min(v.failures, 8), lastRetry))
+	v.failures++
+}
+
+// learn takes what the platform answered about a task, nil where it does not know it, and judges the difference.
+func (l *Link) learn(f Followed, task *platform.Task, asked time.Time) {
+	sum, last := l.o.Store.Summary(f.Task, tally.Query{}), l.o.Store.LastReceived(f.Task)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	v := l.viewOf(f, asked)
 	v.task, v.unknown, v.askedAt = task, task == nil, asked
+	v.failures, v.retryAt, v.trouble = 0, time.Time{}, ""
 	switch {
 	case task != nil && isRunning(task):
 		v.gets, v.due = 0, time.Time{}

@@ -20,6 +20,12 @@ type view struct {
 	unknown bool
 	// askedAt is when the call began that brought this.
 	askedAt time.Time
+	// triedAt is when it was asked for last, with an answer or not; failures is how often in a row there was none, trouble
+	// why, and retryAt when it is asked for again at the earliest.
+	triedAt  time.Time
+	failures int
+	trouble  string
+	retryAt  time.Time
 	// firstAskedAt is when it was asked for first.
 	firstAskedAt time.Time
 	// gets is how often in a row the task was asked for alone and was not running, due when it is asked for again.
@@ -42,6 +48,9 @@ type view struct {
 // tell writes down what is known.
 func (v *view) tell(p *status.Platform) {
 	p.Unknown, p.AskedAt, p.Judgement, p.Note = v.unknown, v.askedAt, v.judgement, v.note
+	if p.Trouble == "" {
+		p.Trouble = v.trouble
+	}
 	if v.task == nil {
 		return
 	}

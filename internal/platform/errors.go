@@ -100,6 +100,20 @@ func KindOf(err error) Kind {
 	return ""
 }
 
+// IsAboutRequest says whether an error tells only of the request that failed: the platform answered, and may answer
+// others as it should.
+func IsAboutRequest(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Call == CallLogin || e.HTTPStatus == 0 || e.HTTPStatus/100 == 3 { // redirects are the endpoint's matter
+		return false
+	}
+	switch e.Kind {
+	case Refused, NotFound, Unsupported, Unexpected, Exists, CallbackRefused:
+		return true
+	}
+	return false
+}
+
 // redactedError is an error whose text is redacted. Who knows what to look for still finds it, as errors.Is and
 // errors.As look into the error itself.
 type redactedError struct {

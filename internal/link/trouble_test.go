@@ -1,0 +1,83 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package link
+
+import (
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/hack/simulator/northbound"
+)
+
+// A task that the platform answers in no useful way keeps no other one from being asked for, says so for itself alone,
+// and is asked for ever less.
+func TestOneTaskThatCannotBeAskedFor(t *testing.T) {
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"refused": func(rw http.ResponseWriter) {
+			rw.WriteHeader(http.StatusBadRequest)
+			_, _ = rw.Write([]byte(`{"error_code":"123016","error_desc":"bad parameter"}`))
+		},
+		"not found, without a code": func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusNotFound) },
+		"another task":              func(rw http.ResponseWriter) { _, _ = rw.Write([]byte(`{"operationId":"other"}`)) },
+		"an error of the platform":  func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusInternalServerError) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, northbound.Options{}, onlyRounds)
+			var asked atomic.Int64
+			var heals atomic.Bool
+			w.through(func(rw http.ResponseWriter, r *http.Request) bool {
+				if heals.Load() || !isGet(r, "bad") {
+					return false
+				}
+				asked.Add(1)
+				answer(rw)
+				return true
+			}, nil, onlyRounds)
+			bad, good := w.follow("bad"), w.follow(w.createEnded(3))
+			w.run()
+			w.await(10*time.Minute, "the other one is not repaired", func() bool { return w.isEqual(good) })
+			w.pass(2 * time.Hour)
+			if v := w.View(bad); v.Trouble == "" || v.Figures != nil || v.Unknown {
+				t.Errorf("of the bad one: %+v", v)
+			}
+			if v := w.View(good); v.Trouble != "" {
+				t.Errorf("of the good one: %+v", v)
+			}
+			if c := w.State().Connected; !c.isTrue() {
+				t.Errorf("Connected: %+v", c)
+			}
+			if got := asked.Load(); got < 10 || got > 20 {
+				t.Errorf("asked for %d times in two hours", got)
+			}
+			heals.Store(true)
+			w.await(11*time.Minute, "it is not asked for again", func() bool { return w.View(bad).Unknown })
+		})
+	}
+}
+
+// Where there is no list, and no task can be asked for, that is the connection's trouble.
+func TestNothingCanBeAskedFor(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	w.through(func(rw http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/operations"):
+			rw.WriteHeader(http.StatusBadRequest)
+			_, _ = rw.Write([]byte(`{"error_code":"123016"}`))
+		case isGet(r, "bad"):
+			_, _ = rw.Write([]byte(`<html>`))
+		default:
+			return false
+		}
+		return true
+	}, nil, onlyRounds)
+	w.follow("bad")
+	w.run()
+	w.await(10*time.Minute, "it is not said", func() bool {
+		return w.State().Connected.Reason == v1alpha1.ReasonUnreachable
+	})
+}
