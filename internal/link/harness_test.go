@@ -55,7 +55,9 @@ type world struct {
 	callback    Callback
 	callbackErr error
 	repairs     int
-	changes     map[result.Task]int
+	// stateChanges is how often the State was told to have changed.
+	stateChanges int
+	changes      map[result.Task]int
 }
 
 // memory is a store without an API server: a tally, as the store has one, and what was added to it.
@@ -159,7 +161,11 @@ func (w *world) options(
 				w.changes[task]++
 			}
 		},
-		StateChanged: func() {},
+		StateChanged: func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.stateChanges++
+		},
 		Repaired: func(n int) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

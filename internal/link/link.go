@@ -193,7 +193,7 @@ func (l *Link) visit(ctx context.Context) (calls int, err error) {
 	if err := l.o.Client.Login(ctx); err != nil {
 		return 0, err
 	}
-	l.noteError(nil)
+	l.noteLogin()
 	subscribed := l.subscribe(ctx)
 	calls, err = l.round(ctx)
 	return calls, errors.Join(err, subscribed)

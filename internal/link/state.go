@@ -86,11 +86,37 @@ func (l *Link) update(change func(*State)) {
 	}
 }
 
-// noteError says in the State whether the platform can be called. An error that says something about one request, and
-// nothing about the connection, is none.
+// noteError says in the State whether the platform can be called: at the end of a visit, as one that fails in its middle
+// would else say both by turns. An error that says something about one request, and nothing about the connection, is
+// none.
 func (l *Link) noteError(err error) {
 	if connected, known := connectedOf(err, l.o.Client.Status().Contended); known {
-		l.update(func(s *State) { s.Connected = connected })
+		l.update(func(s *State) {
+			if platform.KindOf(err) == platform.BreakerOpen && s.Connected.Status == metav1.ConditionFalse {
+				return // why it is open was said
+			}
+			s.Connected = connected
+		})
+	}
+}
+
+// noteLogin says in the State that there is a token, where nothing else was known to be wrong.
+func (l *Link) noteLogin() {
+	l.mu.Lock()
+	was := l.state.Connected
+	l.mu.Unlock()
+	switch was.Reason {
+	case reasonConnecting, v1alpha1.ReasonWrongCredentials, v1alpha1.ReasonSecretNotFound:
+		l.noteError(nil)
+	}
+}
+
+// noteSweep says in the State what a sweep that broke off says about the connection: that somebody has to act. Whether
+// the platform works is said by visits, which call for more than one task.
+func (l *Link) noteSweep(err error) {
+	switch platform.KindOf(err) {
+	case platform.Throttled, platform.TokenContended, platform.WrongCredentials, platform.SecretUnreadable:
+		l.noteError(err)
 	}
 }
 
@@ -102,6 +128,11 @@ func connectedOf(err error, contended bool) (Condition, bool) {
 		return isTrue(v1alpha1.ReasonTokenValid, ""), true
 	}
 	switch platform.KindOf(err) {
+	case platform.Refused:
+		if platform.IsAboutRequest(err) {
+			return Condition{}, false
+		}
+		return isFalse(v1alpha1.ReasonUnreachable, "the platform refuses logins: "+messageOf(err)), true
 	case platform.WrongCredentials:
 		return isFalse(v1alpha1.ReasonWrongCredentials, messageOf(err)), true
 	case platform.TokenContended:
@@ -113,7 +144,7 @@ func connectedOf(err error, contended bool) (Condition, bool) {
 		return isFalse(v1alpha1.ReasonSecretNotFound, messageOf(err)), true
 	case platform.CertificateInvalid:
 		return isFalse(v1alpha1.ReasonCertificateInvalid, messageOf(err)), true
-	case platform.Unreachable, platform.Unexpected, platform.TokenInvalid:
+	case platform.Unreachable, platform.Unexpected, platform.TokenInvalid, platform.BreakerOpen:
 		return isFalse(v1alpha1.ReasonUnreachable, "the platform can't be used: "+messageOf(err)), true
 	}
 	return Condition{}, false

@@ -73,7 +73,7 @@ func (l *Link) keepSwept(ctx context.Context) {
 		if err == nil || errors.Is(err, errNotFollowed) {
 			continue
 		}
-		l.noteError(err)
+		l.noteSweep(err)
 		ctrl.LoggerFrom(ctx).Info("Could not ask for missing results, will try again", "operationId", task.OperationID,
 			"error", err.Error())
 		select {

@@ -81,3 +81,63 @@ func TestNothingCanBeAskedFor(t *testing.T) {
 		return w.State().Connected.Reason == v1alpha1.ReasonUnreachable
 	})
 }
+
+// An outage is said once, and so is its end, whichever calls fail: who is told of both by turns believes neither.
+func TestOutageIsSaidOnce(t *testing.T) {
+	for name, calls := range map[string][]northbound.Call{
+		"lists":         {northbound.CallTasks},
+		"subscriptions": {northbound.CallSubscriptions},
+		"everything": {
+			northbound.CallLogin, northbound.CallTasks, northbound.CallTask, northbound.CallSubscriptions,
+			northbound.CallSubTasks,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, northbound.Options{})
+			w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(96 * time.Hour)}))
+			w.run()
+			w.pass(10 * time.Minute)
+			told := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.stateChanges }
+			before := told()
+			w.setFaults(northbound.Faults{ErrorBefore: northbound.Fault{Share: 1, Calls: calls}})
+			w.setCallback(Callback{URL: testCallback, Version: "2"}, nil) // which is to be looked for
+			w.await(10*time.Minute, "it is not said", func() bool { return w.State().Connected.Reason == v1alpha1.ReasonUnreachable })
+			w.pass(2 * time.Hour)
+			if got := told() - before; got != 1 {
+				t.Errorf("told %d times", got)
+			}
+			w.setFaults(northbound.Faults{})
+			w.await(15*time.Minute, "the end is not said", func() bool { return w.State().Connected.isTrue() })
+		})
+	}
+}
+
+// That sub-tasks alone can't be had is no outage.
+func TestFailingSweepsAreNoOutage(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: northbound.Faults{
+		ErrorBefore: northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallSubTasks}},
+	}}, onlyRounds)
+	w.follow(w.createEnded(3))
+	w.run()
+	w.pass(3 * time.Hour)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.calls(northbound.CallSubTasks) == 0 || !w.State().Connected.isTrue() || w.stateChanges > 2 {
+		t.Errorf("told %d times: %+v", w.stateChanges, w.State().Connected)
+	}
+}
+
+// A login that is refused in a way that is not known is said, too.
+func TestRefusedLogin(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	w.through(func(rw http.ResponseWriter, r *http.Request) bool {
+		rw.WriteHeader(http.StatusBadRequest)
+		_, _ = rw.Write([]byte(`{"error_code":"100022","error_desc":"the input is invalid"}`))
+		return true
+	}, nil, onlyRounds)
+	w.run()
+	w.await(time.Minute, "it is not said", func() bool {
+		c := w.State().Connected
+		return c.Reason == v1alpha1.ReasonUnreachable && strings.Contains(c.Message, "the input is invalid")
+	})
+}
