@@ -28,12 +28,17 @@ func setConditions(
 	message := v.message(fwu.Spec, *st, seen)
 	set := conditionSetter(st, fwu.Generation, seen.Now)
 	degraded := v.policy == policyBroken
+	repairs := v.synced.repairs() && !degraded && (v.ready() || !v.finished)
 	switch {
+	case repairs && !seen.Now.Before(v.deadline): // it is not right to wait for ever
+		set(v1alpha1.ConditionReady, false, v.synced.reason, message)
+		set(v1alpha1.ConditionReconciling, false, v.synced.reason, "")
+		set(v1alpha1.ConditionStalled, true, v.synced.reason, message)
 	case v.synced.drifts(), v.taskUnknown:
 		set(v1alpha1.ConditionReady, false, v.synced.reason, message)
 		set(v1alpha1.ConditionReconciling, false, v.synced.reason, "")
 		set(v1alpha1.ConditionStalled, true, v.synced.reason, message)
-	case v.synced.repairs() && !degraded && (v.ready() || !v.finished):
+	case repairs:
 		set(v1alpha1.ConditionReady, false, v.synced.reason, message)
 		set(v1alpha1.ConditionReconciling, true, v.synced.reason, message)
 		set(v1alpha1.ConditionStalled, false, v.synced.reason, "")
@@ -116,13 +121,16 @@ func setUncounted(
 
 // phaseOf sums the conditions up. It is the only place that knows how.
 func phaseOf(st v1alpha1.FirmwareUpgradeStatus) v1alpha1.Phase {
-	finished := condition(st, v1alpha1.ConditionFinished)
+	finished, stalled := condition(st, v1alpha1.ConditionFinished), condition(st, v1alpha1.ConditionStalled)
 	switch {
-	case condition(st, v1alpha1.ConditionStalled).Reason == v1alpha1.ReasonDrift:
+	case stalled.Reason == v1alpha1.ReasonDrift,
+		stalled.Reason == v1alpha1.ReasonRepairing && stalled.Status == metav1.ConditionTrue:
 		return v1alpha1.PhaseStalled // by its counts it may have succeeded, and these are wrong
+	case stalled.Reason == v1alpha1.ReasonRepairing: // the same, and that is being mended
+		return v1alpha1.PhaseRunning
 	case finished.Status == metav1.ConditionTrue:
 		return endPhase(finished.Reason)
-	case isConfiguration(condition(st, v1alpha1.ConditionStalled).Reason):
+	case isConfiguration(stalled.Reason):
 		return v1alpha1.PhaseStalled
 	case st.StartTime == nil:
 		return v1alpha1.PhasePending

@@ -98,6 +98,11 @@ func TestPlatform(t *testing.T) {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(2, 1, 0, after), at: now,
 			want: "Running 3/3 Reconciling=Running", synced: "Unknown=Running", again: last.Add(comparePatience),
 		},
+		"a lost failure that was not brought until the deadline": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: judgedAs(figures(3, 1, 0, after), Repairing),
+			at:   first.Add(48 * time.Hour),
+			want: "Stalled 3/3 Stalled=Repairing Finished=Succeeded", synced: "False=Repairing",
+		},
 		"forged successes": {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: judgedAs(figures(2, 1, 0, after), Drifting), at: now,
 			want: "Stalled 3/3 Stalled=Drift", synced: "False=Drift", again: first.Add(48 * time.Hour),
@@ -163,7 +168,7 @@ func TestDriftAfterTheEnd(t *testing.T) {
 	}{
 		{figures(3, 0, 0, after), "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
 		{judgedAs(figures(2, 1, 0, after), Drifting), "Stalled 3/3 Stalled=Drift Finished=Succeeded"},
-		{judgedAs(figures(4, 0, 0, after), Repairing), "Succeeded 3/3 Reconciling=Repairing Finished=Succeeded"},
+		{judgedAs(figures(4, 0, 0, after), Repairing), "Running 3/3 Reconciling=Repairing Finished=Succeeded"},
 		{figures(3, 0, 0, after), "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
 		{nil, "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
 	} {
