@@ -22,6 +22,11 @@ const (
 	roundsToJudge = 2
 	// maxSweeps is after how many sweeps in a row that found nothing the counts drift.
 	maxSweeps = 2
+	// maxBroken is after how many sweeps in a row that broke off the counts drift, for as long as they do.
+	maxBroken = 10
+	// drifterPeriod and endedDrifterPeriod are how far apart a task is asked for whose counts drift, before and after it
+	// came to its end: somebody may mend that, or it mends itself.
+	drifterPeriod, endedDrifterPeriod = 10 * time.Minute, time.Hour
 	// mayComeFor is how long a task that the platform does not know is asked for in every round: it may be about to list
 	// it.
 	mayComeFor = 10 * time.Minute
@@ -150,11 +155,17 @@ func (l *Link) isGetDue(f Followed, listComplete bool) bool {
 	case v == nil, !now.Before(v.due) && v.gets <= len(getAfter):
 		return true
 	case v.unknown:
-		return now.Sub(v.firstAskedAt) < mayComeFor
+		return now.Sub(v.firstAskedAt) < mayComeFor || !f.Finished && now.Sub(v.triedAt) >= drifterPeriod
+	case v.judgement == status.Drifting && f.Finished:
+		return now.Sub(v.triedAt) >= endedDrifterPeriod
+	case v.judgement == status.Drifting:
+		return now.Sub(v.triedAt) >= drifterPeriod
+	case v.judgement == status.Repairing: // also after the end, which is not good before that is over
+		return true
 	case v.task != nil && isRunning(v.task): // it ended, or the list is late
 		return true
 	default:
-		return !f.Finished && v.judgement != status.Drifting && (v.differs > 0 || !listComplete || f.Complete)
+		return !f.Finished && (v.differs > 0 || !listComplete || f.Complete)
 	}
 }
 
@@ -190,51 +201,67 @@ func (l *Link) learn(f Followed, task *platform.Task, asked time.Time) {
 	switch {
 	case task != nil && isRunning(task):
 		v.gets, v.due = 0, time.Time{}
-	default:
+	case !asked.Before(v.due): // what was asked for before it was due is no look of these
 		v.due = asked.Add(getAfter[min(v.gets, len(getAfter)-1)])
 		v.gets++
 	}
 	if task != nil {
 		l.receiving.look(f.Task, last)
-		v.judge(f, sum, asked.Sub(last) >= quietAfter)
-		v.doubtful = v.differs > 0 && !isRunning(task) && v.judgement != status.Drifting
-		if v.judgement == status.Repairing {
+		if v.judge(f, sum, asked.Sub(last) >= quietAfter, l.o.Period) {
 			l.judgeRepair(f.Task, v, sum)
 		}
+		v.doubtful = v.differs > 0 && !isRunning(task) && v.judgement != status.Drifting && v.broken == 0
 	}
 }
 
 // judge says what the difference between the counts and the figures means. Quiet says that nothing has come for a
-// while.
-func (v *view) judge(f Followed, sum tally.Summary, quiet bool) {
+// while, period how far apart rounds are. It returns whether missing results are to be asked for.
+func (v *view) judge(f Followed, sum tally.Summary, quiet bool, period time.Duration) (asks bool) {
 	r := v.task.Result
 	succeeded, failed := r.Success-sum.Succeeded, r.Failed()-sum.Failed
 	v.note = ""
 	if !r.AddsUp() { // they lag, or were not given: nothing follows
 		v.judgement = status.NotJudged
-		return
+		return false
 	}
 	if succeeded == 0 && failed == 0 {
-		v.differs, v.swept, v.judgement = 0, 0, status.NotJudged
-		return
+		v.differs, v.swept, v.broken, v.judgement = 0, 0, 0, status.NotJudged
+		return false
 	}
-	v.differs++
+	if v.differs++; v.differs == 1 {
+		v.differsSince = v.askedAt
+	}
+	missing := max(0, succeeded) + max(0, failed)
+	if v.swept >= maxSweeps && missing > v.missing { // others are missing than those that could not be found
+		v.swept = maxSweeps - 1
+	}
+	v.missing = missing
 	ended := !isRunning(v.task)
 	// The platform tries failed devices again: these count as failed until they succeed.
 	retries := succeeded == 0 && failed < 0 && -failed <= r.Wait+r.Processing
 	switch {
 	case !ended && !quiet && !f.Complete, v.differs < roundsToJudge && (!ended || !quiet), retries:
 		v.judgement = status.NotJudged
-	case succeeded <= 0 && failed <= 0:
+	case missing == 0:
+		if v.judgement != status.Drifting && v.askedAt.Sub(v.differsSince) < period { // they may be late still
+			v.judgement = status.NotJudged
+			return false
+		}
 		v.judgement = status.Drifting
 		v.note = "more was reported than the platform counts: its figures are late, a sub-task was deleted, or somebody " +
 			"else pushes to the callback"
 	case v.swept >= maxSweeps:
 		v.judgement = status.Drifting
 		v.note = "asking for every result did not help: compare with the platform's list of sub-tasks"
+	case v.broken >= maxBroken:
+		v.judgement = status.Drifting
+		v.note = "asking for the missing results fails again and again: " + v.brokenBy
+		return true
 	default:
 		v.judgement = status.Repairing
+		return true
 	}
+	return false
 }
 
 // judgeRepair has the missing results asked for, unless that would take more than a day. The caller holds the lock.

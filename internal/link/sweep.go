@@ -69,13 +69,16 @@ func (l *Link) keepSwept(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		l.endSweep(task, found, err == nil)
+		l.endSweep(task, found, err)
 		if err == nil || errors.Is(err, errNotFollowed) {
 			continue
 		}
 		l.noteSweep(err)
 		ctrl.LoggerFrom(ctx).Info("Could not ask for missing results, will try again", "operationId", task.OperationID,
 			"error", err.Error())
+		if platform.IsAboutRequest(err) { // the other tasks need not wait
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -95,15 +98,19 @@ func (l *Link) nextSweep() (result.Task, bool) {
 
 // endSweep notes the end of a sweep. One that broke off is begun again by the next round that finds a difference. One
 // that found something helped, whatever got lost meanwhile.
-func (l *Link) endSweep(task result.Task, found, whole bool) {
+func (l *Link) endSweep(task result.Task, found bool, err error) {
 	l.mu.Lock()
 	l.sweeps.wanted = l.sweeps.wanted[1:]
 	if v := l.views[task]; v != nil {
 		switch {
 		case found:
-			v.swept = 0
-		case whole:
+			v.swept, v.broken = 0, 0
+		case err == nil:
 			v.swept++
+			v.broken = 0
+		case platform.KindOf(err) != platform.BreakerOpen && platform.KindOf(err) != platform.Throttled:
+			v.broken++
+			v.brokenBy = messageOf(err)
 		}
 	}
 	l.mu.Unlock()

@@ -208,12 +208,63 @@ func TestSweepThatBreaksOffIsRepeated(t *testing.T) {
 	w.store.set(false, errors.New("the API server is away"))
 	task := w.follow(w.createEnded(3))
 	w.run()
-	w.pass(30 * time.Minute)
+	w.pass(15 * time.Minute)
 	if v := w.View(task); v.Judgement != status.Repairing || v.Figures.Repaired != 0 {
 		t.Errorf("%+v of %+v", v, v.Figures)
 	}
 	w.store.set(false, nil)
-	w.await(15*time.Minute, "the results are not stored", func() bool { return w.isEqual(task) })
+	w.await(5*time.Minute, "the results are not stored", func() bool { return w.isEqual(task) })
+}
+
+// Sweeps that break off for long are a drift, so that nobody waits for ever, also after the end; they are tried again
+// all the same.
+func TestSweepsThatAlwaysBreakOff(t *testing.T) {
+	const broken = 10
+	for _, finished := range []bool{false, true} {
+		t.Run(fmt.Sprintf("finished %v", finished), func(t *testing.T) {
+			w := newWorld(t, northbound.Options{Faults: northbound.Faults{
+				ErrorBefore: northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallSubTasks}},
+			}}, onlyRounds)
+			task := w.follow(w.createEnded(3), func(f *Followed) { f.Finished = finished })
+			w.run()
+			w.await(time.Hour, "the counts do not drift", func() bool { return w.judgement(task) == status.Drifting })
+			if note := w.View(task).Note; !strings.Contains(note, "again and again: the platform failed") {
+				t.Errorf("%s", note)
+			}
+			if got := w.calls(northbound.CallSubTasks); got < broken || got > broken+1 {
+				t.Errorf("%d pages", got)
+			}
+			before := w.calls(northbound.CallTask)
+			w.pass(5 * time.Hour)
+			if got := w.calls(northbound.CallTask) - before; got < 5 || got > 31 {
+				t.Errorf("asked for %d times in five hours", got)
+			}
+			if got := w.judgement(task); got != status.Drifting {
+				t.Errorf("judged as %v", got)
+			}
+			w.setFaults(northbound.Faults{})
+			w.await(62*time.Minute, "it does not heal", func() bool { return w.isEqual(task) })
+		})
+	}
+}
+
+// What is missing later is asked for although other results could not be found.
+func TestMoreIsMissingLater(t *testing.T) {
+	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{Fates: map[string]northbound.Fate{
+		"fails": northbound.Fails, "late": northbound.Offline, "works": northbound.Succeeds,
+	}}}, onlyRounds)
+	operation := w.createTask(northbound.TaskSpec{Devices: []string{"fails", "works", "late"}})
+	w.clock.Step(2 * time.Hour)
+	truth, _ := w.Truth(operation)
+	forged := pushOf(w.AppID(), truth, &truth.Devices[0])
+	forged.State, forged.StatusDesc, forged.FailedAt = storage.StateSucceeded, "", 0
+	w.store.Add([]result.Result{forged})
+	task := w.follow(operation)
+	w.run()
+	w.await(time.Hour, "the counts do not drift", func() bool { return w.judgement(task) == status.Drifting })
+	w.await(26*time.Hour, "the other failure is not asked for", func() bool {
+		return w.store.Summary(task, tally.Query{}).Failed == 1
+	})
 }
 
 // Of a task that is not followed any more nothing is stored: its results may have been purged meanwhile.

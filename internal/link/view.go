@@ -34,8 +34,15 @@ type view struct {
 
 	// differs is in how many rounds in a row the counts differed.
 	differs int
+	// differsSince is when that was seen first.
+	differsSince time.Time
 	// swept is how many sweeps came to their end and found nothing, since the counts were equal or one found something.
-	swept     int
+	swept int
+	// missing is how many results were missing in the last round.
+	missing int64
+	// broken is how many sweeps in a row broke off and found nothing, brokenBy why the last one did.
+	broken    int
+	brokenBy  string
 	judgement status.Judgement
 	note      string
 	// doubtful says that another look soon tells more: the counts of a task that has ended differ, and it is not judged,
