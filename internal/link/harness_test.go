@@ -52,6 +52,7 @@ type world struct {
 
 	mu          sync.Mutex
 	followed    []Followed
+	followedErr error
 	callback    Callback
 	callbackErr error
 	repairs     int
@@ -152,7 +153,7 @@ func (w *world) options(
 		Followed: func(context.Context) ([]Followed, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			return slices.Clone(w.followed), nil
+			return slices.Clone(w.followed), w.followedErr
 		},
 		Changed: func(tasks []result.Task) {
 			w.mu.Lock()

@@ -42,11 +42,12 @@ var getAfter = []time.Duration{10 * time.Minute, time.Hour, 6 * time.Hour, 24 * 
 // has the figures of a hundred in a call, the others by a call each. It returns how many calls it made.
 func (l *Link) round(ctx context.Context) (calls int, err error) {
 	followed, err := l.o.Followed(ctx)
-	if err != nil || len(followed) == 0 {
-		l.forget(followed)
+	if err != nil { // who follows what is not known: what was learned stands
 		return 0, err
 	}
-	l.forget(followed)
+	if l.forget(followed); len(followed) == 0 {
+		return 0, nil
+	}
 	asked := l.o.Clock.Now()
 	running, complete, calls, err := l.running(ctx)
 	if err != nil {

@@ -4,6 +4,7 @@
 package link
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -140,4 +141,19 @@ func TestRefusedLogin(t *testing.T) {
 		c := w.State().Connected
 		return c.Reason == v1alpha1.ReasonUnreachable && strings.Contains(c.Message, "the input is invalid")
 	})
+}
+
+// Where it can't be known what is followed, what was learned stands.
+func TestViewsStandWhileNobodyKnowsWhatIsFollowed(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	task := w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(time.Hour)}))
+	w.run()
+	w.pass(time.Minute)
+	w.mu.Lock()
+	w.followed, w.followedErr = nil, errors.New("the cache is not synced")
+	w.mu.Unlock()
+	w.pass(3 * RoundPeriod)
+	if w.View(task).Figures == nil {
+		t.Error("the figures were forgotten")
+	}
 }
