@@ -58,10 +58,12 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 	var alone []Followed
 	var changed []result.Task
 	for _, f := range followed {
-		if task, ok := running[f.Task.OperationID]; ok {
+		task, listed := running[f.Task.OperationID]
+		switch {
+		case listed && task.Result.AddsUp():
 			l.learn(f, task, asked)
 			changed = append(changed, f.Task)
-		} else if l.isGetDue(f, complete) {
+		case l.isGetDue(f, complete, listed): // a list may come without figures
 			alone = append(alone, f)
 		}
 	}
@@ -144,16 +146,16 @@ func (l *Link) running(ctx context.Context) (tasks map[string]*platform.Task, co
 	return tasks, complete, calls, nil
 }
 
-// isGetDue says whether a task that is not in the list is asked for alone. One whose end waits for the platform is, in
-// every round; so is one that the list may have missed.
-func (l *Link) isGetDue(f Followed, listComplete bool) bool {
+// isGetDue says whether a task of which the list has no figures is asked for alone. One whose end waits for the platform is, in
+// every round; so is one that the list may have missed, or has without figures.
+func (l *Link) isGetDue(f Followed, listComplete, listed bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.views[f.Task]
 	switch now := l.o.Clock.Now(); {
 	case v != nil && now.Before(v.retryAt):
 		return false
-	case v == nil, !now.Before(v.due) && v.gets <= len(getAfter):
+	case v == nil, listed, !now.Before(v.due) && v.gets <= len(getAfter):
 		return true
 	case v.unknown:
 		return now.Sub(v.firstAskedAt) < mayComeFor || !f.Finished && now.Sub(v.triedAt) >= drifterPeriod
@@ -197,8 +199,8 @@ func (l *Link) learn(f Followed, task *platform.Task, asked time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	v := l.viewOf(f, asked)
-	v.task, v.unknown, v.askedAt = task, task == nil, asked
 	v.failures, v.retryAt, v.trouble = 0, time.Time{}, ""
+	v.take(task, asked)
 	switch {
 	case task != nil && isRunning(task):
 		v.gets, v.due = 0, time.Time{}
@@ -208,6 +210,8 @@ func (l *Link) learn(f Followed, task *platform.Task, asked time.Time) {
 	}
 	if task != nil {
 		l.receiving.look(f.Task, last)
+	}
+	if task != nil && task.Result.AddsUp() { // else they lag, or were not given: nothing follows
 		if v.judge(f, sum, asked.Sub(last) >= quietAfter, l.o.Period) {
 			l.judgeRepair(f.Task, v, sum)
 		}
@@ -221,10 +225,6 @@ func (v *view) judge(f Followed, sum tally.Summary, quiet bool, period time.Dura
 	r := v.task.Result
 	succeeded, failed := r.Success-sum.Succeeded, r.Failed()-sum.Failed
 	v.note = ""
-	if !r.AddsUp() { // they lag, or were not given: nothing follows
-		v.judgement = status.NotJudged
-		return false
-	}
 	if succeeded == 0 && failed == 0 {
 		v.differs, v.swept, v.broken, v.judgement = 0, 0, 0, status.NotJudged
 		return false

@@ -5,7 +5,9 @@ package link
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"fwupgrade.io/operator/hack/simulator/northbound"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/status"
+	"fwupgrade.io/operator/internal/tally"
 )
 
 func none(int) bool { return false }
@@ -40,6 +43,76 @@ func TestRunningTasksAreListed(t *testing.T) {
 		if w.changes[f.Task] < 29 {
 			t.Errorf("%v was told %d times", f.Task, w.changes[f.Task])
 		}
+	}
+}
+
+// withoutFigures removes the figures from an answer.
+func withoutFigures(body []byte) []byte {
+	return regexp.MustCompile(`"staResult":\{[^}]*\},?`).ReplaceAll(body, nil)
+}
+
+// A list without figures is no reason to know none: the tasks that it has are asked for alone.
+func TestListWithoutFigures(t *testing.T) {
+	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{
+		Fates: map[string]northbound.Fate{"late": northbound.Offline},
+	}}, onlyRounds)
+	w.through(nil, func(path string, body []byte) []byte {
+		if strings.HasSuffix(path, "/operations") {
+			return withoutFigures(body)
+		}
+		return body
+	}, onlyRounds)
+	operation := w.createTask(northbound.TaskSpec{Devices: []string{"a", "b", "late"}})
+	w.clock.Step(time.Hour)
+	task := w.follow(operation)
+	w.run()
+	w.await(15*time.Minute, "the results are not asked for", func() bool {
+		return w.store.Summary(task, tally.Query{}).Succeeded == 2
+	})
+	w.pass(RoundPeriod)
+	if f := w.View(task).Figures; f == nil || f.Total != 3 || f.Succeeded != 2 || f.State != v1alpha1.PlatformProcessing {
+		t.Errorf("figures: %+v", f)
+	}
+}
+
+// A drift is not over because an answer comes without figures.
+func TestAnswerWithoutFiguresHealsNothing(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	var without atomic.Bool
+	w.through(nil, func(_ string, body []byte) []byte {
+		if without.Load() {
+			return withoutFigures(body)
+		}
+		return body
+	}, onlyRounds)
+	operation := w.createEnded(5)
+	w.push(operation, none)
+	w.store.Add([]result.Result{pushOfDevice(w, operation, "forged")})
+	task := w.follow(operation)
+	w.run()
+	w.await(10*time.Minute, "the counts do not drift", func() bool { return w.judgement(task) == status.Drifting })
+	before := w.View(task)
+	without.Store(true)
+	asked := w.calls(northbound.CallTask)
+	w.pass(time.Hour)
+	if v := w.View(task); v.Judgement != status.Drifting || v.Note != before.Note || v.Figures.Total != 5 ||
+		!v.AskedAt.Equal(before.AskedAt) || w.calls(northbound.CallTask) == asked {
+		t.Errorf("%+v of %+v", v, v.Figures)
+	}
+}
+
+// Of what the platform answers only what is needed is kept: a task has as many targets as devices.
+func TestTargetsAreNotKept(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	running := w.follow(w.createTask(northbound.TaskSpec{Devices: []string{"a"}}))
+	w.run()
+	w.pass(time.Minute)
+	w.clock.Step(time.Hour)
+	w.pass(RoundPeriod)
+	w.Link.mu.Lock()
+	defer w.Link.mu.Unlock()
+	if task := w.views[running].task; task == nil || len(task.Targets.Devices) > 0 {
+		t.Errorf("kept: %+v", task)
 	}
 }
 

@@ -52,6 +52,23 @@ type view struct {
 	repaired int64
 }
 
+// take takes what the platform answered, nil where it does not know the task, and keeps what is needed of it: a task may
+// have thousands of targets. Figures that don't add up, as they lag or were not given, do not replace those that did.
+func (v *view) take(task *platform.Task, asked time.Time) {
+	v.unknown = task == nil
+	switch {
+	case task == nil:
+		v.task, v.askedAt = nil, asked
+	case v.task != nil && v.task.Result.AddsUp() && !task.Result.AddsUp():
+		v.task.Status = task.Status
+	default:
+		v.task, v.askedAt = &platform.Task{
+			OperationID: task.OperationID, CreateTime: task.CreateTime, Status: task.Status, FileVersion: task.FileVersion,
+			Result: task.Result,
+		}, asked
+	}
+}
+
 // tell writes down what is known.
 func (v *view) tell(p *status.Platform) {
 	p.Unknown, p.AskedAt, p.Judgement, p.Note = v.unknown, v.askedAt, v.judgement, v.note

@@ -84,6 +84,10 @@ func compare(p *Platform, sum tally.Summary) agreement {
 		return unknown(v1alpha1.ReasonRunning, "the platform was not asked yet")
 	}
 	f := p.Figures
+	if f.Total <= 0 || f.Waiting+f.Processing+f.Succeeded+f.Failed+f.Stopped != f.Total {
+		return unknown(v1alpha1.ReasonRunning, "the platform's figures do not add up to its total of devices: they are late, "+
+			"or not given")
+	}
 	a := agreement{
 		askedAt: p.AskedAt, unfinished: f.Waiting + f.Processing,
 		differ: max(abs(f.Succeeded-sum.Succeeded), abs(f.Failed+f.Stopped-sum.Failed)),

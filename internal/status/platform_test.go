@@ -28,6 +28,11 @@ func judgedAs(p *Platform, j Judgement) *Platform {
 	return p
 }
 
+func totalOf(p *Platform, total int64) *Platform {
+	p.Figures.Total = total
+	return p
+}
+
 // synced is the condition Synced in one word.
 func synced(st v1alpha1.FirmwareUpgradeStatus) string {
 	c := condition(st, v1alpha1.ConditionSynced)
@@ -102,6 +107,14 @@ func TestPlatform(t *testing.T) {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: judgedAs(figures(3, 1, 0, after), Repairing),
 			at:   first.Add(48 * time.Hour),
 			want: "Stalled 3/3 Stalled=Repairing Finished=Succeeded", synced: "False=Repairing",
+		},
+		"figures that do not add up": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: totalOf(figures(3, 0, 0, after), 4), at: now,
+			want: "Running 3/3 Reconciling=Running", synced: "Unknown=Running", again: last.Add(comparePatience),
+		},
+		"no figures at all": {
+			fwu: made().Expected(3), says: figures(0, 0, 0, after), at: created.Add(time.Minute),
+			want: "Pending 0/3 Reconciling=Pending", synced: "Unknown=Running",
 		},
 		"forged successes": {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: judgedAs(figures(2, 1, 0, after), Drifting), at: now,
