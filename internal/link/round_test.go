@@ -5,6 +5,7 @@ package link
 
 import (
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -72,6 +73,24 @@ func TestListWithoutFigures(t *testing.T) {
 	w.pass(RoundPeriod)
 	if f := w.View(task).Figures; f == nil || f.Total != 3 || f.Succeeded != 2 || f.State != v1alpha1.PlatformProcessing {
 		t.Errorf("figures: %+v", f)
+	}
+}
+
+// A platform that has no list of tasks is asked for each of them.
+func TestNoListOfTasks(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	w.through(func(rw http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/operations") {
+			rw.WriteHeader(http.StatusNotFound)
+			return true
+		}
+		return false
+	}, nil, onlyRounds)
+	task := w.follow(w.createEnded(3))
+	w.run()
+	w.await(10*time.Minute, "the results are not asked for", func() bool { return w.isEqual(task) })
+	if c := w.State().Connected; !c.isTrue() {
+		t.Errorf("Connected: %+v", c)
 	}
 }
 

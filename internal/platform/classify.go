@@ -53,8 +53,9 @@ func meaning(call string, status int, code string) (Kind, string) {
 		return CallbackRefused, "the platform takes no such callback URL; it needs a port, a path and a public address"
 	case call == CallSubscribe && (code == codeExists || status == http.StatusConflict):
 		return Exists, "there is such a subscription already"
-	case call == CallListSubscriptions && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed):
-		return Unsupported, "the platform can't list subscriptions"
+	case (call == CallListSubscriptions || call == CallListTasks) &&
+		(status == http.StatusNotFound || status == http.StatusMethodNotAllowed):
+		return Unsupported, "the platform has no such list"
 	case code != "":
 		return Refused, "the platform refuses the call"
 	}

@@ -39,7 +39,7 @@ const (
 	Exists Kind = "Exists"
 	// Refused says that the platform refused in another way, with an error code.
 	Refused Kind = "Refused"
-	// Unsupported says that the platform can't list subscriptions.
+	// Unsupported says that the platform can't list tasks, or subscriptions.
 	Unsupported Kind = "Unsupported"
 	// Unexpected says that the platform failed (5xx), or that its answer can't be understood.
 	Unexpected Kind = "Unexpected"
