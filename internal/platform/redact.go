@@ -111,24 +111,46 @@ func parts(value []byte) [][]byte {
 // clean returns a text from outside as it may be shown: redacted, one line of visible characters, at most maxBytes
 // long. It is cut last, so that no half of a secret is left at its end, and redacted once more after a line end became
 // a blank.
-func (r *redactor) clean(text string, maxBytes int) string {
-	text = result.Clean(r.replace(text), utf8.UTFMax*(len(text)+len(mask)))
-	return result.Shorten(r.replace(text), maxBytes)
+func (r *redactor) clean(text string, maxBytes int) string { return r.cleanFrom(text, maxBytes, 1) }
+
+func (r *redactor) cleanFrom(text string, maxBytes, least int) string {
+	text = result.Clean(r.replaceFrom(text, least), utf8.UTFMax*(len(text)+len(mask)))
+	return result.Shorten(r.replaceFrom(text, least), maxBytes)
 }
 
-// id returns an id from outside: redacted, and cut to maxIDBytes.
-func (r *redactor) id(id string) string { return result.CutString(r.replace(id), maxIDBytes) }
+// word returns a word from outside in small letters: as it is where it is one of those that are known, else redacted.
+func word[T ~string](r *redactor, text string, known ...T) T {
+	lower := T(strings.ToLower(text))
+	if slices.Contains(known, lower) {
+		return lower
+	}
+	return T(strings.ToLower(r.clean(text, maxTextBytes)))
+}
 
-// replace replaces all that must not be told.
-func (r *redactor) replace(text string) string {
+// id returns an id from outside, cut to maxIDBytes; nothing where it holds what must not be told, as what is left would
+// be another device or task. Short parts of URLs are words, and an id may well have one: "push", "iot1".
+func (r *redactor) id(id string) string {
+	if r.replaceFrom(id, minSegmentBytes) != id {
+		return ""
+	}
+	return result.CutString(id, maxIDBytes)
+}
+
+// version returns a version from outside as it may be shown. Short parts of URLs are left, as in an id.
+func (r *redactor) version(version string) string {
+	return r.cleanFrom(version, maxTextBytes, minSegmentBytes)
+}
+
+// replaceFrom replaces what must not be told; of the parts of URLs only those that have so many bytes.
+func (r *redactor) replaceFrom(text string, least int) string {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	var b strings.Builder
 	kept := 0 // until where text was written
 	for i := 0; i < len(text); {
 		n := max(
-			longest(text[i:], r.secrets), longest(text[i:], r.tokens),
-			longest(text[i:], r.named), longest(text[i:], r.learned),
+			longest(text[i:], r.secrets, 1), longest(text[i:], r.tokens, 1),
+			longest(text[i:], r.named, least), longest(text[i:], r.learned, least),
 		)
 		if n == 0 {
 			i++
@@ -146,10 +168,14 @@ func (r *redactor) replace(text string) string {
 	return b.String()
 }
 
-// longest returns how much of the beginning of a text is the longest of the values that it begins with.
-func longest(text string, values [][]byte) int {
+// longest returns how much of the beginning of a text is the longest of the values that it begins with, of those that
+// have so many bytes at least.
+func longest(text string, values [][]byte, least int) int {
 	n := 0
 	for _, value := range values {
+		if len(value) < least {
+			continue
+		}
 		if width, ok := spells(text, value); ok {
 			n = max(n, width)
 		}

@@ -44,7 +44,7 @@ func (c *Client) Subscriptions(ctx context.Context, notifyType string) ([]Subscr
 	var subscriptions []Subscription
 	for _, w := range all {
 		s := Subscription{
-			NotifyType: c.redactor.clean(string(w.NotifyType), maxTextBytes), CallbackURL: string(w.CallbackURL),
+			NotifyType: string(w.NotifyType), CallbackURL: string(w.CallbackURL),
 		}
 		c.redactor.addLearned(s.CallbackURL)
 		if s.NotifyType == "" {

@@ -6,7 +6,6 @@ package platform
 import (
 	"context"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -25,11 +24,12 @@ const (
 // SubTask is the upgrade of one device. Times are zero where the platform gave none.
 type SubTask struct {
 	SubOperationID string
-	DeviceID       string
-	CreateTime     time.Time
-	StartTime      time.Time
-	StopTime       time.Time
-	Status         SubTaskStatus
+	// DeviceID is empty where an id of the sub-task can't be used: it holds a secret.
+	DeviceID   string
+	CreateTime time.Time
+	StartTime  time.Time
+	StopTime   time.Time
+	Status     SubTaskStatus
 	// DetailInfo is the cause of a failure, in words.
 	DetailInfo string
 }
@@ -70,13 +70,18 @@ func (c *Client) SubTasks(
 }
 
 func (c *Client) subTask(w wireSubTask) SubTask {
+	deviceID, subOperationID := c.redactor.id(string(w.DeviceID)), c.redactor.id(string(w.SubOperationID))
+	if subOperationID == "" && w.SubOperationID != "" {
+		deviceID = ""
+	}
 	return SubTask{
-		SubOperationID: c.redactor.id(string(w.SubOperationID)),
-		DeviceID:       c.redactor.id(string(w.DeviceID)),
+		SubOperationID: subOperationID,
+		DeviceID:       deviceID,
 		CreateTime:     parseTime(w.CreateTime),
 		StartTime:      parseTime(w.StartTime),
 		StopTime:       parseTime(w.StopTime),
-		Status:         SubTaskStatus(strings.ToLower(c.redactor.clean(string(w.Status), maxTextBytes))),
-		DetailInfo:     c.redactor.clean(string(w.DetailInfo), maxTextBytes),
+		Status: word(c.redactor, string(w.Status),
+			SubTaskWaiting, SubTaskProcessing, SubTaskFailed, SubTaskSucceeded, SubTaskStopped),
+		DetailInfo: c.redactor.clean(string(w.DetailInfo), maxTextBytes),
 	}
 }

@@ -161,7 +161,7 @@ func (c *Client) Task(ctx context.Context, operationID string, p Priority) (*Tas
 		return nil, err
 	}
 	task := c.task(answer)
-	if task.OperationID == "" && task.Status != "" {
+	if answer.OperationID == "" && task.Status != "" {
 		task.OperationID = operationID
 	}
 	if task.OperationID != operationID {
@@ -190,7 +190,8 @@ func (c *Client) task(w wireTask) Task {
 		CreateTime:  parseTime(w.CreateTime),
 		StartTime:   parseTime(w.StartTime),
 		StopTime:    parseTime(w.StopTime),
-		Status:      TaskStatus(strings.ToLower(clean(w.Status))),
+		Status: word(c.redactor, string(w.Status),
+			TaskWaiting, TaskProcessing, TaskFailed, TaskSucceeded, TaskStopped),
 		Targets: Targets{
 			Devices: c.ids(targets.Devices.value), DeviceGroups: c.ids(targets.DeviceGroups.value),
 			DeviceType: clean(targets.DeviceType), Model: clean(targets.Model),
@@ -201,7 +202,7 @@ func (c *Client) task(w wireTask) Task {
 			EndTime: parseTime(policy.EndTime), Retry: strings.EqualFold(string(policy.RetryType), "true"),
 			RetryTimes: policy.RetryTimes.value,
 		},
-		FileVersion: clean(w.ExtendPara.value.FileVersion),
+		FileVersion: c.redactor.version(string(w.ExtendPara.value.FileVersion)),
 		Result: StaResult{
 			Total: sta.Total.value, Wait: sta.Wait.value, Processing: sta.Processing.value,
 			Success: sta.Success.value, Fail: sta.Fail.value, Stop: sta.Stop.value, Timeout: sta.Timeout.value,
@@ -212,8 +213,8 @@ func (c *Client) task(w wireTask) Task {
 func (c *Client) ids(texts []text) []string {
 	var ids []string
 	for _, t := range texts {
-		if t != "" {
-			ids = append(ids, c.redactor.id(string(t)))
+		if id := c.redactor.id(string(t)); id != "" {
+			ids = append(ids, id)
 		}
 	}
 	return ids
