@@ -19,14 +19,21 @@ type receiving struct {
 	now func() time.Time
 	// polled is, for each task, when the newest result counts as received that was asked for.
 	polled map[result.Task]time.Time
-	// pushedAt is when the newest push arrived, repairedAt when a result was last asked for and stored.
-	pushedAt, repairedAt time.Time
+	// pushedAt is when the newest push arrived; askedSince is when a result had to be asked for first since then, zero
+	// where none had; beganAt is when this began to look.
+	pushedAt, askedSince, beganAt time.Time
+	// after is missingAfter; shorter in tests, as rounds are.
+	after time.Duration
 }
 
 func newReceiving(o Options) receiving {
 	r := receiving{now: o.Clock.Now, polled: map[result.Task]time.Time{}}
-	if o.WasMissing {
-		r.repairedAt = r.now()
+	if r.after = missingAfter; o.Period > 0 {
+		r.after = min(r.after, missingAfter*o.Period/RoundPeriod)
+	}
+	if r.beganAt = r.now(); o.WasMissing { // and are until one comes
+		r.beganAt = r.beganAt.Add(-r.after)
+		r.askedSince = r.beganAt
 	}
 	return r
 }
@@ -37,19 +44,23 @@ func (r *receiving) look(task result.Task, last time.Time) {
 	newestPolled, looked := r.polled[task]
 	if !looked {
 		r.polled[task] = time.Time{}
-		if !r.repairedAt.IsZero() { // pushes were missing: an old result proves nothing
+		if !r.askedSince.IsZero() { // pushes were missing: an old result proves nothing
 			r.polled[task] = last
 			return
 		}
 	}
 	if last.After(newestPolled) && last.After(r.pushedAt) {
-		r.pushedAt = last
+		if r.pushedAt = last; last.After(r.askedSince) {
+			r.askedSince = time.Time{}
+		}
 	}
 }
 
 // repaired notes results that were asked for.
 func (r *receiving) repaired(task result.Task, results []result.Result) {
-	r.repairedAt = r.now()
+	if r.askedSince.IsZero() {
+		r.askedSince = r.now()
+	}
 	for i := range results {
 		if at := time.UnixMicro(results[i].ReceivedAt); at.After(r.polled[task]) {
 			r.polled[task] = at
@@ -57,9 +68,16 @@ func (r *receiving) repaired(task result.Task, results []result.Result) {
 	}
 }
 
-// missing says whether results had to be asked for and none came by push.
+// missing says whether results had to be asked for and none came by push for missingAfter, before that or since: that a
+// single push is lost is no sign of it, nor that the last one came days ago.
 func (r *receiving) missing() bool {
-	return r.repairedAt.After(r.pushedAt) && r.now().Sub(r.pushedAt) >= missingAfter
+	since := r.askedSince
+	for _, at := range []time.Time{r.pushedAt, r.beganAt} {
+		if at.After(since) {
+			since = at
+		}
+	}
+	return !r.askedSince.IsZero() && r.now().Sub(since) >= r.after
 }
 
 // condition is what to say of it.

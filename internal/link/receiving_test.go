@@ -42,6 +42,25 @@ func TestReceiving(t *testing.T) {
 			},
 			running: true, reason: v1alpha1.ReasonPushesArrive,
 		},
+		"one was lost, and none came for days": {
+			do: func(r *receiving, pass func(time.Duration), now func() time.Time) {
+				r.look(task, now())
+				pass(48 * time.Hour)
+				r.repaired(task, received(now().Add(-5*time.Minute)))
+				pass(missingAfter - time.Second)
+			},
+			running: true, reason: v1alpha1.ReasonPushesArrive,
+		},
+		"one was lost, and none ever came": {
+			do: func(r *receiving, _ func(time.Duration), now func() time.Time) {
+				r.repaired(task, received(now()))
+			},
+			running: true, reason: v1alpha1.ReasonNothingRuns,
+		},
+		"they were missing before, which another leader need not find out again": {
+			wasMissing: true, do: func(*receiving, func(time.Duration), func() time.Time) {}, running: true,
+			reason: v1alpha1.ReasonPushesMissing,
+		},
 		"asked for, and a push a moment ago": {
 			do: func(r *receiving, pass func(time.Duration), now func() time.Time) {
 				r.look(task, now())
@@ -53,8 +72,8 @@ func TestReceiving(t *testing.T) {
 		"asked for, and none for a quarter of an hour": {
 			do: func(r *receiving, pass func(time.Duration), now func() time.Time) {
 				r.look(task, now())
-				pass(15 * time.Minute)
 				r.repaired(task, received(now().Add(-5*time.Minute)))
+				pass(15 * time.Minute)
 			},
 			running: true, reason: v1alpha1.ReasonPushesMissing,
 		},
@@ -65,6 +84,7 @@ func TestReceiving(t *testing.T) {
 				at := now().Add(-time.Minute)
 				r.repaired(task, received(at))
 				r.look(task, at)
+				pass(missingAfter)
 			},
 			running: true, reason: v1alpha1.ReasonPushesMissing,
 		},
@@ -73,7 +93,7 @@ func TestReceiving(t *testing.T) {
 				r.look(task, now())
 				pass(20 * time.Minute)
 				r.repaired(task, received(now()))
-				pass(time.Second)
+				pass(missingAfter)
 				r.look(other, now())
 			},
 			running: true, reason: v1alpha1.ReasonPushesMissing,
@@ -130,6 +150,7 @@ func TestMissingPushesAreSaidInTheSameWords(t *testing.T) {
 	clk := clocktesting.NewFakeClock(time.Date(2026, 12, 1, 8, 0, 0, 0, time.UTC))
 	r := newReceiving(Options{Clock: clk})
 	r.repaired(result.Task{}, received(clk.Now()))
+	clk.Step(missingAfter)
 	first := r.condition(true)
 	clk.Step(time.Hour)
 	if again := r.condition(true); again != first || !strings.Contains(first.Message, "docs/connect.md") {

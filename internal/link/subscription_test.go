@@ -175,9 +175,12 @@ func TestSubscriptionIsVerifiedWhilePushesAreMissing(t *testing.T) {
 	task := w.follow(w.createEnded(3))
 	w.run()
 	w.await(time.Hour, "the results are not asked for", func() bool { return w.isEqual(task) })
-	if c := w.State().Receiving; c.Reason != v1alpha1.ReasonPushesMissing || c.Status != metav1.ConditionFalse {
-		t.Fatalf("Receiving: %+v", c)
+	if c := w.State().Receiving; !c.isTrue() {
+		t.Fatalf("Receiving, before anything could come: %+v", c)
 	}
+	w.await(missingAfter+RoundPeriod, "it is not said", func() bool {
+		return w.State().Receiving.Reason == v1alpha1.ReasonPushesMissing
+	})
 	before := w.calls(northbound.CallSubscriptions)
 	w.pass(4*time.Hour + 10*time.Minute)
 	if got := w.calls(northbound.CallSubscriptions) - before; got != 4 {
