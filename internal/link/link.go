@@ -91,22 +91,25 @@ type Store interface {
 
 // Link is the connection of an application. Safe for concurrent use.
 type Link struct {
-	o    Options
-	wake chan struct{}
+	o Options
+	// wake and corrected have a token when Wake and Corrected were called.
+	wake, corrected chan struct{}
 
 	mu            sync.Mutex
 	state         State
 	subscriptions map[string]subscription
 	views         map[result.Task]*view
-	sweeps        sweeps
-	receiving     receiving
+	// followed are the tasks that were followed when the last round began.
+	followed  []result.Task
+	sweeps    sweeps
+	receiving receiving
 }
 
 // New returns a Link that calls nobody before Run.
 func New(o Options) *Link {
 	l := &Link{
-		o: o, wake: make(chan struct{}, 1), subscriptions: map[string]subscription{}, views: map[result.Task]*view{},
-		sweeps: newSweeps(), receiving: newReceiving(o),
+		o: o, wake: make(chan struct{}, 1), corrected: make(chan struct{}, 1), subscriptions: map[string]subscription{},
+		views: map[result.Task]*view{}, sweeps: newSweeps(), receiving: newReceiving(o),
 	}
 	l.state = State{Connected: unknown(reasonConnecting, "the platform was not called yet")}
 	l.state.Subscribed, l.state.Receiving = l.state.Connected, l.receiving.condition(false)
@@ -119,12 +122,19 @@ func (l *Link) Run(ctx context.Context) {
 	group.Go(func() error { l.keepConnected(ctx); return nil })
 	group.Go(func() error { l.keepSwept(ctx); return nil })
 	_ = group.Wait()
+	l.o.Changed(l.viewed()) // nobody has a view of them any more
 }
 
-// Wake has the platform called soon: something was corrected.
-func (l *Link) Wake() {
+// Wake has the platform called soon: somebody waits for a comparison. While calls fail it is called no sooner than it
+// would be after a first failure.
+func (l *Link) Wake() { wake(l.wake) }
+
+// Corrected has the platform called at once: what it is called with was corrected.
+func (l *Link) Corrected() { wake(l.corrected) }
+
+func wake(c chan struct{}) {
 	select {
-	case l.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -140,7 +150,7 @@ func (l *Link) keepConnected(ctx context.Context) {
 		}
 		l.noteError(err)
 		if err != nil {
-			l.pause(ctx, 0, min(retry, 5*l.o.Period))
+			l.pause(ctx, min(firstRetry, 5*l.o.Period), min(retry, 5*l.o.Period))
 			retry = min(2*retry, lastRetry)
 			continue
 		}
@@ -154,7 +164,7 @@ func (l *Link) keepConnected(ctx context.Context) {
 	}
 }
 
-// pause waits for a while, or until somebody wakes it after a shorter one.
+// pause waits for a while, or until somebody wakes it after a shorter one, or something was corrected.
 func (l *Link) pause(ctx context.Context, least, most time.Duration) {
 	shorter, longer := l.o.Clock.NewTimer(max(least, 0)), l.o.Clock.NewTimer(max(most, least, 0))
 	defer shorter.Stop()
@@ -162,11 +172,14 @@ func (l *Link) pause(ctx context.Context, least, most time.Duration) {
 	select {
 	case <-ctx.Done():
 		return
+	case <-l.corrected:
+		return
 	case <-shorter.C():
 	}
 	select {
 	case <-ctx.Done():
 	case <-longer.C():
+	case <-l.corrected:
 	case <-l.wake:
 	}
 }

@@ -6,6 +6,7 @@ package link
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -284,6 +285,7 @@ func (l *Link) forget(followed []Followed) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.followed = slices.Collect(maps.Keys(still))
 	for task := range l.views {
 		if _, ok := still[task]; !ok {
 			delete(l.views, task)

@@ -12,6 +12,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/platform"
+	"fwupgrade.io/operator/internal/result"
 )
 
 const reasonConnecting = v1alpha1.ReasonConnecting
@@ -78,12 +79,22 @@ func (l *Link) update(change func(*State)) {
 	l.mu.Lock()
 	before := l.state
 	change(&l.state)
-	same := before.Connected == l.state.Connected && before.Subscribed == l.state.Subscribed &&
-		before.Receiving == l.state.Receiving
+	reconnected := before.Connected != l.state.Connected
+	same := !reconnected && before.Subscribed == l.state.Subscribed && before.Receiving == l.state.Receiving
 	l.mu.Unlock()
 	if !same {
 		l.o.StateChanged()
 	}
+	if reconnected { // which is a part of every view
+		l.o.Changed(l.viewed())
+	}
+}
+
+// viewed are the tasks of which there may be a view.
+func (l *Link) viewed() []result.Task {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.followed)
 }
 
 // noteError says in the State whether the platform can be called: at the end of a visit, as one that fails in its middle

@@ -101,7 +101,9 @@ func TestOutageIsSaidOnce(t *testing.T) {
 			told := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.stateChanges }
 			before := told()
 			w.setFaults(northbound.Faults{ErrorBefore: northbound.Fault{Share: 1, Calls: calls}})
-			w.setCallback(Callback{URL: testCallback, Version: "2"}, nil) // which is to be looked for
+			if name != "lists" {
+				w.setCallback(Callback{URL: testCallback, Version: "2"}, nil) // which is to be looked for
+			}
 			w.await(10*time.Minute, "it is not said", func() bool { return w.State().Connected.Reason == v1alpha1.ReasonUnreachable })
 			w.pass(2 * time.Hour)
 			if got := told() - before; got != 1 {
@@ -155,5 +157,50 @@ func TestViewsStandWhileNobodyKnowsWhatIsFollowed(t *testing.T) {
 	w.pass(3 * RoundPeriod)
 	if w.View(task).Figures == nil {
 		t.Error("the figures were forgotten")
+	}
+}
+
+// However often somebody waits for a comparison, a platform that fails is left alone for a while; what was corrected is
+// tried at once.
+func TestWakingDoesNotDefeatTheBackoff(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: northbound.Faults{
+		ErrorBefore: northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallTasks}},
+	}}, onlyRounds)
+	w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(48 * time.Hour)}))
+	w.run()
+	for range 120 {
+		w.pass(time.Second)
+		w.Wake()
+	}
+	if got := w.calls(northbound.CallTasks); got < 3 || got > 5 {
+		t.Errorf("%d calls in two minutes", got)
+	}
+	w.setFaults(northbound.Faults{})
+	w.pass(time.Hour) // until it is healthy
+	w.setFaults(northbound.Faults{ErrorBefore: northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallTasks}}})
+	w.await(10*time.Minute, "it is not said", func() bool { return !w.State().Connected.isTrue() })
+	w.setFaults(northbound.Faults{})
+	w.Corrected()
+	w.await(time.Second, "it is not tried at once", func() bool { return w.State().Connected.isTrue() })
+}
+
+// Whether the platform can be called is a part of what is known of every task: these are told when it changes, and when
+// the link ends.
+func TestTasksAreToldOfTrouble(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	task := w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(48 * time.Hour)}))
+	told := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.changes[task] }
+	stop := w.run()
+	w.pass(time.Minute)
+	before := told()
+	w.setFaults(northbound.Faults{ErrorBefore: northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallTasks}}})
+	w.await(10*time.Minute, "it is not said", func() bool { return !w.State().Connected.isTrue() })
+	if got := told() - before; got != 1 {
+		t.Errorf("told %d times of the trouble", got)
+	}
+	before = told()
+	stop()
+	if got := told() - before; got != 1 {
+		t.Errorf("told %d times of the end", got)
 	}
 }
