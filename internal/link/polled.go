@@ -27,7 +27,7 @@ func resultOf(of *platform.Task, task result.Task, s *platform.SubTask, now time
 	switch s.Status {
 	case platform.SubTaskSucceeded:
 		r.State, r.TargetVersion = storage.StateSucceeded, of.FileVersion
-	case platform.SubTaskFailed:
+	case platform.SubTaskFailed, platform.SubTaskTimeout:
 		r.State, r.StatusDesc = storage.StateFailed, result.CutString(s.DetailInfo, maxDescBytes)
 	case platform.SubTaskStopped:
 		r.State, r.StatusDesc = storage.StateFailed, stoppedDesc

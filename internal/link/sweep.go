@@ -144,12 +144,13 @@ func (l *Link) sweep(ctx context.Context, task result.Task) (found bool, err err
 	l.mu.Unlock()
 	sum, r := l.o.Store.Summary(task, tally.Query{}), of.Result
 	missing := r.Failed() - sum.Failed
+	timeouts := r.Failed() - r.Fail - r.Stop // where they are counted beside the failures
 	for _, state := range []struct {
 		of    platform.SubTaskStatus
 		count int64
 	}{
-		{platform.SubTaskFailed, r.Failed() - r.Stop}, {platform.SubTaskStopped, r.Stop},
-		{platform.SubTaskSucceeded, r.Success},
+		{platform.SubTaskFailed, r.Failed() - r.Stop}, {platform.SubTaskTimeout, timeouts},
+		{platform.SubTaskStopped, r.Stop}, {platform.SubTaskSucceeded, r.Success},
 	} {
 		if state.of == platform.SubTaskSucceeded {
 			missing = r.Success - sum.Succeeded
@@ -159,6 +160,9 @@ func (l *Link) sweep(ctx context.Context, task result.Task) (found bool, err err
 		}
 		stored, err := l.sweepState(ctx, &of, task, state.of, state.count/pageSize+maxMorePages, missing)
 		found = found || stored > 0
+		if state.of == platform.SubTaskTimeout && platform.IsAboutRequest(err) {
+			err = nil // the state is not documented: where the platform has none, they are among the failures
+		}
 		if err != nil {
 			return found, err
 		}
@@ -172,7 +176,9 @@ func (l *Link) sweep(ctx context.Context, task result.Task) (found bool, err err
 func (l *Link) sweepState(
 	ctx context.Context, of *platform.Task, task result.Task, state platform.SubTaskStatus, pages, missing int64,
 ) (stored int64, err error) {
-	for page := 0; stored < missing && int64(page) < pages; page++ {
+	page := l.resume(task, state)
+	defer func() { l.noteResume(task, state, page, err != nil) }()
+	for ; stored < missing && int64(page) < pages; page++ {
 		answer, err := l.o.Client.SubTasks(ctx, task.OperationID, string(state), page, platform.PrioritySweep)
 		if err != nil {
 			return stored, err
@@ -189,6 +195,31 @@ func (l *Link) sweepState(
 		}
 	}
 	return stored, nil
+}
+
+// resume is the page at which a sweep of a state begins: where the last one broke off, else the first.
+func (l *Link) resume(task result.Task, state platform.SubTaskStatus) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v := l.views[task]; v != nil {
+		return v.resume[state]
+	}
+	return 0
+}
+
+// noteResume notes at which page a sweep of a state broke off, or that it did not.
+func (l *Link) noteResume(task result.Task, state platform.SubTaskStatus, page int, brokeOff bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch v := l.views[task]; {
+	case v == nil:
+	case !brokeOff:
+		delete(v.resume, state)
+	case v.resume == nil:
+		v.resume = map[platform.SubTaskStatus]int{state: page}
+	default:
+		v.resume[state] = page
+	}
 }
 
 // add stores results that were asked for, of a task that is still followed: results of one whose FirmwareUpgrade is

@@ -11,6 +11,8 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -384,5 +386,70 @@ func TestPagesWithoutEnd(t *testing.T) {
 	}
 	if got := len(w.store.added()); got != 1 {
 		t.Errorf("%d results were stored", got)
+	}
+}
+
+// A sweep that broke off goes on where it was: a large one would else come to its end never.
+func TestSweepGoesOnWhereItBrokeOff(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	var pages sync.Map // how often a page was asked for
+	var calls atomic.Int64
+	w.through(func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/subOperations") {
+			return false
+		}
+		count, _ := pages.LoadOrStore(r.URL.Query().Get("pageNo"), &atomic.Int64{})
+		count.(*atomic.Int64).Add(1)
+		if calls.Add(1)%4 != 0 { // every fourth fails
+			return false
+		}
+		rw.WriteHeader(http.StatusInternalServerError)
+		return true
+	}, nil, onlyRounds)
+	operation := w.createEnded(2000)
+	w.push(operation, func(n int) bool { return n >= 1900 }) // what is missing is on the last page
+	task := w.follow(operation)
+	w.run()
+	w.await(time.Hour, "the results are not found", func() bool { return w.isEqual(task) })
+	pages.Range(func(page, count any) bool {
+		if got := count.(*atomic.Int64).Load(); got > 2 {
+			t.Errorf("page %v was asked for %d times", page, got)
+		}
+		return true
+	})
+}
+
+// Timeouts that are counted beside the failures are asked for by that name, too, where the platform has it.
+func TestTimeoutsAreAskedFor(t *testing.T) {
+	for _, has := range []bool{true, false} {
+		t.Run(fmt.Sprintf("the platform has the state %v", has), func(t *testing.T) {
+			w := newWorld(t, northbound.Options{}, onlyRounds)
+			w.through(func(rw http.ResponseWriter, r *http.Request) bool {
+				answer := ""
+				switch state := r.URL.Query().Get("subOperationStatus"); {
+				case isGet(r, "op"):
+					answer = `{"operationId":"op","status":"failed","staResult":{"total":2,"success":1,"fail":0,"timeout":1}}`
+				case !strings.HasSuffix(r.URL.Path, "/subOperations"):
+					return false
+				case state == "timeout" && !has:
+					rw.WriteHeader(http.StatusBadRequest)
+					answer = `{"error_code":"100022"}`
+				case state == "timeout", state == "fail" && !has:
+					answer = `{"totalCount":1,"data":[{"subOperationId":"1","deviceId":"a","status":"timeout"}]}`
+				case state == "success":
+					answer = `{"totalCount":1,"data":[{"subOperationId":"2","deviceId":"b","status":"success"}]}`
+				default:
+					answer = `{"totalCount":0,"data":[]}`
+				}
+				_, _ = rw.Write([]byte(answer))
+				return true
+			}, nil, onlyRounds)
+			task := w.follow("op")
+			w.run()
+			w.await(20*time.Minute, "the counts do not become equal", func() bool {
+				sum := w.store.Summary(task, tally.Query{})
+				return sum.Succeeded == 1 && sum.Failed == 1
+			})
+		})
 	}
 }

@@ -41,8 +41,10 @@ type view struct {
 	// missing is how many results were missing in the last round.
 	missing int64
 	// broken is how many sweeps in a row broke off and found nothing, brokenBy why the last one did.
-	broken    int
-	brokenBy  string
+	broken   int
+	brokenBy string
+	// resume is at which page a sweep of a state broke off.
+	resume    map[platform.SubTaskStatus]int
 	judgement status.Judgement
 	note      string
 	// doubtful says that another look soon tells more: the counts of a task that has ended differ, and it is not judged,

@@ -19,6 +19,8 @@ const (
 	SubTaskFailed     SubTaskStatus = "fail"
 	SubTaskSucceeded  SubTaskStatus = "success"
 	SubTaskStopped    SubTaskStatus = "stop"
+	// SubTaskTimeout is inferred from the figures of a task, which count timeouts.
+	SubTaskTimeout SubTaskStatus = "timeout"
 )
 
 // SubTask is the upgrade of one device. Times are zero where the platform gave none.
@@ -81,7 +83,7 @@ func (c *Client) subTask(w wireSubTask) SubTask {
 		StartTime:      parseTime(w.StartTime),
 		StopTime:       parseTime(w.StopTime),
 		Status: word(c.redactor, string(w.Status),
-			SubTaskWaiting, SubTaskProcessing, SubTaskFailed, SubTaskSucceeded, SubTaskStopped),
+			SubTaskWaiting, SubTaskProcessing, SubTaskFailed, SubTaskSucceeded, SubTaskStopped, SubTaskTimeout),
 		DetailInfo: c.redactor.clean(string(w.DetailInfo), maxTextBytes),
 	}
 }
