@@ -76,6 +76,8 @@ type Followed struct {
 	Placeholder bool
 	// Finished says that it came to its end, Complete that no more results are awaited by the counts.
 	Finished, Complete bool
+	// Owner tells the FirmwareUpgrade from one that had the task before: its UID.
+	Owner string
 	// Repaired is how many results had to be asked for, as the status has it.
 	Repaired int64
 }
@@ -99,6 +101,8 @@ type Link struct {
 	state         State
 	subscriptions map[string]subscription
 	views         map[result.Task]*view
+	// shownOffset is by how much the platform's clock is said to be wrong.
+	shownOffset time.Duration
 	// followed are the tasks that were followed when the last round began.
 	followed  []result.Task
 	sweeps    sweeps

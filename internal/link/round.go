@@ -147,8 +147,8 @@ func (l *Link) running(ctx context.Context) (tasks map[string]*platform.Task, co
 	return tasks, complete, calls, nil
 }
 
-// isGetDue says whether a task of which the list has no figures is asked for alone. One whose end waits for the platform is, in
-// every round; so is one that the list may have missed, or has without figures.
+// isGetDue says whether a task of which the list has no figures is asked for alone. One whose end waits for the
+// platform is, in every round; so is one that the list may have missed, or has without figures.
 func (l *Link) isGetDue(f Followed, listComplete, listed bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,8 +176,8 @@ func (l *Link) isGetDue(f Followed, listComplete, listed bool) bool {
 // viewOf returns the view of a task that is being asked for. The caller holds the lock.
 func (l *Link) viewOf(f Followed, asked time.Time) *view {
 	v := l.views[f.Task]
-	if v == nil {
-		v = &view{repaired: f.Repaired, firstAskedAt: asked}
+	if v == nil || v.owner != f.Owner { // what was repaired for another one is not this one's
+		v = &view{owner: f.Owner, repaired: f.Repaired, firstAskedAt: asked}
 		l.views[f.Task] = v
 	}
 	v.triedAt = asked

@@ -305,8 +305,8 @@ func TestViewsAreForgotten(t *testing.T) {
 	}
 }
 
-// That more was reported than the platform counts is judged only when it was so for the time of a round: its figures may
-// be late. It heals as soon as they come, and is looked at every ten minutes.
+// That more was reported than the platform counts is judged only when it was so for the time of a round: its figures
+// may be late. It is looked at every ten minutes then.
 func TestDifferencesAreJudgedTwice(t *testing.T) {
 	w := newWorld(t, northbound.Options{}, onlyRounds)
 	operation := w.createEnded(5)

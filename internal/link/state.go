@@ -42,8 +42,6 @@ type State struct {
 	Connected, Subscribed, Receiving Condition
 	// Subscriptions are those that the platform has, sorted by type.
 	Subscriptions []Subscription
-	// ClockOffset is by how much the platform's clock is ahead.
-	ClockOffset time.Duration
 }
 
 // Subscription is one that the platform has.
@@ -59,7 +57,6 @@ func (l *Link) State() State {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s := l.state
-	s.ClockOffset = l.o.Client.Status().ClockOffset
 	for notification, of := range l.subscriptions {
 		if !of.verifiedAt.IsZero() {
 			s.Subscriptions = append(s.Subscriptions, Subscription{notification, of.verifiedAt, of.version})
@@ -97,18 +94,37 @@ func (l *Link) viewed() []result.Task {
 	return slices.Clone(l.followed)
 }
 
-// noteError says in the State whether the platform can be called: at the end of a visit, as one that fails in its middle
-// would else say both by turns. An error that says something about one request, and nothing about the connection, is
-// none.
+// noteError says in the State whether the platform can be called: at the end of a visit, as one that fails in its
+// middle would else say both by turns. An error that says something about one request, and nothing about the
+// connection, is none.
 func (l *Link) noteError(err error) {
-	if connected, known := connectedOf(err, l.o.Client.Status().Contended); known {
+	client := l.o.Client.Status()
+	if connected, known := connectedOf(err, client.Contended); known {
 		l.update(func(s *State) {
+			if connected.isTrue() {
+				connected.Message = l.offsetMessage(client.ClockOffset)
+			}
 			if platform.KindOf(err) == platform.BreakerOpen && s.Connected.Status == metav1.ConditionFalse {
 				return // why it is open was said
 			}
 			s.Connected = connected
 		})
 	}
+}
+
+// offsetMessage says that the platform's clock is wrong by more than a minute, or this one: times of results are the
+// platform's. It stays the same while the offset hardly changes. The caller holds the lock.
+func (l *Link) offsetMessage(offset time.Duration) string {
+	if (offset - l.shownOffset).Abs() > time.Minute {
+		l.shownOffset = offset.Round(time.Minute)
+	}
+	switch {
+	case l.shownOffset > 0:
+		return "the platform's clock is ahead of the operator's by about " + l.shownOffset.String()
+	case l.shownOffset < 0:
+		return "the platform's clock is behind the operator's by about " + l.shownOffset.Abs().String()
+	}
+	return ""
 }
 
 // noteLogin says in the State that there is a token, where nothing else was known to be wrong.

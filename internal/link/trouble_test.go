@@ -104,7 +104,9 @@ func TestOutageIsSaidOnce(t *testing.T) {
 			if name != "lists" {
 				w.setCallback(Callback{URL: testCallback, Version: "2"}, nil) // which is to be looked for
 			}
-			w.await(10*time.Minute, "it is not said", func() bool { return w.State().Connected.Reason == v1alpha1.ReasonUnreachable })
+			w.await(10*time.Minute, "it is not said", func() bool {
+				return w.State().Connected.Reason == v1alpha1.ReasonUnreachable
+			})
 			w.pass(2 * time.Hour)
 			if got := told() - before; got != 1 {
 				t.Errorf("told %d times", got)
@@ -202,5 +204,42 @@ func TestTasksAreToldOfTrouble(t *testing.T) {
 	stop()
 	if got := told() - before; got != 1 {
 		t.Errorf("told %d times of the end", got)
+	}
+}
+
+// A clock of the platform that is wrong by more than a minute is told, in words that stay the same.
+func TestWrongClockIsTold(t *testing.T) {
+	w := newWorld(t, northbound.Options{
+		Faults: northbound.Faults{ClockOffset: northbound.Duration(3 * time.Hour)},
+	}, onlyRounds)
+	w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(48 * time.Hour)}))
+	w.run()
+	w.await(time.Hour, "it is not told", func() bool {
+		return strings.Contains(w.State().Connected.Message, "ahead of the operator's by about 3h0m0s")
+	})
+	w.mu.Lock()
+	before := w.stateChanges
+	w.mu.Unlock()
+	w.pass(time.Hour)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stateChanges != before {
+		t.Errorf("told %d times again", w.stateChanges-before)
+	}
+}
+
+// Who comes to follow a task after another one begins without the other's repairs.
+func TestRepairsAreNotInherited(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	task := w.follow(w.createEnded(3), func(f *Followed) { f.Owner, f.Complete = "first", true })
+	w.run()
+	w.await(10*time.Minute, "nothing is repaired", func() bool {
+		f := w.View(task).Figures
+		return f != nil && f.Repaired == 3
+	})
+	w.follow(task.OperationID, func(f *Followed) { f.Owner, f.Complete = "second", true })
+	w.pass(RoundPeriod + time.Second)
+	if f := w.View(task).Figures; f == nil || f.Repaired != 0 {
+		t.Errorf("figures: %+v", f)
 	}
 }

@@ -15,6 +15,8 @@ import (
 
 // view is what is known of the platform's view of a task.
 type view struct {
+	// owner is who follows the task.
+	owner string
 	// task is what the platform answered; nil where it did not yet, or does not know the task.
 	task    *platform.Task
 	unknown bool
@@ -54,8 +56,8 @@ type view struct {
 	repaired int64
 }
 
-// take takes what the platform answered, nil where it does not know the task, and keeps what is needed of it: a task may
-// have thousands of targets. Figures that don't add up, as they lag or were not given, do not replace those that did.
+// take takes what the platform answered, nil where it does not know the task, and keeps what is needed of it: a task
+// may have thousands of targets. Figures that don't add up, as they lag or were not given, do not replace those that did.
 func (v *view) take(task *platform.Task, asked time.Time) {
 	v.unknown = task == nil
 	switch {

@@ -85,8 +85,8 @@ func compare(p *Platform, sum tally.Summary) agreement {
 	}
 	f := p.Figures
 	if f.Total <= 0 || f.Waiting+f.Processing+f.Succeeded+f.Failed+f.Stopped != f.Total {
-		return unknown(v1alpha1.ReasonRunning, "the platform's figures do not add up to its total of devices: they are late, "+
-			"or not given")
+		return unknown(v1alpha1.ReasonRunning,
+			"the platform's figures do not add up to its total of devices: they are late, or not given")
 	}
 	a := agreement{
 		askedAt: p.AskedAt, unfinished: f.Waiting + f.Processing,
