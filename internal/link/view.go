@@ -57,7 +57,8 @@ type view struct {
 }
 
 // take takes what the platform answered, nil where it does not know the task, and keeps what is needed of it: a task
-// may have thousands of targets. Figures that don't add up, as they lag or were not given, do not replace those that did.
+// may have thousands of targets. Figures that don't add up, as they lag or were not given, do not replace those that
+// did.
 func (v *view) take(task *platform.Task, asked time.Time) {
 	v.unknown = task == nil
 	switch {
