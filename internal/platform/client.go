@@ -37,10 +37,8 @@ type Call struct {
 	Duration, Waited time.Duration
 }
 
-// Status is how the connection to the platform is.
+// Status is how the connection to the platform is. Whoever is to create a task looks at all of it before.
 type Status struct {
-	// TokenValid: there is a token, and its time is not over.
-	TokenValid bool
 	// Contended: somebody else logs in with the same appId.
 	Contended bool
 	// ThrottledUntil is until when nothing is called, as the platform took no more; zero where it never did, and it may
@@ -51,8 +49,6 @@ type Status struct {
 	BreakerOpenUntil time.Time
 	// ClockOffset is how far the platform's clock is ahead of ours.
 	ClockOffset time.Duration
-	// LastSuccess is when a call last succeeded.
-	LastSuccess time.Time
 	// Failures is how many calls in a row failed: without an answer, or with a 5xx.
 	Failures int
 }
@@ -73,9 +69,8 @@ type Client struct {
 	tokens   *tokenHolder
 	redactor *redactor
 
-	mu          sync.Mutex
-	offset      clockOffset
-	lastSuccess time.Time
+	mu     sync.Mutex
+	offset clockOffset
 }
 
 // New returns a client, which calls nothing yet. The error says which options are wrong.
@@ -115,10 +110,10 @@ func (c *Client) SetLimit(callsPerMinute int) {
 // Status returns how the connection is.
 func (c *Client) Status() Status {
 	c.mu.Lock()
-	s := Status{ClockOffset: c.offset.value, LastSuccess: c.lastSuccess}
+	s := Status{ClockOffset: c.offset.value}
 	c.mu.Unlock()
 	now := c.clock.Now()
-	s.TokenValid, s.Contended = c.tokens.state()
+	s.Contended = c.tokens.isContended()
 	s.ThrottledUntil = c.limiter.throttledUntil()
 	_, s.BreakerOpenUntil, s.Failures = c.breaker.state(now)
 	return s

@@ -316,8 +316,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("before any call (-want +got):\n%s", diff)
 	}
 	c.must("", c.list())
-	s := c.Status()
-	if !s.TokenValid || !s.LastSuccess.Equal(c.clock.Now()) || s.ClockOffset.Abs() > 5*time.Second {
+	if s := c.Status(); s.ClockOffset.Abs() > 5*time.Second {
 		t.Errorf("after a call: %+v", s)
 	}
 	if len(c.calls) != 2 || c.calls[0].Name != CallLogin || c.calls[1].Name != CallListTasks ||

@@ -66,9 +66,6 @@ func (c *Client) judge(tried attempt, failure *Error, now time.Time) {
 	switch {
 	case failure == nil:
 		tried.succeeded()
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.lastSuccess = now
 	case failure.Kind == Throttled:
 		tried.succeeded() // it works, and says no
 		failure.RetryAt = c.limiter.throttle()

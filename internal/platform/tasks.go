@@ -85,7 +85,7 @@ func (r StaResult) AddsUp() bool {
 	return r.Total > 0 && (r.withoutTimeout() == r.Total || r.withoutTimeout()+r.Timeout == r.Total)
 }
 
-// TaskFilter is what tasks are listed by (documented); what is empty does not filter.
+// TaskFilter, Targets and Policy are also what a task that was created is recognised by. TaskFilter is what tasks are listed by (documented); what is empty does not filter.
 type TaskFilter struct {
 	Status           string // a TaskStatus
 	DeviceID         string

@@ -221,9 +221,9 @@ func (h *tokenHolder) accepted(t token) {
 	}
 }
 
-// state returns whether there is a valid token, and whether somebody else logs in.
-func (h *tokenHolder) state() (valid, contended bool) {
+// isContended says whether somebody else logs in.
+func (h *tokenHolder) isContended() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.current.value != "" && h.clock.Now().Before(h.current.expires), h.contended
+	return h.contended
 }
