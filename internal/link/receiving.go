@@ -29,7 +29,7 @@ type receiving struct {
 func newReceiving(o Options) receiving {
 	r := receiving{now: o.Clock.Now, polled: map[result.Task]time.Time{}}
 	if r.after = missingAfter; o.Period > 0 {
-		r.after = min(r.after, o.Period*(missingAfter/time.Minute)/(RoundPeriod/time.Minute))
+		r.after = min(r.after, time.Duration(float64(missingAfter)*o.Period.Seconds()/RoundPeriod.Seconds()))
 	}
 	if r.beganAt = r.now(); o.WasMissing { // and are until one comes
 		r.beganAt = r.beganAt.Add(-r.after)

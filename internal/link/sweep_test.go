@@ -425,7 +425,7 @@ func TestTimeoutsAreAskedFor(t *testing.T) {
 		t.Run(fmt.Sprintf("the platform has the state %v", has), func(t *testing.T) {
 			w := newWorld(t, northbound.Options{}, onlyRounds)
 			w.through(func(rw http.ResponseWriter, r *http.Request) bool {
-				answer := ""
+				var answer string
 				switch state := r.URL.Query().Get("subOperationStatus"); {
 				case isGet(r, "op"):
 					answer = `{"operationId":"op","status":"failed","staResult":{"total":2,"success":1,"fail":0,"timeout":1}}`

@@ -135,7 +135,7 @@ func TestFailingSweepsAreNoOutage(t *testing.T) {
 // A login that is refused in a way that is not known is said, too.
 func TestRefusedLogin(t *testing.T) {
 	w := newWorld(t, northbound.Options{}, onlyRounds)
-	w.through(func(rw http.ResponseWriter, r *http.Request) bool {
+	w.through(func(rw http.ResponseWriter, _ *http.Request) bool {
 		rw.WriteHeader(http.StatusBadRequest)
 		_, _ = rw.Write([]byte(`{"error_code":"100022","error_desc":"the input is invalid"}`))
 		return true

@@ -85,8 +85,8 @@ func (r StaResult) AddsUp() bool {
 	return r.Total > 0 && (r.withoutTimeout() == r.Total || r.withoutTimeout()+r.Timeout == r.Total)
 }
 
-// TaskFilter is what tasks are listed by (documented); what is empty does not filter. All but the status, as Targets and
-// Policy, are for recognising a task that was created, which nothing does yet.
+// TaskFilter is what tasks are listed by (documented); what is empty does not filter. All but the status, as Targets
+// and Policy, are for recognising a task that was created, which nothing does yet.
 type TaskFilter struct {
 	Status           string // a TaskStatus
 	DeviceID         string
