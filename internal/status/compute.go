@@ -155,6 +155,7 @@ func computeConditions(
 		)
 		return next, false, again
 	}
+	seen.Platform = seen.Platform.recall(prev)
 	setCounts(&next, fwu.Spec, seen)
 	verdict := judge(fwu, prev, next, seen, specChanged)
 	setEnd(&next, verdict.finished, seen.Now)

@@ -119,7 +119,7 @@ func judge(
 	}
 	complete, again := v.complete(fwu.Spec, seen)
 	v.deadline = Deadline(fwu, st)
-	if v.synced.reason == v1alpha1.ReasonTaskUnknown && v.judged.reported() == 0 {
+	if v.synced.reason == v1alpha1.ReasonTaskUnknown && !seen.Platform.Guessed && v.judged.reported() == 0 {
 		after := fwu.CreationTimestamp.Add(unknownPatience)
 		if v.taskUnknown = !seen.Now.Before(after); !v.taskUnknown {
 			again = earliest(again, after)

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/tally"
 )
 
@@ -24,8 +25,14 @@ const (
 // Platform is what is known of the platform's own view of a task. An Observation has one where an IoTApplication
 // connects any application.
 type Platform struct {
-	// NotConnected says that no IoTApplication connects the application of the task.
+	// NotConnected says that no IoTApplication has the application of the task.
 	NotConnected bool
+	// AppID is the application that is asked, and Guessed that neither the spec nor a result names it: another one may
+	// have the task.
+	AppID   string
+	Guessed bool
+	// Since is when this process began to connect the application: it can't have asked before.
+	Since time.Time
 	// Figures are the platform's; nil where none were had yet.
 	Figures *v1alpha1.PlatformStatus
 	// AskedAt is when the call began that brought them.
@@ -52,6 +59,37 @@ const (
 	Drifting
 )
 
+// recall completes what is known by what the status has from before. A connection that is new, or is none at present,
+// remembers nothing, and neither does a new leader; what was found before is true all the same.
+//
+//   - Without figures those of before stand.
+//   - A difference that was found stands until the counts are equal or it is judged anew. It stays where the platform
+//     does not know the task any more: then nothing can be asked for, and it drifts.
+//
+// Only where no IoTApplication has the application any more nothing is recalled: whoever deleted it wants none.
+func (p *Platform) recall(prev v1alpha1.FirmwareUpgradeStatus) *Platform {
+	if p == nil || p.NotConnected {
+		return p
+	}
+	known := *p
+	if known.Figures == nil && prev.Platform != nil {
+		known.Figures = prev.Platform
+		if !known.Unknown {
+			known.AskedAt = prev.Platform.ObservedTime.Time
+		}
+	}
+	if found := condition(prev, v1alpha1.ConditionSynced); known.Judgement == NotJudged {
+		switch {
+		case found.Status != metav1.ConditionFalse:
+		case found.Reason == v1alpha1.ReasonDrift, known.Unknown:
+			known.Judgement = Drifting
+		case found.Reason == v1alpha1.ReasonRepairing:
+			known.Judgement = Repairing
+		}
+	}
+	return &known
+}
+
 // agreement is whether the counts agree with the platform's figures, now.
 type agreement struct {
 	// status and reason are those of the condition Synced; the reason is empty where there is none.
@@ -62,22 +100,22 @@ type agreement struct {
 	differ int64
 	// unfinished is how many devices the platform still has to upgrade.
 	unfinished int64
-	// askedAt is when the platform was asked.
-	askedAt time.Time
+	// askedAt is when the platform was asked, since is since when it could have been.
+	askedAt, since time.Time
 }
 
 // compare compares the counts with the platform's figures.
 func compare(p *Platform, sum tally.Summary) agreement {
 	unknown := func(reason, message string) agreement {
-		return agreement{status: metav1.ConditionUnknown, reason: reason, message: message}
+		return agreement{status: metav1.ConditionUnknown, reason: reason, message: message, since: p.Since}
 	}
 	switch {
 	case p == nil:
 		return agreement{}
 	case p.NotConnected:
 		return unknown(v1alpha1.ReasonNoApplication, "no IoTApplication connects the application of this task")
-	case p.Unknown:
-		return unknown(v1alpha1.ReasonTaskUnknown, "the platform does not know a task with this operationId")
+	case p.Unknown && (p.Figures == nil || p.Judgement == NotJudged || differ(p.Figures, sum) == 0):
+		return unknown(v1alpha1.ReasonTaskUnknown, p.unknownMessage())
 	case p.Figures == nil && p.Trouble != "":
 		return unknown(v1alpha1.ReasonPlatformUnreachable, p.Trouble)
 	case p.Figures == nil:
@@ -89,13 +127,14 @@ func compare(p *Platform, sum tally.Summary) agreement {
 			"the platform's figures do not add up to its total of devices: they are late, or not given")
 	}
 	a := agreement{
-		askedAt: p.AskedAt, unfinished: f.Waiting + f.Processing,
-		differ: max(abs(f.Succeeded-sum.Succeeded), abs(f.Failed+f.Stopped-sum.Failed)),
+		askedAt: p.AskedAt, since: p.Since, unfinished: f.Waiting + f.Processing, differ: differ(f, sum),
 	}
 	differs := fmt.Sprintf("the platform counts %d succeeded and %d failed, reported are %d and %d",
 		f.Succeeded, f.Failed+f.Stopped, sum.Succeeded, sum.Failed)
-	if p.Note != "" {
-		differs += "; " + p.Note
+	for _, more := range []string{p.Note, p.missing()} {
+		if more != "" {
+			differs += "; " + more
+		}
 	}
 	switch {
 	case a.differ == 0:
@@ -112,6 +151,28 @@ func compare(p *Platform, sum tally.Summary) agreement {
 	return a
 }
 
+// differ is by how many devices the counts differ from the platform's figures.
+func differ(f *v1alpha1.PlatformStatus, sum tally.Summary) int64 {
+	return max(abs(f.Succeeded-sum.Succeeded), abs(f.Failed+f.Stopped-sum.Failed))
+}
+
+// missing says why nobody can look again; empty where the platform answers.
+func (p *Platform) missing() string {
+	if p.Unknown {
+		return "the platform does not know the task any more"
+	}
+	return p.Trouble
+}
+
+func (p *Platform) unknownMessage() string {
+	const knowsNot = "does not know a task with this operationId"
+	if p.Guessed {
+		return "application " + result.ShortName(p.AppID) + ", the only one of this namespace, " + knowsNot +
+			": set spec.appId if it is another one's"
+	}
+	return "the platform " + knowsNot
+}
+
 func abs(n int64) int64 { return max(n, -n) }
 
 // drifts says that the counts are known to be wrong, one way or the other.
@@ -125,7 +186,8 @@ func (a agreement) repairs() bool { return a.reason == v1alpha1.ReasonRepairing 
 //
 //   - A known difference is waited for: repaired, or mended by a person.
 //   - Devices that the platform still has to upgrade are waited for, unless the spec lists which devices are meant.
-//   - Otherwise one comparison has to begin after the counts came to their end, within comparePatience.
+//   - Otherwise one comparison has to begin after the counts came to their end, within comparePatience of that, or of
+//     the time since which there could be one.
 func (a agreement) withholds(spec v1alpha1.FirmwareUpgradeSpec, ended, now time.Time) (bool, time.Time) {
 	switch {
 	case a.reason == "", a.reason == v1alpha1.ReasonNoApplication:
@@ -138,6 +200,9 @@ func (a agreement) withholds(spec v1alpha1.FirmwareUpgradeSpec, ended, now time.
 		return false, time.Time{}
 	}
 	until := ended.Add(comparePatience)
+	if a.since.After(ended) {
+		until = a.since.Add(comparePatience)
+	}
 	return now.Before(until), until
 }
 
@@ -150,9 +215,7 @@ func setSynced(
 		removeCondition(st, v1alpha1.ConditionSynced)
 		return
 	}
-	if p.Figures != nil {
-		st.Platform = p.Figures.DeepCopy()
-	}
+	st.Platform = p.Figures.DeepCopy()
 	setCondition(st, fwu.Generation, now, v1alpha1.ConditionSynced, a.status, a.reason, a.message)
 }
 

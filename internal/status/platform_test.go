@@ -143,6 +143,10 @@ func TestPlatform(t *testing.T) {
 			fwu: made().Expected(3), says: &Platform{Unknown: true}, at: created.Add(unknownPatience),
 			want: "Stalled 0/3 Stalled=TaskUnknown", synced: "Unknown=TaskUnknown", again: created.Add(48 * time.Hour),
 		},
+		"a task that the only application of the namespace does not know": {
+			fwu: made().Expected(3), says: &Platform{Unknown: true, Guessed: true}, at: created.Add(unknownPatience),
+			want: "Pending 0/3 Reconciling=Pending", synced: "Unknown=TaskUnknown", again: created.Add(48 * time.Hour),
+		},
 		"a deleted task with results": {
 			fwu: made().Expected(3), seen: summary(1, 0, 0), says: &Platform{Unknown: true}, at: created.Add(time.Hour),
 			want: "Running 1/3 Reconciling=Running", synced: "Unknown=TaskUnknown", again: first.Add(48 * time.Hour),
@@ -171,30 +175,111 @@ func TestPlatform(t *testing.T) {
 }
 
 // An end that was told stays told; that the counts are wrong closes the gate all the same, and opens it when they are
-// right again.
+// right again. Nothing else opens it: neither that nobody can be asked, nor a new link that was not judged by yet.
 func TestDriftAfterTheEnd(t *testing.T) {
-	fwu := made().Expected(3).Obj()
 	after := last.Add(time.Second)
-	for _, step := range []struct {
-		says *Platform
-		want string
-	}{
-		{figures(3, 0, 0, after), "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
-		{judgedAs(figures(2, 1, 0, after), Drifting), "Stalled 3/3 Stalled=Drift Finished=Succeeded"},
-		{judgedAs(figures(4, 0, 0, after), Repairing), "Running 3/3 Reconciling=Repairing Finished=Succeeded"},
-		{figures(3, 0, 0, after), "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
-		{nil, "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
-	} {
-		st, _ := Compute(fwu, fwu.Status, Observation{
-			Task: testTask, Summary: summary(3, 0, 0), Platform: step.says, Now: after, Failures: tally.New(),
+	const (
+		ready     = "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"
+		drifts    = "Stalled 3/3 Stalled=Drift Finished=Succeeded"
+		repairing = "Running 3/3 Reconciling=Repairing Finished=Succeeded"
+	)
+	testSteps(t, made().Expected(3).Obj(), summary(3, 0, 0), []comparison{
+		{says: figures(3, 0, 0, after), want: ready},
+		{says: judgedAs(figures(2, 1, 0, after), Drifting), want: drifts},
+		{says: &Platform{Trouble: "the platform was not called yet"}, want: drifts},
+		{says: &Platform{Trouble: "IoTApplication meters is not connected"}, want: drifts},
+		{says: &Platform{}, want: drifts},
+		{says: figures(2, 1, 0, after), want: drifts}, // by a new link, once
+		{says: &Platform{Unknown: true, AskedAt: after}, want: drifts},
+		{says: judgedAs(figures(4, 0, 0, after), Repairing), want: repairing},
+		{says: &Platform{Trouble: "the platform was not called yet"}, want: repairing},
+		{says: figures(4, 0, 0, after), want: repairing},
+		{says: &Platform{Unknown: true, AskedAt: after}, want: drifts}, // nothing can be asked for any more
+		{says: figures(3, 0, 0, after), want: ready},
+		{says: &Platform{Trouble: "the platform was not called yet"}, want: ready},
+		{says: judgedAs(figures(2, 1, 0, after), Drifting), want: drifts},
+		{says: &Platform{NotConnected: true}, want: ready}, // its IoTApplication was deleted
+		{says: figures(2, 1, 0, after), want: ready},
+		{says: judgedAs(figures(2, 1, 0, after), Drifting), want: drifts},
+		{says: nil, want: ready},
+	})
+}
+
+// An upgrade whose counts are known to be wrong does not finish for want of somebody to ask, however long ago the last
+// result came, and however often its spec changes.
+func TestDriftBeforeTheEnd(t *testing.T) {
+	long := last.Add(time.Hour)
+	const drifts, repairing = "Stalled 3/3 Stalled=Drift", "Running 3/3 Reconciling=Repairing"
+	testSteps(t, made().Expected(3).Obj(), summary(3, 0, 0), []comparison{
+		{says: judgedAs(figures(2, 1, 0, long), Drifting), at: long, want: drifts},
+		{says: &Platform{Trouble: "the platform was not called yet"}, at: long, want: drifts},
+		{says: &Platform{}, at: long, changed: true, want: drifts},
+		{says: figures(2, 1, 0, long), at: long, want: drifts},
+		{says: judgedAs(figures(4, 0, 0, long), Repairing), at: long, want: repairing},
+		{says: &Platform{Trouble: "the Secret is gone"}, at: long, want: repairing},
+		{says: figures(4, 0, 0, long), at: long, changed: true, want: repairing},
+		{says: figures(3, 0, 0, long), at: long, want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
+	})
+}
+
+// How many devices there are is known by the platform's figures, also while these can't be had; and what it still has
+// to upgrade is waited for.
+func TestFiguresAreRecalled(t *testing.T) {
+	quiet := last.Add(25 * time.Hour)
+	const running, equal = "Running 990/1000 Reconciling=Running", "True=CountsEqual"
+	testSteps(t, made().Obj(), summary(990, 0, 0), []comparison{
+		{says: figures(990, 0, 10, last), at: last, want: running, synced: equal},
+		{says: &Platform{Trouble: "the platform was not called yet"}, at: quiet, want: running, synced: equal},
+		{says: &Platform{}, at: quiet, changed: true, want: running, synced: equal},
+	})
+}
+
+// Silence withholds an end for ten minutes from when somebody could ask: a leader that is new has not asked yet.
+func TestPatienceBeginsWithTheLink(t *testing.T) {
+	since := last.Add(time.Hour)
+	says := &Platform{Trouble: "the platform was not called yet", Since: since}
+	testSteps(t, made().Expected(3).Obj(), summary(3, 0, 0), []comparison{
+		{says: says, at: since, want: "Running 3/3 Reconciling=Running", again: since.Add(comparePatience)},
+		{says: says, at: since.Add(comparePatience), want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded"},
+	})
+}
+
+// comparison is what the platform says at a time, and what follows.
+type comparison struct {
+	says *Platform
+	at   time.Time // last, and a second, where it is not set
+	// changed says that the spec was changed before.
+	changed      bool
+	want, synced string
+	again        time.Time
+}
+
+// testSteps computes a status from the one before.
+func testSteps(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, seen tally.Summary, steps []comparison) {
+	t.Helper()
+	for n, s := range steps {
+		if s.at.IsZero() {
+			s.at = last.Add(time.Second)
+		}
+		if s.changed {
+			fwu.Generation++
+		}
+		st, again := Compute(fwu, fwu.Status, Observation{
+			Task: testTask, Summary: seen, Platform: s.says, Now: s.at, Failures: tally.New(),
 		})
-		if got := told(st); got != step.want {
-			t.Errorf("got  %s\nwant %s", got, step.want)
+		if got := told(st); got != s.want {
+			t.Errorf("step %d, %+v: got  %s\nwant %s", n, s.says, got, s.want)
+		}
+		if got := synced(st); s.synced != "" && got != s.synced {
+			t.Errorf("step %d, %+v: Synced: got %s, want %s", n, s.says, got, s.synced)
+		}
+		if !s.again.IsZero() && !again.Equal(s.again) {
+			t.Errorf("step %d, %+v: again: got %s, want %s", n, s.says, again, s.again)
+		}
+		if s.says == nil && (st.Platform != nil || synced(st) != "") {
+			t.Errorf("without an application the status still has %+v, %s", st.Platform, synced(st))
 		}
 		fwu.Status = st
-	}
-	if fwu.Status.Platform != nil || synced(fwu.Status) != "" {
-		t.Errorf("without an application the status still has %+v, %s", fwu.Status.Platform, synced(fwu.Status))
 	}
 }
 
