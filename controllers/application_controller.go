@@ -50,7 +50,6 @@ func (r *applicationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if err := r.client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
 		return ctrl.Result{}, fmt.Errorf("list IoTApplications: %w", err)
 	}
-	r.connections.setAny(len(all.Items) > 0)
 	app := &v1alpha1.IoTApplication{}
 	if err := r.client.Get(ctx, req.NamespacedName, app); err != nil {
 		if err := client.IgnoreNotFound(err); err != nil {

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -43,18 +44,21 @@ type connections struct {
 	started chan struct{}
 	ctx     context.Context //nolint:containedctx // That of the leader, for what outlives the call that began it.
 
+	// mu is never held while a link is stopped: what a link waits for may wait for mu.
 	mu    sync.RWMutex
 	byApp map[string]*connection
-	// any says whether there is an IoTApplication at all.
-	any bool
+	// led is when this process came to lead.
+	led time.Time
+	// ended is when the last connection of an application ended, for as long as the platform counts its calls.
+	ended map[string]time.Time
 }
 
 // connection is the link of one application, and what it was made from.
 type connection struct {
 	settings settings
 	link     *link.Link
-	// namespaces are those of the IoTApplication.
-	namespaces  []string
+	// began is when it did.
+	began       time.Time
 	credentials atomic.Pointer[credentials]
 	stop        func()
 }
@@ -81,14 +85,12 @@ func settingsOf(app *v1alpha1.IoTApplication, c *credentials) settings {
 // Start implements manager.Runnable.
 func (c *connections) Start(ctx context.Context) error {
 	c.ctx = ctx
+	c.mu.Lock()
+	c.led = c.clock.Now()
+	c.mu.Unlock()
 	close(c.started)
 	<-ctx.Done()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for appID, of := range c.byApp {
-		of.stop()
-		delete(c.byApp, appID)
-	}
+	c.endWhere(func(*connection) bool { return true })
 	return nil
 }
 
@@ -104,42 +106,58 @@ func (c *connections) ensure(ctx context.Context, app *v1alpha1.IoTApplication, 
 		return nil, ctx.Err()
 	}
 	wanted := settingsOf(app, read)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	before := c.byApp[wanted.appID]
-	if before != nil && before.settings == wanted {
-		if old := before.credentials.Swap(read); old.callback.Version != read.callback.Version ||
+	if of := c.of(wanted.appID); of != nil && of.settings == wanted {
+		if old := of.credentials.Swap(read); old.callback.Version != read.callback.Version ||
 			string(old.secret) != string(read.secret) {
-			before.link.Wake()
+			of.link.Wake()
 		}
-		before.namespaces = app.Spec.Namespaces
-		return before.link, nil
+		return of.link, nil
 	}
-	of := &connection{settings: wanted, namespaces: app.Spec.Namespaces}
+	// Of an IoTApplication that was replaced, the connection may be to another application.
+	c.endWhere(func(of *connection) bool { return of.settings.appID == wanted.appID || of.settings.name == wanted.name })
+	of := &connection{settings: wanted}
 	of.credentials.Store(read)
-	quietUntil := time.Time{}
-	if before != nil || len(app.Status.Conditions) > 0 { // somebody may have called a moment ago
-		quietUntil = c.clock.Now().Add(limitWindow)
-	}
 	client, err := platform.New(platform.Options{
 		Endpoint: wanted.endpoint, ServerName: wanted.serverName, AppID: wanted.appID, RootCAs: read.rootCAs,
 		Secret:            func() ([]byte, error) { return of.credentials.Load().secret, nil },
-		ClientCertificate: of.clientCertificate(), CallsPerMinute: int(wanted.callsPerMinute), QuietUntil: quietUntil,
+		ClientCertificate: of.clientCertificate(), CallsPerMinute: int(wanted.callsPerMinute), QuietUntil: c.quietUntil(app),
 		CallbackKey: wanted.callbackKey, Clock: c.clock, Observe: c.observe,
 	})
 	if err != nil {
 		return nil, &refusedSpecError{err}
 	}
-	if before != nil {
-		before.stop()
-	}
 	of.link = link.New(c.optionsOf(app, of, client))
+	return of.link, c.begin(of)
+}
+
+// begin runs a link for as long as this process leads.
+func (c *connections) begin(of *connection) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.ctx.Err(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	ended := make(chan struct{})
 	go func() { defer close(ended); of.link.Run(ctx) }()
-	of.stop = func() { cancel(); <-ended }
-	c.byApp[wanted.appID] = of
-	return of.link, nil
+	of.began, of.stop = c.clock.Now(), func() { cancel(); <-ended }
+	c.byApp[of.settings.appID] = of
+	return nil
+}
+
+// quietUntil is until when an application must not be called, as calls of a connection before may be in the platform's
+// window: of this process, or of the leader before, unless the IoTApplication was never connected.
+func (c *connections) quietUntil(app *v1alpha1.IoTApplication) time.Time {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var quiet time.Time
+	if ended, ok := c.ended[app.Spec.AppID]; ok {
+		quiet = ended.Add(limitWindow)
+	}
+	if led := c.led.Add(limitWindow); len(app.Status.Conditions) > 0 && led.After(quiet) {
+		quiet = led
+	}
+	return quiet
 }
 
 func (c *connections) optionsOf(app *v1alpha1.IoTApplication, of *connection, client *platform.Client) link.Options {
@@ -180,42 +198,61 @@ func (c *connection) clientCertificate() func() (*tls.Certificate, error) {
 
 // end ends the connection of an IoTApplication, if there is one.
 func (c *connections) end(name string) {
+	c.endWhere(func(of *connection) bool { return of.settings.name == name })
+}
+
+// endWhere ends connections, and notes when they have ended.
+func (c *connections) endWhere(ends func(*connection) bool) {
+	var ended []*connection
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	for appID, of := range c.byApp {
-		if of.settings.name == name {
-			of.stop()
+		if ends(of) {
+			ended = append(ended, of)
 			delete(c.byApp, appID)
 		}
 	}
+	c.mu.Unlock()
+	for _, of := range ended {
+		of.stop()
+		c.noteEnd(of.settings.appID)
+	}
 }
 
-// view is what is known of the platform's view of a task; nil where no application is connected at all.
-func (c *connections) view(task result.Task) *status.Platform {
+func (c *connections) noteEnd(appID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.clock.Now()
+	maps.DeleteFunc(c.ended, func(_ string, at time.Time) bool { return now.Sub(at) > limitWindow })
+	c.ended[appID] = now
+}
+
+// of is the connection of an application; nil where there is none.
+func (c *connections) of(appID string) *connection {
 	c.mu.RLock()
-	of, any := c.byApp[task.AppID], c.any
-	c.mu.RUnlock()
-	switch {
-	case of != nil:
-		return of.link.View(task)
-	case any:
-		return &status.Platform{NotConnected: true}
+	defer c.mu.RUnlock()
+	return c.byApp[appID]
+}
+
+// view is what is known of the platform's view of a task of an application that an IoTApplication declares.
+func (c *connections) view(app *v1alpha1.IoTApplication, task result.Task) *status.Platform {
+	of := c.of(app.Spec.AppID)
+	if of == nil {
+		c.mu.RLock()
+		defer c.mu.RUnlock()
+		p := &status.Platform{Trouble: "IoTApplication " + app.Name + " is not connected", Since: c.led}
+		if declared := app.CreationTimestamp.Time; declared.After(p.Since) {
+			p.Since = declared
+		}
+		return p
 	}
-	return nil
+	p := of.link.View(task)
+	p.Since = of.began
+	return p
 }
 
 // wake has an application's platform asked soon.
 func (c *connections) wake(appID string) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	if of := c.byApp[appID]; of != nil {
+	if of := c.of(appID); of != nil {
 		of.link.Wake()
 	}
-}
-
-// setAny notes whether there is an IoTApplication at all.
-func (c *connections) setAny(any bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.any = any
 }

@@ -131,7 +131,7 @@ func (r *firmwareUpgradeReconciler) decide(ctx context.Context, fwu *v1alpha1.Fi
 	}
 	next, again := status.Compute(fwu, prev, seen)
 	if status.WantsComparison(seen.Platform, next) {
-		r.platform.wake(fwu, seen.Task)
+		r.platform.connections.wake(seen.Platform.AppID)
 	}
 	return decision{next: next, again: again, worth: status.Compare(fwu.Status, next)}, nil
 }
@@ -221,7 +221,9 @@ func (r *firmwareUpgradeReconciler) observe(
 		return seen, nil
 	}
 	if seen.Claim.Holds() {
-		seen.Platform = r.platform.of(fwu, seen.Task)
+		if seen.Platform, err = r.platform.of(ctx, fwu, seen.Task, reported); err != nil {
+			return seen, err
+		}
 	}
 	if !reported && seen.Claim.Holds() && !fwu.Spec.Placeholder {
 		seen.OtherApplications = r.rules.OtherApplications(fwu, tasks)

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -41,7 +42,7 @@ func newConnections(
 			default:
 			}
 		},
-		started: make(chan struct{}), byApp: map[string]*connection{},
+		started: make(chan struct{}), byApp: map[string]*connection{}, ended: map[string]time.Time{},
 	}
 	view := &platformView{client: mgr.GetClient(), connections: c}
 	c.followed = func(ctx context.Context, appID string) ([]link.Followed, error) {
@@ -56,36 +57,58 @@ type platformView struct {
 	connections *connections
 }
 
-// of is the platform's view of the task that a FirmwareUpgrade has; nil where no application is connected at all.
-func (v *platformView) of(fwu *v1alpha1.FirmwareUpgrade, task result.Task) *status.Platform {
-	task.AppID = v.connections.applicationOf(fwu, task)
-	return v.connections.view(task)
-}
-
-// wake has the platform asked for a task soon.
-func (v *platformView) wake(fwu *v1alpha1.FirmwareUpgrade, task result.Task) {
-	v.connections.wake(v.connections.applicationOf(fwu, task))
-}
-
-// applicationOf is the application at which a task is asked for: its own or, where neither the spec nor a result names
-// one, the only one that is connected, if it lists the namespace or none.
-func (c *connections) applicationOf(fwu *v1alpha1.FirmwareUpgrade, task result.Task) string {
-	if task.AppID != "" || fwu.Spec.Placeholder {
-		return task.AppID
+// of is the platform's view of the task that a FirmwareUpgrade has, of which results are stored or not; nil where there
+// is no IoTApplication at all. Which ones there are is what the cache says, not which ones are connected at the moment.
+func (v *platformView) of(
+	ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, task result.Task, reported bool,
+) (*status.Platform, error) {
+	apps, err := v.applications(ctx)
+	if err != nil || len(apps) == 0 {
+		return nil, err
 	}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	found := ""
-	for appID, of := range c.byApp {
-		if len(of.namespaces) > 0 && !slices.Contains(of.namespaces, fwu.Namespace) {
+	app, guessed := applicationOf(apps, fwu, task, reported)
+	if app == nil {
+		return &status.Platform{NotConnected: true}, nil
+	}
+	task.AppID = app.Spec.AppID
+	p := v.connections.view(app, task)
+	p.AppID, p.Guessed = task.AppID, guessed
+	return p, nil
+}
+
+// applications returns the IoTApplications, from the cache, but for those of which an older one has the application.
+// They must not be changed.
+func (v *platformView) applications(ctx context.Context) ([]v1alpha1.IoTApplication, error) {
+	all := &v1alpha1.IoTApplicationList{}
+	if err := v.client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list IoTApplications: %w", err)
+	}
+	return slices.DeleteFunc(slices.Clone(all.Items), func(app v1alpha1.IoTApplication) bool {
+		return olderOf(&app, all.Items) != ""
+	}), nil
+}
+
+// applicationOf is the IoTApplication at which a task is asked for: its own or, where neither the spec nor a result
+// names one, the only one that lists the namespace, which is a guess; nil where there is none. Results that name no
+// application are a task of their own, which nobody can be asked for.
+func applicationOf(
+	apps []v1alpha1.IoTApplication, fwu *v1alpha1.FirmwareUpgrade, task result.Task, reported bool,
+) (app *v1alpha1.IoTApplication, guessed bool) {
+	guessed = task.AppID == ""
+	if guessed && (reported || fwu.Spec.Placeholder) {
+		return nil, false
+	}
+	for i := range apps {
+		of := &apps[i]
+		if of.Spec.AppID != task.AppID && (!guessed || !slices.Contains(of.Spec.Namespaces, fwu.Namespace)) {
 			continue
 		}
-		if found != "" {
-			return ""
+		if app != nil {
+			return nil, false
 		}
-		found = appID
+		app = of
 	}
-	return found
+	return app, guessed
 }
 
 // followed returns the tasks of an application that FirmwareUpgrades follow: those that have what they claim, and are
@@ -100,28 +123,49 @@ func (v *platformView) followed(
 	if err := v.client.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list FirmwareUpgrades: %w", err)
 	}
-	byOperation := map[string][]v1alpha1.FirmwareUpgrade{}
-	for _, f := range all.Items {
-		byOperation[f.Spec.OperationID] = append(byOperation[f.Spec.OperationID], f)
+	apps, err := v.applications(ctx)
+	if err != nil {
+		return nil, err
 	}
+	sameOperation := rivalsOf(all.Items)
 	var followed []link.Followed
 	for i := range all.Items {
 		f := &all.Items[i]
 		if !f.DeletionTimestamp.IsZero() || status.Archived(f.Status) || f.Spec.AppID != "" && f.Spec.AppID != appID ||
-			!claim.Resolve(f, byOperation[f.Spec.OperationID], rules).Holds() {
+			!claim.Resolve(f, sameOperation(i), rules).Holds() {
 			continue
 		}
-		task, _, ambiguous := claim.Task(f, results.Tasks(f.Spec.OperationID), rules)
-		task.AppID = v.connections.applicationOf(f, task)
-		if !ambiguous.Holds() || task.AppID != appID {
+		task, reported, ambiguous := claim.Task(f, results.Tasks(f.Spec.OperationID), rules)
+		app, _ := applicationOf(apps, f, task, reported)
+		if !ambiguous.Holds() || app == nil || app.Spec.AppID != appID {
 			continue
 		}
-		if results.Purging(task) {
+		if task.AppID = appID; results.Purging(task) {
 			continue
 		}
 		followed = append(followed, followedOf(f, task))
 	}
 	return followed, nil
+}
+
+// rivalsOf returns those with the operationId of one of the FirmwareUpgrades, it among them. Nearly every one is alone
+// with its own, and nothing is copied then: pages of sub-tasks are stored for those that are followed, and each asks.
+func rivalsOf(all []v1alpha1.FirmwareUpgrade) func(i int) []v1alpha1.FirmwareUpgrade {
+	byOperation := make(map[string][]int, len(all))
+	for i := range all {
+		byOperation[all[i].Spec.OperationID] = append(byOperation[all[i].Spec.OperationID], i)
+	}
+	return func(i int) []v1alpha1.FirmwareUpgrade {
+		same := byOperation[all[i].Spec.OperationID]
+		if len(same) == 1 {
+			return all[i : i+1]
+		}
+		rivals := make([]v1alpha1.FirmwareUpgrade, 0, len(same))
+		for _, j := range same {
+			rivals = append(rivals, all[j])
+		}
+		return rivals
+	}
 }
 
 func followedOf(f *v1alpha1.FirmwareUpgrade, task result.Task) link.Followed {

@@ -16,6 +16,8 @@ import (
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
 	"fwupgrade.io/operator/test/harness"
 	"fwupgrade.io/operator/test/wrappers"
 )
@@ -67,18 +69,36 @@ func TestFollowed(t *testing.T) {
 	reportedByOther.AppID = "another"
 	reportedByUs := reported(prefix+"reported-by-us", 1, storage.StateSucceeded, "")
 	reportedByUs.AppID = app
-	storeSlice(t, reportedByOther, reportedByUs)
+	reportedByNobody := reported(prefix+"reported-by-nobody", 1, storage.StateSucceeded, "")
+	reportedByNobody.AppID = "" // a task of its own, which no application has
+	storeSlice(t, reportedByOther, reportedByUs, reportedByNobody)
 	harness.Eventually(t, func() string {
-		if len(s.Tasks(prefix+"reported-by-another")) == 0 || len(s.Tasks(prefix+"reported-by-us")) == 0 {
-			return "the results are not read yet"
+		for _, by := range []string{"another", "us", "nobody"} {
+			if len(s.Tasks(prefix+"reported-by-"+by)) == 0 {
+				return "the results are not read yet"
+			}
 		}
 		return ""
 	})
 	create(of("reported-by-another").Obj(), v1alpha1.FirmwareUpgradeStatus{})
 	create(of("reported-by-us").Obj(), v1alpha1.FirmwareUpgradeStatus{})
+	create(of("reported-by-nobody").Obj(), v1alpha1.FirmwareUpgradeStatus{})
 
-	c := &connections{byApp: map[string]*connection{app: {namespaces: []string{namespace}}}}
-	view := &platformView{client: k8s, connections: c}
+	declare := func(name, appID string, namespaces ...string) {
+		t.Helper()
+		declared := newApplication(name+"-"+namespace, appID, namespaces...)
+		if err := k8s.Create(t.Context(), declared); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := k8s.Delete(context.WithoutCancel(t.Context()), declared); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	declare("first", app, namespace)
+	declare("for-nobody", "for-nobody")
+	view := &platformView{client: k8s}
 	followed := func() (operations []string) {
 		t.Helper()
 		all, err := view.followed(t.Context(), app, s, claim.Rules{})
@@ -105,8 +125,49 @@ func TestFollowed(t *testing.T) {
 		t.Errorf("followed (-want +got):\n%s", diff)
 	}
 	// With two applications for the namespace nobody knows at which one a task without application or results is.
-	c.byApp["second"] = &connection{}
+	declare("second", "second", namespace)
 	if diff := cmp.Diff([]string{"finished", "finished-anew", "reported-by-us", "runs"}, followed()); diff != "" {
 		t.Errorf("followed with two applications (-want +got):\n%s", diff)
+	}
+}
+
+// Whether anybody is asked for a task is said by the IoTApplications that there are, connected or not.
+func TestViewOf(t *testing.T) {
+	namespace := harness.NewNamespace(t, k8s)
+	named := wrappers.MakeFirmwareUpgrade("named", namespace).Operation("op").App("app-" + namespace).Obj()
+	unnamed := wrappers.MakeFirmwareUpgrade("unnamed", namespace).Operation("op").Obj()
+	view := &platformView{client: k8s, connections: &connections{}}
+	of := func(fwu *v1alpha1.FirmwareUpgrade, reported bool) *status.Platform {
+		t.Helper()
+		p, err := view.of(t.Context(), fwu, result.Task{AppID: fwu.Spec.AppID, OperationID: "op"}, reported)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	if p := of(named, false); p != nil {
+		t.Errorf("without IoTApplications: %+v", p)
+	}
+	declared := newApplication("of-"+namespace, "app-"+namespace, namespace)
+	if err := k8s.Create(t.Context(), declared); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k8s.Delete(context.WithoutCancel(t.Context()), declared); err != nil {
+			t.Error(err)
+		}
+	})
+	if p := of(named, false); p.NotConnected || p.Guessed || p.Trouble == "" || p.AppID != named.Spec.AppID {
+		t.Errorf("named: %+v", p)
+	}
+	if p := of(unnamed, false); p.NotConnected || !p.Guessed || p.AppID != named.Spec.AppID {
+		t.Errorf("guessed: %+v", p)
+	}
+	if p := of(unnamed, true); !p.NotConnected {
+		t.Errorf("with results that name no application: %+v", p)
+	}
+	unnamed.Namespace = "another"
+	if p := of(unnamed, false); !p.NotConnected {
+		t.Errorf("in a namespace that is not listed: %+v", p)
 	}
 }
