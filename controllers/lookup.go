@@ -18,7 +18,6 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
-	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/status"
 )
 
@@ -56,20 +55,6 @@ func sameOperation(ctx context.Context, c client.Reader, operationID string) ([]
 		return nil, fmt.Errorf("list FirmwareUpgrades by operationId: %w", err)
 	}
 	return list.Items, nil
-}
-
-// holder returns the FirmwareUpgrade that has a task, nil if none has. It must not be changed.
-func holder(
-	ctx context.Context,
-	c client.Reader,
-	task result.Task,
-	rules claim.Rules,
-) (*v1alpha1.FirmwareUpgrade, error) {
-	same, err := sameOperation(ctx, c, task.OperationID)
-	if err != nil {
-		return nil, err
-	}
-	return claim.HolderOf(task, same, rules), nil
 }
 
 // undeclared counts the tasks with a placeholder that a namespace may claim; where there are more than a message tells,

@@ -176,8 +176,10 @@ func TestDeletionIsToldLaterThanItIsSeen(t *testing.T) {
 func cachedClient(t *testing.T) client.Client {
 	t.Helper()
 	mgr := newManager(t)
-	if err := indexFields(t.Context(), mgr.GetFieldIndexer()); err != nil {
-		t.Fatal(err)
+	for _, index := range []func(context.Context, client.FieldIndexer) error{indexFields, indexApplications} {
+		if err := index(t.Context(), mgr.GetFieldIndexer()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	run(t, mgr.Start)
 	if !mgr.GetCache().WaitForCacheSync(t.Context()) {

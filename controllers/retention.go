@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,7 +21,8 @@ import (
 // keepUntil tells the store until when it keeps the results of a task, the newest of which arrived, or whose
 // FirmwareUpgrade was deleted, at lastTouched:
 //
-//   - while a FirmwareUpgrade that is not archived has the task, for now (zero);
+//   - while a FirmwareUpgrade that is not archived has the task, for now (zero); and so while one has counted it that may
+//     not claim it at the moment, as what it counted must not go for good by a mapping that was mistyped or replaced;
 //   - those of an archived one until it was archived, but what came later as long as what nobody claims;
 //   - what nobody claims, a while from then on, so that it can be declared anew.
 func keepUntil(
@@ -29,16 +31,29 @@ func keepUntil(
 	unclaimed time.Duration,
 ) func(context.Context, result.Task, time.Time) (time.Time, error) {
 	return func(ctx context.Context, task result.Task, lastTouched time.Time) (time.Time, error) {
-		has, err := holder(ctx, c, task, rules)
-		switch {
-		case err != nil || has != nil && !status.Archived(has.Status):
+		same, err := sameOperation(ctx, c, task.OperationID)
+		if err != nil {
 			return time.Time{}, err
+		}
+		has := claim.HolderOf(task, same, rules)
+		switch {
+		case has != nil && !status.Archived(has.Status), has == nil && isCounted(task, same):
+			return time.Time{}, nil
 		// The API keeps seconds.
 		case has != nil && !lastTouched.Truncate(time.Second).After(has.Status.ArchiveTime.Time):
 			return has.Status.ArchiveTime.Time, nil
 		}
 		return lastTouched.Add(unclaimed), nil
 	}
+}
+
+// isCounted says whether one of the FirmwareUpgrades has counted a task and is neither archived nor being deleted. All
+// must have the task's operationId.
+func isCounted(task result.Task, same []v1alpha1.FirmwareUpgrade) bool {
+	return slices.ContainsFunc(same, func(f v1alpha1.FirmwareUpgrade) bool {
+		return f.DeletionTimestamp.IsZero() && f.Status.StartTime != nil && f.Status.AppID == task.AppID &&
+			!status.Archived(f.Status)
+	})
 }
 
 // lookUp tells the store what became of a FirmwareUpgrade. What the cache does not know is asked of the API server: the
