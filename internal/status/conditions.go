@@ -110,6 +110,7 @@ func setUncounted(
 	if !policyWasBroken(*st, fwu.Generation) {
 		set(v1alpha1.ConditionDegraded, false, why.Reason, "")
 	}
+	setUnsynced(st, fwu.Generation, why, now)
 	set(v1alpha1.ConditionReady, false, why.Reason, why.Message)
 	waits := why.Waits() && st.CompletionTime == nil // nobody has to act
 	set(v1alpha1.ConditionReconciling, waits, why.Reason, "")

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/tally"
 )
@@ -217,6 +218,15 @@ func setSynced(
 	}
 	st.Platform = p.Figures.DeepCopy()
 	setCondition(st, fwu.Generation, now, v1alpha1.ConditionSynced, a.status, a.reason, a.message)
+}
+
+// setUnsynced says that counts which stand are compared with nothing. A difference that was found is not forgotten:
+// the claim may come back in a moment. What is archived stands.
+func setUnsynced(st *v1alpha1.FirmwareUpgradeStatus, generation int64, why claim.Claim, now time.Time) {
+	was := condition(*st, v1alpha1.ConditionSynced)
+	if st.ArchiveTime == nil && was.Reason != "" && was.Status != metav1.ConditionFalse {
+		setCondition(st, generation, now, v1alpha1.ConditionSynced, metav1.ConditionUnknown, why.Reason, why.Message)
+	}
 }
 
 // WantsComparison says whether an upgrade would be at its end by the counts if the platform were asked once more:

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/tally"
 	"fwupgrade.io/operator/test/wrappers"
 )
@@ -244,12 +245,24 @@ func TestPatienceBeginsWithTheLink(t *testing.T) {
 	})
 }
 
+// An upgrade that lost its task is compared with nothing, and finds what was known of it when it has the task again.
+func TestSyncedWithoutTheTask(t *testing.T) {
+	testSteps(t, made().Expected(4).Obj(), summary(3, 0, 0), []comparison{
+		{says: figures(3, 0, 1, last), want: "Running 3/4 Reconciling=Running", synced: "True=CountsEqual"},
+		{lost: true, want: "Stalled 3/4 Stalled=NotPermitted", synced: "Unknown=NotPermitted"},
+		{says: judgedAs(figures(2, 1, 1, last), Drifting), want: "Stalled 3/4 Stalled=Drift", synced: "False=Drift"},
+		{lost: true, want: "Stalled 3/4 Stalled=NotPermitted", synced: "False=Drift"},
+		{says: &Platform{}, want: "Stalled 3/4 Stalled=Drift", synced: "False=Drift"},
+	})
+}
+
 // comparison is what the platform says at a time, and what follows.
 type comparison struct {
 	says *Platform
 	at   time.Time // last, and a second, where it is not set
-	// changed says that the spec was changed before.
-	changed      bool
+	// changed says that the spec was changed before, lost that the task can't be claimed any more.
+	changed, lost bool
+
 	want, synced string
 	again        time.Time
 }
@@ -264,9 +277,11 @@ func testSteps(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, seen tally.Summary, 
 		if s.changed {
 			fwu.Generation++
 		}
-		st, again := Compute(fwu, fwu.Status, Observation{
-			Task: testTask, Summary: seen, Platform: s.says, Now: s.at, Failures: tally.New(),
-		})
+		observed := Observation{Task: testTask, Summary: seen, Platform: s.says, Now: s.at, Failures: tally.New()}
+		if s.lost {
+			observed.Claim = claim.Claim{Reason: v1alpha1.ReasonNotPermitted, Message: "nobody permits it"}
+		}
+		st, again := Compute(fwu, fwu.Status, observed)
 		if got := told(st); got != s.want {
 			t.Errorf("step %d, %+v: got  %s\nwant %s", n, s.says, got, s.want)
 		}
@@ -276,7 +291,7 @@ func testSteps(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, seen tally.Summary, 
 		if !s.again.IsZero() && !again.Equal(s.again) {
 			t.Errorf("step %d, %+v: again: got %s, want %s", n, s.says, again, s.again)
 		}
-		if s.says == nil && (st.Platform != nil || synced(st) != "") {
+		if s.says == nil && !s.lost && (st.Platform != nil || synced(st) != "") {
 			t.Errorf("without an application the status still has %+v, %s", st.Platform, synced(st))
 		}
 		fwu.Status = st
