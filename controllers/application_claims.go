@@ -10,6 +10,7 @@ import (
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -80,6 +81,16 @@ func (a applicationClaims) list(by client.MatchingFields) []v1alpha1.IoTApplicat
 		return nil
 	}
 	return apps.Items
+}
+
+// connectionChanged says whether a change of an IoTApplication may concern FirmwareUpgrades: of the spec, and of whether
+// the platform can be asked.
+func connectionChanged(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*v1alpha1.IoTApplication)
+	after, isApp := e.ObjectNew.(*v1alpha1.IoTApplication)
+	return !ok || !isApp || before.Generation != after.Generation ||
+		conditionReason(before.Status.Conditions, v1alpha1.ConditionConnected) !=
+			conditionReason(after.Status.Conditions, v1alpha1.ConditionConnected)
 }
 
 // everyUpgrade maps an IoTApplication that came, went or changed to all FirmwareUpgrades: it may say who has which

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -129,5 +130,31 @@ func newApplication(name, appID string, namespaces ...string) *v1alpha1.IoTAppli
 				Endpoint: "https://iot.invalid:8743", CredentialsRef: v1alpha1.SecretReference{Name: "none"},
 			},
 		},
+	}
+}
+
+// FirmwareUpgrades are looked at when it changes whether the platform can be asked, and not with everything else that
+// is written of an IoTApplication.
+func TestConnectionChanged(t *testing.T) {
+	of := func(generation int64, connected, subscribed string) *v1alpha1.IoTApplication {
+		app := &v1alpha1.IoTApplication{ObjectMeta: metav1.ObjectMeta{Generation: generation}}
+		app.Status.Conditions = []metav1.Condition{
+			{Type: v1alpha1.ConditionConnected, Reason: connected}, {Type: v1alpha1.ConditionSubscribed, Reason: subscribed},
+		}
+		return app
+	}
+	before := of(1, v1alpha1.ReasonTokenValid, v1alpha1.ReasonVerified)
+	for name, c := range map[string]struct {
+		after *v1alpha1.IoTApplication
+		want  bool
+	}{
+		"nothing":      {before, false},
+		"spec":         {of(2, v1alpha1.ReasonTokenValid, v1alpha1.ReasonVerified), true},
+		"connection":   {of(1, v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonVerified), true},
+		"subscription": {of(1, v1alpha1.ReasonTokenValid, v1alpha1.ReasonCallbackRefused), false},
+	} {
+		if got := connectionChanged(event.UpdateEvent{ObjectOld: before, ObjectNew: c.after}); got != c.want {
+			t.Errorf("%s: got %t", name, got)
+		}
 	}
 }

@@ -250,7 +250,7 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Watches(&v1alpha1.FirmwareUpgrade{}, rivals(r.client),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
 		Watches(&v1alpha1.IoTApplication{}, handler.EnqueueRequestsFromMapFunc(everyUpgrade(r.client)),
-			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: connectionChanged})).
 		WatchesRawSource(&storeSource[reconcile.Request]{
 			store: r.store, enqueue: r.enqueueClaimants, pause: r.gatherChanges, clock: r.clock,
 		}).
