@@ -62,18 +62,34 @@ func (r *applicationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	next := applicationStatus(app, state, problem, r.clock.Now())
+	// What is told is what is stored: an Event's name follows from since when a condition holds, and who looks with an old
+	// cache fails here.
+	if err := r.write(ctx, app, applicationStatus(app, state, problem, r.clock.Now())); err != nil {
+		return afterWrite(err)
+	}
+	next := *app.Status.DeepCopy()
 	wait, err := r.announce(ctx, app, &next)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if !equality.Semantic.DeepEqual(app.Status, next) {
-		app.Status = next
-		if err := r.client.Status().Update(ctx, app); err != nil {
-			return afterWrite(fmt.Errorf("update status: %w", err))
-		}
+	if err := r.write(ctx, app, next); err != nil {
+		return afterWrite(err)
 	}
 	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+// write writes the status if it says anything new.
+func (r *applicationReconciler) write(
+	ctx context.Context, app *v1alpha1.IoTApplication, next v1alpha1.IoTApplicationStatus,
+) error {
+	if equality.Semantic.DeepEqual(app.Status, next) {
+		return nil
+	}
+	app.Status = next
+	if err := r.client.Status().Update(ctx, app); err != nil {
+		return fmt.Errorf("update status: %w", err)
+	}
+	return nil
 }
 
 // connect connects an application, and returns the state of the connection; nil where a problem forbids one, which then

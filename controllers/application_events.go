@@ -37,7 +37,7 @@ func (r *applicationReconciler) announce(
 		v1alpha1.ConditionConnected, v1alpha1.ConditionSubscribed, v1alpha1.ConditionReceiving,
 	} {
 		c := meta.FindStatusCondition(next.Conditions, kind)
-		if c == nil || !isTold(c) || told[kind] == c.Reason {
+		if c == nil || !isTold(c) || told[kind] == wordFor(c) {
 			continue
 		}
 		if wait := passingPatience - r.clock.Since(c.LastTransitionTime.Time); passes(c.Reason) && wait > 0 {
@@ -47,12 +47,21 @@ func (r *applicationReconciler) announce(
 		if err := r.tell(ctx, app, c); err != nil {
 			return 0, err
 		}
-		told[kind] = c.Reason
+		told[kind] = wordFor(c)
 	}
 	if len(told) > 0 {
 		next.Announced = told
 	}
 	return again, nil
+}
+
+// wordFor is what is recorded of a condition that was told: the reason of a bad one, that a good one is True. One good
+// state that follows another is no news.
+func wordFor(c *metav1.Condition) string {
+	if c.Status == metav1.ConditionTrue {
+		return string(c.Status)
+	}
+	return c.Reason
 }
 
 // isTold says whether a condition is worth an Event. That nothing runs is none, and what is not known neither.

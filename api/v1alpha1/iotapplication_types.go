@@ -167,8 +167,8 @@ type IoTApplicationStatus struct {
 	// +kubebuilder:validation:MaxItems=2
 	Subscriptions []SubscriptionStatus `json:"subscriptions,omitempty"`
 
-	// announced says which of the conditions was told by an Event: the reasons, by the condition's type. For the
-	// operator's own use.
+	// announced says which of the conditions was told by an Event: the reason of one that is not True, or True, by the
+	// condition's type. For the operator's own use.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=8
 	Announced map[string]string `json:"announced,omitempty"`
