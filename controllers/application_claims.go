@@ -83,8 +83,8 @@ func (a applicationClaims) list(by client.MatchingFields) []v1alpha1.IoTApplicat
 	return apps.Items
 }
 
-// connectionChanged says whether a change of an IoTApplication may concern FirmwareUpgrades: of the spec, and of whether
-// the platform can be asked.
+// connectionChanged says whether a change of an IoTApplication may concern FirmwareUpgrades: one of the spec, or of
+// whether the platform can be asked.
 func connectionChanged(e event.UpdateEvent) bool {
 	before, ok := e.ObjectOld.(*v1alpha1.IoTApplication)
 	after, isApp := e.ObjectNew.(*v1alpha1.IoTApplication)

@@ -21,8 +21,8 @@ import (
 // keepUntil tells the store until when it keeps the results of a task, the newest of which arrived, or whose
 // FirmwareUpgrade was deleted, at lastTouched:
 //
-//   - while a FirmwareUpgrade that is not archived has the task, for now (zero); and so while one has counted it that may
-//     not claim it at the moment, as what it counted must not go for good by a mapping that was mistyped or replaced;
+//   - while a FirmwareUpgrade that is not archived has the task, for now (zero); and so while one has counted it that
+//     may not claim it at the moment: a mapping that is replaced or mistyped must not remove for good what was counted;
 //   - those of an archived one until it was archived, but what came later as long as what nobody claims;
 //   - what nobody claims, a while from then on, so that it can be declared anew.
 func keepUntil(
