@@ -58,9 +58,11 @@ type connection struct {
 	settings settings
 	link     *link.Link
 	// began is when it did.
-	began       time.Time
-	credentials atomic.Pointer[credentials]
-	stop        func()
+	began time.Time
+	// callsPerMinute is the limit, which only reconciles change.
+	callsPerMinute int32
+	credentials    atomic.Pointer[credentials]
+	stop           func()
 }
 
 // settings are what a link has to be made anew for when they change.
@@ -68,7 +70,6 @@ type settings struct {
 	name, appID, endpoint, serverName, caVersion, callbackKey string
 	certificate                                               bool
 	notifications                                             string
-	callsPerMinute                                            int32
 }
 
 func settingsOf(app *v1alpha1.IoTApplication, c *credentials) settings {
@@ -78,7 +79,7 @@ func settingsOf(app *v1alpha1.IoTApplication, c *credentials) settings {
 	return settings{
 		name: app.Name, appID: app.Spec.AppID, endpoint: n.Endpoint, serverName: n.ServerName, caVersion: c.caVersion,
 		callbackKey: string(n.CallbackKey), certificate: c.certificate != nil,
-		notifications: fmt.Sprint(notifications), callsPerMinute: app.Spec.CallsPerMinute,
+		notifications: fmt.Sprint(notifications),
 	}
 }
 
@@ -111,16 +112,20 @@ func (c *connections) ensure(ctx context.Context, app *v1alpha1.IoTApplication, 
 			string(old.secret) != string(read.secret) {
 			of.link.Wake()
 		}
+		if n := app.Spec.CallsPerMinute; n != of.callsPerMinute {
+			of.callsPerMinute = n
+			of.link.SetCallsPerMinute(int(n))
+		}
 		return of.link, nil
 	}
 	// Of an IoTApplication that was replaced, the connection may be to another application.
 	c.endWhere(func(of *connection) bool { return of.settings.appID == wanted.appID || of.settings.name == wanted.name })
-	of := &connection{settings: wanted}
+	of := &connection{settings: wanted, callsPerMinute: app.Spec.CallsPerMinute}
 	of.credentials.Store(read)
 	client, err := platform.New(platform.Options{
 		Endpoint: wanted.endpoint, ServerName: wanted.serverName, AppID: wanted.appID, RootCAs: read.rootCAs,
 		Secret:            func() ([]byte, error) { return of.credentials.Load().secret, nil },
-		ClientCertificate: of.clientCertificate(), CallsPerMinute: int(wanted.callsPerMinute), QuietUntil: c.quietUntil(app),
+		ClientCertificate: of.clientCertificate(), CallsPerMinute: int(of.callsPerMinute), QuietUntil: c.quietUntil(app),
 		CallbackKey: wanted.callbackKey, Clock: c.clock, Observe: c.observe,
 	})
 	if err != nil {

@@ -127,6 +127,19 @@ func TestReplacedApplicationIsDisconnected(t *testing.T) {
 	}
 }
 
+// Another limit makes no new connection, which would know nothing and call nobody for a minute.
+func TestLimitChangesWithoutANewConnection(t *testing.T) {
+	c := newConnected(t)
+	app := c.application("faster")
+	c.connect(t, app)
+	before := c.of(app.Spec.AppID)
+	app.Spec.CallsPerMinute = 600
+	c.connect(t, app)
+	if after := c.of(app.Spec.AppID); after != before || after.callsPerMinute != 600 {
+		t.Error("the application was connected anew, or has the limit of before")
+	}
+}
+
 // An application whose connection ended a moment ago is not called before the platform's minute has passed, whatever
 // its IoTApplication is called and whether it was ever connected; nor in the first minute of a leader, if it was.
 func TestQuietMinute(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,7 +55,7 @@ type Options struct {
 	Repaired func(n int)
 	// WasMissing says that pushes were missing when an earlier process looked.
 	WasMissing bool
-	// CallsPerMinute is the client's limit.
+	// CallsPerMinute is the client's limit at the beginning.
 	CallsPerMinute int
 	// Period is RoundPeriod, but in tests.
 	Period time.Duration
@@ -96,6 +97,8 @@ type Link struct {
 	o Options
 	// wake and corrected have a token when Wake and Corrected were called.
 	wake, corrected chan struct{}
+	// callsPerMinute is the client's limit.
+	callsPerMinute atomic.Int64
 
 	mu            sync.Mutex
 	state         State
@@ -115,6 +118,7 @@ func New(o Options) *Link {
 		o: o, wake: make(chan struct{}, 1), corrected: make(chan struct{}, 1), subscriptions: map[string]subscription{},
 		views: map[result.Task]*view{}, sweeps: newSweeps(), receiving: newReceiving(o),
 	}
+	l.callsPerMinute.Store(int64(o.CallsPerMinute))
 	l.state = State{Connected: unknown(reasonConnecting, "the platform was not called yet")}
 	l.state.Subscribed, l.state.Receiving = l.state.Connected, l.receiving.condition(false)
 	return l
@@ -141,6 +145,14 @@ func wake(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
+}
+
+// SetCallsPerMinute changes the client's limit, and with it how far apart rounds are and how long sweeps may take. What
+// the link knows stays known.
+func (l *Link) SetCallsPerMinute(n int) {
+	l.o.Client.SetLimit(n)
+	l.callsPerMinute.Store(int64(n))
+	l.Wake()
 }
 
 // keepConnected subscribes and makes rounds.
@@ -202,7 +214,7 @@ func (l *Link) isDoubtful() bool {
 
 // stretched is how long a round of so many calls lasts at least, so that rounds use at most a third of all calls.
 func (l *Link) stretched(calls int) time.Duration {
-	return time.Duration(3*calls) * time.Minute / time.Duration(max(1, l.o.CallsPerMinute))
+	return time.Duration(3*calls) * time.Minute / time.Duration(max(1, l.callsPerMinute.Load()))
 }
 
 // visit calls the platform for everything that is due, and returns with how many calls of a round.

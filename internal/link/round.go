@@ -122,7 +122,7 @@ func rankOf(f Followed) int {
 
 // maxGets is how many tasks are asked for alone in a round: the rest waits for the next one.
 func (l *Link) maxGets() int {
-	return max(1, int(time.Duration(l.o.CallsPerMinute)*l.o.Period/(3*time.Minute)))
+	return max(1, int(time.Duration(l.callsPerMinute.Load())*l.o.Period/(3*time.Minute)))
 }
 
 // running lists the tasks that run; nil where there is no list. Complete is false where the list may miss some.

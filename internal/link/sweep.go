@@ -128,7 +128,7 @@ func (l *Link) sweepTakes(r platform.StaResult, sum tally.Summary) time.Duration
 		subTasks += r.Failed()
 	}
 	pages := subTasks/pageSize + 1
-	return time.Duration(pages) * time.Minute * 3 / time.Duration(max(1, 2*l.o.CallsPerMinute))
+	return time.Duration(pages) * time.Minute * 3 / time.Duration(max(1, 2*l.callsPerMinute.Load()))
 }
 
 // sweep asks for the results of a task that are missing, by state: first what failed, which is little and matters most.
