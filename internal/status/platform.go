@@ -63,7 +63,7 @@ const (
 // recall completes what is known by what the status has from before. A connection that is new, or is none at present,
 // remembers nothing, and neither does a new leader; what was found before is true all the same.
 //
-//   - Without figures those of before stand.
+//   - Without figures, or with some that don't add up, as they lag or were not given, those of before stand.
 //   - A difference that was found stands until the counts are equal or it is judged anew. It stays where the platform
 //     does not know the task any more: then nothing can be asked for, and it drifts.
 //
@@ -73,7 +73,7 @@ func (p *Platform) recall(prev v1alpha1.FirmwareUpgradeStatus) *Platform {
 		return p
 	}
 	known := *p
-	if known.Figures == nil && prev.Platform != nil {
+	if prev.Platform != nil && (known.Figures == nil || !addUp(known.Figures) && addUp(prev.Platform)) {
 		known.Figures = prev.Platform
 		if !known.Unknown {
 			known.AskedAt = prev.Platform.ObservedTime.Time
@@ -89,6 +89,11 @@ func (p *Platform) recall(prev v1alpha1.FirmwareUpgradeStatus) *Platform {
 		}
 	}
 	return &known
+}
+
+// addUp says whether there are figures of which something follows.
+func addUp(f *v1alpha1.PlatformStatus) bool {
+	return f != nil && f.Total > 0 && f.Waiting+f.Processing+f.Succeeded+f.Failed+f.Stopped == f.Total
 }
 
 // agreement is whether the counts agree with the platform's figures, now.
@@ -123,7 +128,7 @@ func compare(p *Platform, sum tally.Summary) agreement {
 		return unknown(v1alpha1.ReasonRunning, "the platform was not asked yet")
 	}
 	f := p.Figures
-	if f.Total <= 0 || f.Waiting+f.Processing+f.Succeeded+f.Failed+f.Stopped != f.Total {
+	if !addUp(f) {
 		return unknown(v1alpha1.ReasonRunning,
 			"the platform's figures do not add up to its total of devices: they are late, or not given")
 	}

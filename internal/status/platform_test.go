@@ -34,6 +34,12 @@ func totalOf(p *Platform, total int64) *Platform {
 	return p
 }
 
+// late are figures that don't add up to their total.
+func late(p *Platform) *Platform {
+	p.Figures.Total++
+	return p
+}
+
 // synced is the condition Synced in one word.
 func synced(st v1alpha1.FirmwareUpgradeStatus) string {
 	c := condition(st, v1alpha1.ConditionSynced)
@@ -191,6 +197,7 @@ func TestDriftAfterTheEnd(t *testing.T) {
 		{says: &Platform{Trouble: "IoTApplication meters is not connected"}, want: drifts},
 		{says: &Platform{}, want: drifts},
 		{says: figures(2, 1, 0, after), want: drifts}, // by a new link, once
+		{says: late(figures(3, 0, 0, after)), want: drifts},
 		{says: &Platform{Unknown: true, AskedAt: after}, want: drifts},
 		{says: judgedAs(figures(4, 0, 0, after), Repairing), want: repairing},
 		{says: &Platform{Trouble: "the platform was not called yet"}, want: repairing},
