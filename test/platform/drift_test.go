@@ -10,12 +10,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/northbound"
+	"fwupgrade.io/operator/test/harness"
 	"fwupgrade.io/operator/test/wrappers"
 )
 
@@ -77,6 +80,13 @@ func (w *world) expectNothingAskedTwice(operation string) {
 func TestForged(t *testing.T) {
 	w := start(t, northbound.Options{Devices: northbound.DeviceOptions{Fail: 1, UpgradeTime: time.Minute}})
 	w.connect()
+	w.awaitDrift()
+}
+
+// awaitDrift forges pushes, and waits until that is known.
+func (w *world) awaitDrift() *v1alpha1.FirmwareUpgrade {
+	t := w.t
+	t.Helper()
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	var ids []string
 	for n := range 3 {
@@ -109,4 +119,81 @@ func TestForged(t *testing.T) {
 		}
 		return synced(fwu, v1alpha1.ReasonDrift)
 	})
+	return fwu
+}
+
+// That the counts are wrong stays known while nobody can look again: while the application is suspended, and after a
+// change of leader, which calls nobody for a minute. The last result came long ago by then, so that no patience is
+// left. A new link asks for the results again before it says that this does not help.
+func TestDriftStaysKnown(t *testing.T) {
+	w := start(t, northbound.Options{Devices: northbound.DeviceOptions{Fail: 1, UpgradeTime: time.Minute}})
+	w.connect()
+	fwu := w.awaitDrift()
+	opened := w.watchGate(fwu)
+	w.clock.step(20 * time.Minute)
+	w.updateSpec(func(s *v1alpha1.IoTApplicationSpec) { s.Suspend = true })
+	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionFalse, v1alpha1.ReasonSuspended)
+	w.stop()
+	w.registry = prometheus.NewRegistry()
+	w.startControllers()
+	w.expectLooked(fwu)
+	w.updateSpec(func(s *v1alpha1.IoTApplicationSpec) { s.Suspend, s.CallsPerMinute = false, 80 })
+	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
+	calls := w.platform.Report().Calls.Total
+	harness.EventuallyWithin(t, time.Minute, func() string { // more than one round of the new link
+		if w.platform.Report().Calls.Total < calls+6 {
+			return "the platform is not asked again"
+		}
+		return ""
+	})
+	for _, was := range opened() {
+		t.Errorf("the drift was forgotten: %s", was)
+	}
+}
+
+// expectLooked waits until the controllers have looked at a FirmwareUpgrade since a change of its spec.
+func (w *world) expectLooked(fwu *v1alpha1.FirmwareUpgrade) {
+	w.t.Helper()
+	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"retainResultsSeconds":86400}}`))
+	if err := k8s.Patch(w.t.Context(), fwu, patch); err != nil {
+		w.t.Fatal(err)
+	}
+	w.await(fwu, func() string {
+		if fwu.Status.ObservedGeneration != fwu.Generation {
+			return "the controllers have not looked"
+		}
+		return ""
+	})
+}
+
+// watchGate watches a FirmwareUpgrade whose counts are wrong, until it is asked for what else was said of it.
+func (w *world) watchGate(fwu *v1alpha1.FirmwareUpgrade) (opened func() []string) {
+	w.t.Helper()
+	watcher, err := k8s.Watch(w.t.Context(), &v1alpha1.FirmwareUpgradeList{}, client.InNamespace(fwu.Namespace))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var said []string
+	uid := fwu.UID
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for e := range watcher.ResultChan() {
+			f, ok := e.Object.(*v1alpha1.FirmwareUpgrade)
+			if !ok || f.UID != uid {
+				continue
+			}
+			gate := f.Status.Conditions
+			if !meta.IsStatusConditionFalse(gate, v1alpha1.ConditionSynced) ||
+				meta.IsStatusConditionTrue(gate, v1alpha1.ConditionReady) ||
+				meta.IsStatusConditionTrue(gate, v1alpha1.ConditionFinished) {
+				said = append(said, fmt.Sprintf("%s %+v", f.Status.Phase, gate))
+			}
+		}
+	}()
+	return func() []string {
+		watcher.Stop()
+		<-ended
+		return said
+	}
 }

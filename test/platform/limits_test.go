@@ -15,8 +15,9 @@ import (
 	"fwupgrade.io/operator/test/wrappers"
 )
 
-// In no minute are more calls made than the application may make, also when another process comes to lead. Nothing is
-// sent that is not in the platform's documents, and no token twice that has ended.
+// In no minute are more calls made than the application may make, also when another process comes to lead, or the
+// IoTApplication is renamed. Nothing is sent that is not in the platform's documents, and no token twice that has
+// ended.
 func TestLimits(t *testing.T) {
 	const callsPerMinute = 20
 	w := start(t, northbound.Options{
@@ -37,6 +38,14 @@ func TestLimits(t *testing.T) {
 	w.registry = prometheus.NewRegistry()
 	w.startControllers()
 	w.await(last, func() string { return synced(last, v1alpha1.ReasonCountsEqual) })
+	if err := k8s.Delete(t.Context(), w.app); err != nil {
+		t.Fatal(err)
+	}
+	renamed := &v1alpha1.IoTApplication{
+		ObjectMeta: metav1.ObjectMeta{Name: w.app.Name + "-renamed"}, Spec: *w.app.Spec.DeepCopy(),
+	}
+	w.declare(renamed)
+	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	calls := w.platform.Report().Calls
 	if calls.MaxPerMinute > callsPerMinute {
 		t.Errorf("%d calls in a minute, %d are allowed", calls.MaxPerMinute, callsPerMinute)

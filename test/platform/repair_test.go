@@ -148,7 +148,7 @@ func (w *world) placeholderOf(operation string, into *v1alpha1.FirmwareUpgrade) 
 	return nil
 }
 
-// A task that the platform does not know stalls, and says so.
+// A task that the platform does not know stalls within eleven minutes, and says so.
 func TestUnknownTask(t *testing.T) {
 	w := start(t, northbound.Options{})
 	w.connect()
@@ -160,4 +160,17 @@ func TestUnknownTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await(fwu, func() string { return synced(fwu, v1alpha1.ReasonTaskUnknown) })
+	stalled := func() *metav1.Condition {
+		return meta.FindStatusCondition(fwu.Status.Conditions, v1alpha1.ConditionStalled)
+	}
+	if c := stalled(); c.Status != metav1.ConditionFalse {
+		t.Errorf("it stalls although the task may come yet: %+v", c)
+	}
+	w.clock.step(11 * time.Minute)
+	w.await(fwu, func() string {
+		if c := stalled(); c.Status != metav1.ConditionTrue || c.Reason != v1alpha1.ReasonTaskUnknown {
+			return "it does not stall"
+		}
+		return ""
+	})
 }

@@ -16,8 +16,8 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-// expectNoSecrets looks for the application's secret and the callback's in everything that was logged, in every object
-// of the operator's kinds, every Event and every metric.
+// expectNoSecrets looks for the application's secret, the callback's and every access token in everything that was
+// logged, in every object of the operator's kinds, every Event and every metric.
 func (w *world) expectNoSecrets() {
 	w.t.Helper()
 	ctx := context.WithoutCancel(w.t.Context())
@@ -47,10 +47,12 @@ func (w *world) expectNoSecrets() {
 		}
 	}
 	texts["a metric"] = metrics.String()
+	secrets := map[string]string{w.platform.Secret(): "the application's secret", secret: "the callback's secret"}
+	for _, token := range w.platform.Tokens() {
+		secrets[token] = "an access token"
+	}
 	for where, text := range texts {
-		for what, value := range map[string]string{
-			"the application's secret": w.platform.Secret(), "the callback's secret": secret,
-		} {
+		for value, what := range secrets {
 			if strings.Contains(text, value) {
 				w.t.Errorf("%s is in %s", what, where)
 			}

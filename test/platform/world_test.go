@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -110,6 +111,7 @@ type world struct {
 	webhook   *local.Manager
 	registry  *prometheus.Registry
 	app       *v1alpha1.IoTApplication
+	clock     *steppedClock
 	// stop ends the controllers.
 	stop func()
 }
@@ -117,7 +119,9 @@ type world struct {
 // start runs a platform, the webhook and the controllers until the test ends. The application is not declared yet.
 func start(t *testing.T, o northbound.Options) *world {
 	t.Helper()
-	w := &world{t: t, namespace: harness.NewNamespace(t, k8s), registry: prometheus.NewRegistry()}
+	w := &world{
+		t: t, namespace: harness.NewNamespace(t, k8s), registry: prometheus.NewRegistry(), clock: &steppedClock{},
+	}
 	var err error
 	if o.Speed == 0 {
 		o.Speed = 60 // an upgrade takes seconds
@@ -139,6 +143,18 @@ func start(t *testing.T, o northbound.Options) *world {
 	t.Cleanup(w.expectNoSecrets)
 	return w
 }
+
+// steppedClock is the clock of the controllers: the real one, and so much ahead.
+type steppedClock struct {
+	clock.RealClock
+	ahead atomic.Int64
+}
+
+func (c *steppedClock) Now() time.Time { return c.RealClock.Now().Add(time.Duration(c.ahead.Load())) }
+
+func (c *steppedClock) Since(at time.Time) time.Duration { return c.Now().Sub(at) }
+
+func (c *steppedClock) step(d time.Duration) { c.ahead.Add(int64(d)) }
 
 func (w *world) startWebhook() {
 	w.t.Helper()
@@ -190,7 +206,7 @@ func (w *world) runControllers(account *rest.Config) (stop func()) {
 	err = controllers.Setup(w.t.Context(), mgr, controllers.Options{
 		Namespace: operatorNamespace, DefaultNamespace: "default", Undeclared: controllers.UndeclaredAdopt,
 		MaxStoredResults: 1_000_000, MaxWritesPerSecond: 150, RetainUnclaimed: 24 * time.Hour, Instance: "test",
-		Registerer: w.registry, Clock: clock.RealClock{}, RoundPeriod: roundPeriod,
+		Registerer: w.registry, Clock: w.clock, RoundPeriod: roundPeriod,
 		PlatformHosts: controllers.PlatformHosts{strings.TrimPrefix(w.platform.URL(), "https://")},
 	})
 	if err != nil {
@@ -234,11 +250,18 @@ func (w *world) connect(adjust ...func(*v1alpha1.IoTApplication)) {
 	for _, f := range adjust {
 		f(w.app)
 	}
-	if err := k8s.Create(w.t.Context(), w.app); err != nil {
+	w.declare(w.app)
+}
+
+// declare creates an IoTApplication, which is the world's from then on, until the test ends.
+func (w *world) declare(app *v1alpha1.IoTApplication) {
+	w.t.Helper()
+	w.app = app
+	if err := k8s.Create(w.t.Context(), app); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
-		if err := k8s.Delete(context.WithoutCancel(w.t.Context()), w.app); client.IgnoreNotFound(err) != nil {
+		if err := k8s.Delete(context.WithoutCancel(w.t.Context()), app); client.IgnoreNotFound(err) != nil {
 			w.t.Error(err)
 		}
 	})

@@ -5,7 +5,9 @@ package northbound
 
 import (
 	"crypto/subtle"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +44,17 @@ func (t *tokens) valid(token string, now time.Time) (ok, stale bool) {
 		t.stale[token] = calls + 1
 	}
 	return false, was
+}
+
+// Tokens returns every access token that was given out.
+func (s *Server) Tokens() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	given := slices.Collect(maps.Keys(s.tokens.stale))
+	if s.tokens.access != "" {
+		given = append(given, s.tokens.access)
+	}
+	return given
 }
 
 // tokenBody is the answer to a login. Documented.
