@@ -104,6 +104,7 @@ func newLeader(t *testing.T, c client.Client, s *store.Store) *leader {
 		status: &firmwareUpgradeReconciler{
 			client: c, store: s, bucket: unbounded, written: newWrittenStatuses(clock.RealClock{}),
 			deliveries: sent, whole: newWholeness(s), metrics: m, clock: clock.RealClock{},
+			platform: &platformView{client: c, connections: &connections{}},
 		},
 		events: &eventReconciler{
 			client: c, bucket: unbounded, deliveries: sent, metrics: m,

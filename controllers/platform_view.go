@@ -55,6 +55,8 @@ func newConnections(
 type platformView struct {
 	client      client.Reader
 	connections *connections
+	// hosts are those that may be called.
+	hosts PlatformHosts
 }
 
 // of is the platform's view of the task that a FirmwareUpgrade has, of which results are stored or not; nil where there
@@ -72,7 +74,7 @@ func (v *platformView) of(
 	}
 	task.AppID = app.Spec.AppID
 	p := v.connections.view(app, task)
-	p.AppID, p.Guessed = task.AppID, guessed
+	p.AppID, p.Guessed, p.NeverAsked = task.AppID, guessed, !v.hosts.allows(app.Spec.Northbound.Endpoint)
 	return p, nil
 }
 

@@ -157,8 +157,13 @@ func TestViewOf(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if p := of(named, false); p.NotConnected || p.Guessed || p.Trouble == "" || p.AppID != named.Spec.AppID {
+	if p := of(named, false); p.NotConnected || p.Guessed || !p.NeverAsked || p.Trouble == "" ||
+		p.AppID != named.Spec.AppID {
 		t.Errorf("named: %+v", p)
+	}
+	view.hosts = PlatformHosts{"iot.invalid:8743"}
+	if p := of(named, false); p.NeverAsked {
+		t.Errorf("named, and its host is allowed: %+v", p)
 	}
 	if p := of(unnamed, false); p.NotConnected || !p.Guessed || p.AppID != named.Spec.AppID {
 		t.Errorf("guessed: %+v", p)

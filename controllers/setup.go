@@ -150,7 +150,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 			bucket:  newBucket(ofStatuses, results.Received, o.Clock),
 			written: newWrittenStatuses(o.Clock), deliveries: sent, whole: newWholeness(results),
 			metrics: m, clock: o.Clock, period: statusPeriod,
-			platform: &platformView{client: mgr.GetClient(), connections: connected},
+			platform: &platformView{client: mgr.GetClient(), connections: connected, hosts: o.PlatformHosts},
 		},
 		&applicationReconciler{
 			client: mgr.GetClient(), secrets: mgr.GetAPIReader(), namespace: o.Namespace, hosts: o.PlatformHosts,

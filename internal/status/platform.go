@@ -34,6 +34,8 @@ type Platform struct {
 	Guessed bool
 	// Since is when this process began to connect the application: it can't have asked before.
 	Since time.Time
+	// NeverAsked says that this process does not ask, whatever happens: it is not to connect the application.
+	NeverAsked bool
 	// Figures are the platform's; nil where none were had yet.
 	Figures *v1alpha1.PlatformStatus
 	// AskedAt is when the call began that brought them.
@@ -108,12 +110,16 @@ type agreement struct {
 	unfinished int64
 	// askedAt is when the platform was asked, since is since when it could have been.
 	askedAt, since time.Time
+	// never says that it is not asked by this process.
+	never bool
 }
 
 // compare compares the counts with the platform's figures.
 func compare(p *Platform, sum tally.Summary) agreement {
 	unknown := func(reason, message string) agreement {
-		return agreement{status: metav1.ConditionUnknown, reason: reason, message: message, since: p.Since}
+		return agreement{
+			status: metav1.ConditionUnknown, reason: reason, message: message, since: p.Since, never: p.NeverAsked,
+		}
 	}
 	switch {
 	case p == nil:
@@ -133,7 +139,8 @@ func compare(p *Platform, sum tally.Summary) agreement {
 			"the platform's figures do not add up to its total of devices: they are late, or not given")
 	}
 	a := agreement{
-		askedAt: p.AskedAt, since: p.Since, unfinished: f.Waiting + f.Processing, differ: differ(f, sum),
+		askedAt: p.AskedAt, since: p.Since, never: p.NeverAsked, unfinished: f.Waiting + f.Processing,
+		differ: differ(f, sum),
 	}
 	differs := fmt.Sprintf("the platform counts %d succeeded and %d failed, reported are %d and %d",
 		f.Succeeded, f.Failed+f.Stopped, sum.Succeeded, sum.Failed)
@@ -193,7 +200,7 @@ func (a agreement) repairs() bool { return a.reason == v1alpha1.ReasonRepairing 
 //   - A known difference is waited for: repaired, or mended by a person.
 //   - Devices that the platform still has to upgrade are waited for, unless the spec lists which devices are meant.
 //   - Otherwise one comparison has to begin after the counts came to their end, within comparePatience of that, or of
-//     the time since which there could be one.
+//     the time since which there could be one; not where nobody asks.
 func (a agreement) withholds(spec v1alpha1.FirmwareUpgradeSpec, ended, now time.Time) (bool, time.Time) {
 	switch {
 	case a.reason == "", a.reason == v1alpha1.ReasonNoApplication:
@@ -202,7 +209,7 @@ func (a agreement) withholds(spec v1alpha1.FirmwareUpgradeSpec, ended, now time.
 		return true, time.Time{}
 	case a.status == metav1.ConditionTrue && a.unfinished > 0 && len(spec.Devices) == 0:
 		return true, time.Time{}
-	case a.status == metav1.ConditionTrue && a.askedAt.After(ended):
+	case a.never, a.status == metav1.ConditionTrue && a.askedAt.After(ended):
 		return false, time.Time{}
 	}
 	until := ended.Add(comparePatience)

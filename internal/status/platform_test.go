@@ -86,6 +86,10 @@ func TestPlatform(t *testing.T) {
 			at:   last.Add(comparePatience),
 			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded", synced: "Unknown=PlatformUnreachable",
 		},
+		"the platform is never asked": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: &Platform{Trouble: "not allowed", NeverAsked: true}, at: now,
+			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded", synced: "Unknown=PlatformUnreachable",
+		},
 		"the platform still has devices": {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(3, 0, 2, after), at: now,
 			want: "Running 3/3 Reconciling=Running", synced: "True=CountsEqual", again: first.Add(48 * time.Hour),
@@ -196,6 +200,7 @@ func TestDriftAfterTheEnd(t *testing.T) {
 		{says: &Platform{Trouble: "the platform was not called yet"}, want: drifts},
 		{says: &Platform{Trouble: "IoTApplication meters is not connected"}, want: drifts},
 		{says: &Platform{}, want: drifts},
+		{says: &Platform{Trouble: "--platform-hosts does not list it", NeverAsked: true}, want: drifts},
 		{says: figures(2, 1, 0, after), want: drifts}, // by a new link, once
 		{says: late(figures(3, 0, 0, after)), want: drifts},
 		{says: &Platform{Unknown: true, AskedAt: after}, want: drifts},
