@@ -110,7 +110,7 @@ func (c *connections) ensure(ctx context.Context, app *v1alpha1.IoTApplication, 
 	if of := c.of(wanted.appID); of != nil && of.settings == wanted {
 		if old := of.credentials.Swap(read); old.callback.Version != read.callback.Version ||
 			string(old.secret) != string(read.secret) {
-			of.link.Wake()
+			of.link.Corrected()
 		}
 		if n := app.Spec.CallsPerMinute; n != of.callsPerMinute {
 			of.callsPerMinute = n

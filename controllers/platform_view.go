@@ -173,7 +173,7 @@ func rivalsOf(all []v1alpha1.FirmwareUpgrade) func(i int) []v1alpha1.FirmwareUpg
 func followedOf(f *v1alpha1.FirmwareUpgrade, task result.Task) link.Followed {
 	d := f.Status.Devices
 	of := link.Followed{
-		Task: task, Placeholder: f.Spec.Placeholder, Finished: f.Status.CompletionTime != nil,
+		Task: task, Owner: string(f.UID), Placeholder: f.Spec.Placeholder, Finished: f.Status.CompletionTime != nil,
 		Complete: d.Pending == 0 && d.InProgress == 0 && d.Succeeded+d.Failed > 0,
 	}
 	if f.Status.Platform != nil {
