@@ -120,8 +120,8 @@ func (s *Store) create(ctx context.Context, slice *storage.ResultSlice) error {
 	return nil
 }
 
-// put creates a slice, unless an attempt that broke off did, and returns it as it is stored. What has the name and holds
-// something else was made by somebody else: then nothing that the slice was to replace may be deleted.
+// put creates a slice, unless an attempt that broke off did, and returns it as it is stored. What has the name and
+// holds something else was made by somebody else: then nothing that the slice was to replace may be deleted.
 func (s *Store) put(ctx context.Context, slice *storage.ResultSlice) (*storage.ResultSlice, error) {
 	created := slice.DeepCopy()
 	err := s.client.Create(ctx, created)
