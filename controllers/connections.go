@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/link"
@@ -142,7 +143,7 @@ func (c *connections) begin(of *connection) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(c.ctx)
+	ctx, cancel := context.WithCancel(ctrl.LoggerInto(c.ctx, ctrl.Log.WithValues("appId", of.settings.appID)))
 	ended := make(chan struct{})
 	go func() { defer close(ended); of.link.Run(ctx) }()
 	of.began, of.stop = c.clock.Now(), func() { cancel(); <-ended }

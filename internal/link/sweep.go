@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	ctrl "sigs.k8s.io/controller-runtime"
+	"github.com/go-logr/logr"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/platform"
@@ -74,7 +74,7 @@ func (l *Link) keepSwept(ctx context.Context) {
 			continue
 		}
 		l.noteSweep(err)
-		ctrl.LoggerFrom(ctx).Info("Could not ask for missing results, will try again", "operationId", task.OperationID,
+		logr.FromContextOrDiscard(ctx).Info("Could not ask for missing results, will try again", "operationId", task.OperationID,
 			"error", err.Error())
 		if platform.IsAboutRequest(err) { // the other tasks need not wait
 			continue

@@ -70,7 +70,7 @@ func (v verdict) message(
 		parts, unexpected = append(parts, unexpected), part{}
 	}
 	parts = append(parts, v.trouble(spec, st)...)
-	parts = append(parts, v.done(st, overdue), part{v.waits(spec), progress}, unexpected, part{text: seen.Claim.Message})
+	parts = append(parts, v.done(st, overdue), part{v.waits(), progress}, unexpected, part{text: seen.Claim.Message})
 	if overdue {
 		parts = append(parts, v.names(st.Details)...)
 	}
@@ -160,7 +160,7 @@ func (v verdict) nothing(st v1alpha1.FirmwareUpgradeStatus, seen Observation) st
 }
 
 // waits says what an upgrade waits for and until when; empty where it has finished.
-func (v verdict) waits(spec v1alpha1.FirmwareUpgradeSpec) string {
+func (v verdict) waits() string {
 	if v.finished {
 		return ""
 	}

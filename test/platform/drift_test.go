@@ -101,7 +101,7 @@ func (w *world) awaitDrift() *v1alpha1.FirmwareUpgrade {
 	for _, id := range ids {
 		body := fmt.Sprintf(`{"notifyType":"fwUpgradeResultNotify","appId":%q,"operationId":%q,"deviceId":%q,`+
 			`"status":"SUCCESS","targetVersion":"1.6","curVersion":"1.6"}`, w.app.Spec.AppID, operation, id)
-		response, err := http.Post(w.callbackURL(), "application/json", strings.NewReader(body)) //nolint:noctx // A test's.
+		response, err := http.Post(w.callbackURL(), "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -126,7 +126,7 @@ func start(t *testing.T, o northbound.Options) *world {
 	if o.Speed == 0 {
 		o.Speed = 60 // an upgrade takes seconds
 	}
-	o.Seed = uint64(time.Now().UnixNano()) //nolint:forbidigo // An application of its own for each test.
+	o.Seed = uint64(time.Now().UnixNano()) // an application of its own for each test
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	if w.platform, err = northbound.Start(ctx, o); err != nil {
 		cancel()
