@@ -39,16 +39,20 @@ func TestRestoreFromBackup(t *testing.T) {
 	for _, name := range []string{"meters-1.5", upgradeName} {
 		before[name] = w.told(t, name)
 	}
+	// An application with its Secrets.
+	w.kubectl(t, "apply", "-f", "config/samples/platform/secrets.yaml", "-f", "config/samples/platform/iotapplication.yaml")
 
-	w.section(t, "Back up").run(t, "backup/secret.json")
+	w.section(t, "Back up").run(t, "backup/secrets.json")
 	w.kubectl(t, "delete", "--ignore-not-found", "-f", "dist/install.yaml", "--timeout=2m")
 
 	s := w.section(t, "Restore from the backup")
 	s.run(t, "replicas=0")
-	s.run(t, "secret.json")
+	s.run(t, "secrets.json")
 	s.run(t, "resultslices.json")
 	s.run(t, "replicas=2")
 	w.awaitPlaceholder(t, "5")
+	w.kubectl(t, "get", "iotapplication/meters")
+	w.kubectl(t, "-n", "fwupgrade-system", "get", "secret/meters-platform", "secret/meters-client")
 	s.run(t, "verify")
 	for name, want := range before {
 		if diff := cmp.Diff(want, w.told(t, name)); diff != "" {
