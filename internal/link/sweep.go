@@ -74,8 +74,8 @@ func (l *Link) keepSwept(ctx context.Context) {
 			continue
 		}
 		l.noteSweep(err)
-		logr.FromContextOrDiscard(ctx).Info("Could not ask for missing results, will try again", "operationId", task.OperationID,
-			"error", err.Error())
+		logr.FromContextOrDiscard(ctx).Info("Could not ask for missing results, will try again",
+			"operationId", task.OperationID, "error", err.Error())
 		if platform.IsAboutRequest(err) { // the other tasks need not wait
 			continue
 		}

@@ -40,7 +40,8 @@ func TestRestoreFromBackup(t *testing.T) {
 		before[name] = w.told(t, name)
 	}
 	// An application with its Secrets.
-	w.kubectl(t, "apply", "-f", "config/samples/platform/secrets.yaml", "-f", "config/samples/platform/iotapplication.yaml")
+	w.kubectl(t, "apply", "-f", "config/samples/platform/secrets.yaml",
+		"-f", "config/samples/platform/iotapplication.yaml")
 
 	w.section(t, "Back up").run(t, "backup/secrets.json")
 	w.kubectl(t, "delete", "--ignore-not-found", "-f", "dist/install.yaml", "--timeout=2m")
