@@ -234,22 +234,26 @@ func (l *Link) add(ctx context.Context, task result.Task, results []result.Resul
 	if !slices.ContainsFunc(followed, func(f Followed) bool { return f.Task == task }) {
 		return errNotFollowed
 	}
+	// Counted before they are stored: as soon as they are, the upgrade may end, and is told how many were asked for.
+	l.countRepaired(task, len(results))
 	if err := l.o.Store.AddPolled(ctx, task, results); err != nil {
+		l.countRepaired(task, -len(results))
 		return err
 	}
-	l.noteRepaired(task, results)
-	return nil
-}
-
-func (l *Link) noteRepaired(task result.Task, results []result.Result) {
 	l.mu.Lock()
-	if v := l.views[task]; v != nil {
-		v.repaired += int64(len(results))
-	}
 	l.receiving.repaired(task, results)
 	l.mu.Unlock()
 	l.o.Repaired(len(results))
 	l.judgeReceiving(true)
+	return nil
+}
+
+func (l *Link) countRepaired(task result.Task, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if v := l.views[task]; v != nil {
+		v.repaired += int64(n)
+	}
 }
 
 // lacking returns the results that the tally lacks, of sub-tasks that have ended.
