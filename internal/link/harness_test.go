@@ -163,6 +163,7 @@ func (w *world) options(
 			}
 		},
 		StateChanged: func() {
+			w.t.Logf("told: %+v", w.State())
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.stateChanges++
