@@ -22,6 +22,9 @@ func applicationStatus(
 	app *v1alpha1.IoTApplication, state *link.State, p *problem, now time.Time,
 ) v1alpha1.IoTApplicationStatus {
 	next := *app.Status.DeepCopy()
+	if p == nil && connectsAgain(app, state) {
+		return next
+	}
 	next.ObservedGeneration = app.Generation
 	set := func(kind string, c link.Condition) {
 		meta.SetStatusCondition(&next.Conditions, metav1.Condition{
@@ -52,6 +55,13 @@ func applicationStatus(
 		next.Reason = ready.Reason
 	}
 	return next
+}
+
+// connectsAgain says that a new connection has not called yet, and that the one before it worked, with the same spec:
+// that stands until the first answer. A leader is silent in its first minute, and who waits for Ready needs not know.
+func connectsAgain(app *v1alpha1.IoTApplication, state *link.State) bool {
+	return state.Connected.Reason == v1alpha1.ReasonConnecting && app.Status.ObservedGeneration == app.Generation &&
+		meta.IsStatusConditionTrue(app.Status.Conditions, v1alpha1.ConditionConnected)
 }
 
 // notConnected is the state of an application that must not be connected.

@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -28,6 +29,10 @@ import (
 // may have called.
 const limitWindow = time.Minute
 
+// rememberEnd is for how long it is known when the connection of an application ended. After that its calls are out of
+// the platform's window, and no upgrade waits for it any more.
+const rememberEnd = time.Hour
+
 // connections are the links of the connected applications. A manager.Runnable of the leader: links live as long as it
 // runs.
 type connections struct {
@@ -50,7 +55,7 @@ type connections struct {
 	byApp map[string]*connection
 	// led is when this process came to lead.
 	led time.Time
-	// ended is when the last connection of an application ended, for as long as the platform counts its calls.
+	// ended is when the last connection of an application ended, for rememberEnd.
 	ended map[string]time.Time
 }
 
@@ -110,7 +115,7 @@ func (c *connections) ensure(ctx context.Context, app *v1alpha1.IoTApplication, 
 	wanted := settingsOf(app, read)
 	if of := c.of(wanted.appID); of != nil && of.settings == wanted {
 		if old := of.credentials.Swap(read); old.callback.Version != read.callback.Version ||
-			string(old.secret) != string(read.secret) {
+			string(old.secret) != string(read.secret) || !sameCertificate(old.certificate, read.certificate) {
 			of.link.Corrected()
 		}
 		if n := app.Spec.CallsPerMinute; n != of.callsPerMinute {
@@ -202,6 +207,11 @@ func (c *connection) clientCertificate() func() (*tls.Certificate, error) {
 	}
 }
 
+// sameCertificate says whether two client certificates, nil where there is none, are the same.
+func sameCertificate(a, b *tls.Certificate) bool {
+	return (a == nil) == (b == nil) && (a == nil || slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal))
+}
+
 // end ends the connection of an IoTApplication, if there is one.
 func (c *connections) end(name string) {
 	c.endWhere(func(of *connection) bool { return of.settings.name == name })
@@ -228,7 +238,7 @@ func (c *connections) noteEnd(appID string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock.Now()
-	maps.DeleteFunc(c.ended, func(_ string, at time.Time) bool { return now.Sub(at) > limitWindow })
+	maps.DeleteFunc(c.ended, func(_ string, at time.Time) bool { return now.Sub(at) > rememberEnd })
 	c.ended[appID] = now
 }
 
@@ -249,6 +259,7 @@ func (c *connections) view(app *v1alpha1.IoTApplication, task result.Task) *stat
 		if declared := app.CreationTimestamp.Time; declared.After(p.Since) {
 			p.Since = declared
 		}
+		p.AnsweredAt = c.ended[app.Spec.AppID]
 		return p
 	}
 	p := of.link.View(task)

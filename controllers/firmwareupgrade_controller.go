@@ -86,6 +86,9 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	if d.stale { // the watch brings the newer one
 		return ctrl.Result{RequeueAfter: statusPeriod}, nil
 	}
+	if d.compareWith != "" {
+		r.platform.connections.wake(d.compareWith)
+	}
 	if wait := r.turn(req.NamespacedName, d.worth); wait > 0 {
 		return r.after(wait, d.again), nil
 	}
@@ -109,6 +112,8 @@ type decision struct {
 	again time.Time
 	// worth is what it is worth to write it.
 	worth status.Worth
+	// compareWith is the application whose platform is to be asked soon; empty where none is.
+	compareWith string
 	// stale says that the object is older than what this process wrote, so that nothing follows from it.
 	stale bool
 }
@@ -130,10 +135,11 @@ func (r *firmwareUpgradeReconciler) decide(ctx context.Context, fwu *v1alpha1.Fi
 		return decision{}, err
 	}
 	next, again := status.Compute(fwu, prev, seen)
-	if status.WantsComparison(seen.Platform, next) {
-		r.platform.connections.wake(seen.Platform.AppID)
+	d := decision{next: next, again: again, worth: status.Compare(fwu.Status, next)}
+	if status.WantsComparison(fwu, next, seen) {
+		d.compareWith = seen.Platform.AppID
 	}
-	return decision{next: next, again: again, worth: status.Compare(fwu.Status, next)}, nil
+	return d, nil
 }
 
 // forget drops what is remembered of an object that is gone.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/status"
 	"fwupgrade.io/operator/internal/store"
 )
 
@@ -83,7 +84,7 @@ func drift(upgrades []v1alpha1.FirmwareUpgrade) (devices int64) {
 	for i := range upgrades {
 		st := &upgrades[i].Status
 		synced := meta.FindStatusCondition(st.Conditions, v1alpha1.ConditionSynced)
-		if synced == nil || synced.Status != metav1.ConditionFalse || st.Platform == nil {
+		if synced == nil || synced.Status != metav1.ConditionFalse || st.Platform == nil || status.Archived(*st) {
 			continue
 		}
 		succeeded := st.Platform.Succeeded - st.Devices.Succeeded

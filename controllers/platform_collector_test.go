@@ -5,6 +5,7 @@ package controllers
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,12 +41,16 @@ func TestPlatformCollector(t *testing.T) {
 		f.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionSynced, Status: synced}}
 		return f
 	}
+	archived := upgrade(metav1.ConditionFalse, &v1alpha1.PlatformStatus{Succeeded: 99})
+	archived.Status.CompletionTime = &metav1.Time{Time: time.Unix(1, 0)}
+	archived.Status.ArchiveTime = archived.Status.CompletionTime
 	got := drift([]v1alpha1.FirmwareUpgrade{
 		upgrade(metav1.ConditionFalse, &v1alpha1.PlatformStatus{Succeeded: 15, Failed: 2, Stopped: 1}),
 		upgrade(metav1.ConditionFalse, &v1alpha1.PlatformStatus{Succeeded: 9, Stopped: 5}),
 		upgrade(metav1.ConditionUnknown, &v1alpha1.PlatformStatus{Succeeded: 99}),
 		upgrade(metav1.ConditionTrue, &v1alpha1.PlatformStatus{Succeeded: 10, Failed: 2}),
 		upgrade(metav1.ConditionFalse, nil),
+		archived,
 		{},
 	})
 	if want := int64(5 + 3); got != want {

@@ -104,6 +104,8 @@ type Link struct {
 	state         State
 	subscriptions map[string]subscription
 	views         map[result.Task]*view
+	// answeredAt is when the platform was asked last for a task, with an answer.
+	answeredAt time.Time
 	// shownOffset is by how much the platform's clock is said to be wrong.
 	shownOffset time.Duration
 	// followed are the tasks that were followed when the last round began.
@@ -232,7 +234,7 @@ func (l *Link) visit(ctx context.Context) (calls int, err error) {
 func (l *Link) View(task result.Task) *status.Platform {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := &status.Platform{}
+	p := &status.Platform{AnsweredAt: l.answeredAt}
 	if !l.state.Connected.isTrue() {
 		p.Trouble = l.state.Connected.Message
 	}

@@ -202,6 +202,9 @@ func (l *Link) learn(f Followed, task *platform.Task, asked time.Time) {
 	v := l.viewOf(f, asked)
 	v.failures, v.retryAt, v.trouble = 0, time.Time{}, ""
 	v.take(task, asked)
+	if asked.After(l.answeredAt) {
+		l.answeredAt = asked
+	}
 	switch {
 	case task != nil && isRunning(task):
 		v.gets, v.due = 0, time.Time{}

@@ -77,8 +77,8 @@ func (v *view) take(task *platform.Task, asked time.Time) {
 // tell writes down what is known.
 func (v *view) tell(p *status.Platform) {
 	p.Unknown, p.AskedAt, p.Judgement, p.Note = v.unknown, v.askedAt, v.judgement, v.note
-	if p.Trouble == "" {
-		p.Trouble = v.trouble
+	if p.Trouble == "" && v.trouble != "" { // of this task alone
+		p.Trouble, p.AnsweredAt = v.trouble, v.askedAt
 	}
 	if v.task == nil {
 		return

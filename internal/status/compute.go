@@ -214,7 +214,7 @@ func reasonOf(st v1alpha1.FirmwareUpgradeStatus, v verdict) string {
 	switch {
 	case v.taskUnknown:
 		return v1alpha1.ReasonTaskUnknown
-	case v.synced.drifts(), v.synced.repairs():
+	case v.synced.drifts(), v.repairs():
 		return fmt.Sprintf("%s (%d)", v.synced.reason, v.synced.differ)
 	case v.isUnread():
 		return v1alpha1.ReasonResultsIncomplete

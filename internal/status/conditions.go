@@ -28,7 +28,7 @@ func setConditions(
 	message := v.message(fwu.Spec, *st, seen)
 	set := conditionSetter(st, fwu.Generation, seen.Now)
 	degraded := v.policy == policyBroken
-	repairs := v.synced.repairs() && !degraded && (v.ready() || !v.finished)
+	repairs := v.repairs()
 	switch {
 	case repairs && !seen.Now.Before(v.deadline): // it is not right to wait for ever
 		set(v1alpha1.ConditionReady, false, v.synced.reason, message)

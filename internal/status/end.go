@@ -41,8 +41,9 @@ type verdict struct {
 	wait time.Duration
 	// synced is whether the counts agree with the platform's figures.
 	synced agreement
-	// compares says that the upgrade came to its end by the counts and waits for the platform.
+	// compares says that the upgrade came to its end by the counts, at ended, and waits for the platform.
 	compares bool
+	ended    time.Time
 	// taskUnknown says that the platform does not know the task, and that it can't come any more.
 	taskUnknown bool
 }
@@ -94,6 +95,12 @@ func judgedDevices(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgrad
 	return judged{
 		c.Succeeded, c.Failed, c.InProgress, c.Pending, c.Suspect, seen.Summary.Retried, expected, c.Unexpected,
 	}
+}
+
+// repairs says that results are being asked for, and that these decide: the policy is not broken already, and the
+// upgrade has not come to a bad end.
+func (v verdict) repairs() bool {
+	return v.synced.repairs() && v.policy != policyBroken && (v.ready() || !v.finished)
 }
 
 // judge decides whether the upgrade has finished, and how. Once finished it stays so until the spec changes; how it
@@ -168,6 +175,7 @@ func (v *verdict) complete(spec v1alpha1.FirmwareUpgradeSpec, seen Observation) 
 	if v.wait > 0 && seen.Now.Before(until) {
 		return false, until
 	}
+	v.ended = until
 	v.compares, until = v.synced.withholds(spec, until, seen.Now)
 	return !v.compares, until
 }

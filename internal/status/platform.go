@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// comparePatience is how long an upgrade whose devices have all reported waits to be compared with the platform's
-	// figures. Silence of the platform withholds no end for longer.
+	// comparePatience is how long an upgrade whose devices have all reported waits for a platform that can't be reached,
+	// or has no figures: silence of the platform withholds no end for longer.
 	comparePatience = 10 * time.Minute
 	// unknownPatience is how long after it was declared a task that the platform does not know may still come.
 	unknownPatience = 10 * time.Minute
@@ -42,8 +42,10 @@ type Platform struct {
 	AskedAt time.Time
 	// Unknown says that the platform does not know the task.
 	Unknown bool
-	// Trouble says why no figures can be had at present; empty where they can.
-	Trouble string
+	// Trouble says why no figures can be had at present; empty where they can. AnsweredAt is when the platform was asked
+	// last with an answer; zero where that is not known.
+	Trouble    string
+	AnsweredAt time.Time
 	// Judgement is what comparing over several rounds has found. The counts may have become equal since.
 	Judgement Judgement
 	// Note says more about the judgement; may be empty.
@@ -108,8 +110,10 @@ type agreement struct {
 	differ int64
 	// unfinished is how many devices the platform still has to upgrade.
 	unfinished int64
-	// askedAt is when the platform was asked, since is since when it could have been.
+	// askedAt is when the platform was asked. silent says that it has nothing to say at present, since is since when at
+	// the earliest.
 	askedAt, since time.Time
+	silent         bool
 	// never says that it is not asked by this process.
 	never bool
 }
@@ -118,7 +122,8 @@ type agreement struct {
 func compare(p *Platform, sum tally.Summary) agreement {
 	unknown := func(reason, message string) agreement {
 		return agreement{
-			status: metav1.ConditionUnknown, reason: reason, message: message, since: p.Since, never: p.NeverAsked,
+			status: metav1.ConditionUnknown, reason: reason, message: message, never: p.NeverAsked,
+			since: p.silentSince(), silent: p.Trouble != "" || p.Unknown || p.Figures != nil,
 		}
 	}
 	switch {
@@ -139,8 +144,8 @@ func compare(p *Platform, sum tally.Summary) agreement {
 			"the platform's figures do not add up to its total of devices: they are late, or not given")
 	}
 	a := agreement{
-		askedAt: p.AskedAt, since: p.Since, never: p.NeverAsked, unfinished: f.Waiting + f.Processing,
-		differ: differ(f, sum),
+		askedAt: p.AskedAt, since: p.silentSince(), silent: p.Trouble != "" || p.Unknown, never: p.NeverAsked,
+		unfinished: f.Waiting + f.Processing, differ: differ(f, sum),
 	}
 	differs := fmt.Sprintf("the platform counts %d succeeded and %d failed, reported are %d and %d",
 		f.Succeeded, f.Failed+f.Stopped, sum.Succeeded, sum.Failed)
@@ -162,6 +167,14 @@ func compare(p *Platform, sum tally.Summary) agreement {
 		a.status, a.reason, a.message = metav1.ConditionUnknown, v1alpha1.ReasonRunning, differs
 	}
 	return a
+}
+
+// silentSince is since when the platform has nothing to say, at the earliest.
+func (p *Platform) silentSince() time.Time {
+	if p.Trouble != "" && p.AnsweredAt.After(p.Since) {
+		return p.AnsweredAt
+	}
+	return p.Since
 }
 
 // differ is by how many devices the counts differ from the platform's figures.
@@ -199,8 +212,8 @@ func (a agreement) repairs() bool { return a.reason == v1alpha1.ReasonRepairing 
 //
 //   - A known difference is waited for: repaired, or mended by a person.
 //   - Devices that the platform still has to upgrade are waited for, unless the spec lists which devices are meant.
-//   - Otherwise one comparison has to begin after the counts came to their end, within comparePatience of that, or of
-//     the time since which there could be one; not where nobody asks.
+//   - Otherwise one comparison has to begin after the counts came to their end. A platform that answers is waited for,
+//     however long others go before; one that has nothing to say for comparePatience, and not where nobody asks.
 func (a agreement) withholds(spec v1alpha1.FirmwareUpgradeSpec, ended, now time.Time) (bool, time.Time) {
 	switch {
 	case a.reason == "", a.reason == v1alpha1.ReasonNoApplication:
@@ -211,6 +224,8 @@ func (a agreement) withholds(spec v1alpha1.FirmwareUpgradeSpec, ended, now time.
 		return true, time.Time{}
 	case a.never, a.status == metav1.ConditionTrue && a.askedAt.After(ended):
 		return false, time.Time{}
+	case !a.silent:
+		return true, time.Time{}
 	}
 	until := ended.Add(comparePatience)
 	if a.since.After(ended) {
@@ -241,10 +256,13 @@ func setUnsynced(st *v1alpha1.FirmwareUpgradeStatus, generation int64, why claim
 	}
 }
 
-// WantsComparison says whether an upgrade would be at its end by the counts if the platform were asked once more:
-// nothing is awaited of the devices, and the platform was asked last before the newest result.
-func WantsComparison(p *Platform, st v1alpha1.FirmwareUpgradeStatus) bool {
-	d := st.Devices
-	return p != nil && !p.NotConnected && !p.Unknown && st.CompletionTime == nil && st.LastResultTime != nil &&
-		d.Pending == 0 && d.InProgress == 0 && !p.AskedAt.After(st.LastResultTime.Time)
+// WantsComparison says whether an upgrade would be at its end by the counts if the platform were asked once more. Its
+// next status is what Compute returned for the same observation.
+func WantsComparison(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1.FirmwareUpgradeStatus, seen Observation) bool {
+	p := seen.Platform
+	if p == nil || p.NotConnected || p.NeverAsked || p.Unknown || next.CompletionTime != nil || !seen.Claim.Holds() {
+		return false
+	}
+	v := judge(fwu, next, next, seen, false)
+	return v.compares && !v.synced.drifts() && !v.synced.repairs() && !p.AskedAt.After(v.ended)
 }

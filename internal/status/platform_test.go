@@ -40,6 +40,12 @@ func late(p *Platform) *Platform {
 	return p
 }
 
+// silentSince says that the platform answered last at a time, and can't be reached since.
+func silentSince(p *Platform, at time.Time) *Platform {
+	p.Trouble, p.AnsweredAt = "no route", at
+	return p
+}
+
 // synced is the condition Synced in one word.
 func synced(st v1alpha1.FirmwareUpgradeStatus) string {
 	c := condition(st, v1alpha1.ConditionSynced)
@@ -75,7 +81,29 @@ func TestPlatform(t *testing.T) {
 		},
 		"equal, asked before the end": {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(3, 0, 0, before), at: now,
-			want: "Running 3/3 Reconciling=Running", synced: "True=CountsEqual", again: last.Add(comparePatience),
+			want: "Running 3/3 Reconciling=Running", synced: "True=CountsEqual", again: first.Add(48 * time.Hour),
+		},
+		"equal, asked before the end, and it is not its turn for long": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(3, 0, 0, before), at: last.Add(time.Hour),
+			want: "Running 3/3 Reconciling=Running", synced: "True=CountsEqual", again: first.Add(48 * time.Hour),
+		},
+		"more than the platform counted before the end, and it is not its turn for long": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(2, 0, 1, before), at: last.Add(time.Hour),
+			want: "Running 3/3 Reconciling=Running", synced: "Unknown=Running", again: first.Add(48 * time.Hour),
+		},
+		"not asked yet, and it is not its turn for long": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: &Platform{}, at: last.Add(time.Hour),
+			want: "Running 3/3 Reconciling=Running", synced: "Unknown=Running", again: first.Add(48 * time.Hour),
+		},
+		"equal, asked before the end, and then silent": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), at: last.Add(20 * time.Minute),
+			says: silentSince(figures(3, 0, 0, before), last.Add(15*time.Minute)),
+			want: "Running 3/3 Reconciling=Running", synced: "True=CountsEqual", again: last.Add(25 * time.Minute),
+		},
+		"equal, asked before the end, and then silent for too long": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), at: last.Add(25 * time.Minute),
+			says: silentSince(figures(3, 0, 0, before), last.Add(15*time.Minute)),
+			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded", synced: "True=CountsEqual",
 		},
 		"the platform is silent": {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: &Platform{Trouble: "no route"}, at: now,
@@ -112,12 +140,17 @@ func TestPlatform(t *testing.T) {
 		},
 		"not judged yet": {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: figures(2, 1, 0, after), at: now,
-			want: "Running 3/3 Reconciling=Running", synced: "Unknown=Running", again: last.Add(comparePatience),
+			want: "Running 3/3 Reconciling=Running", synced: "Unknown=Running", again: first.Add(48 * time.Hour),
 		},
 		"a lost failure that was not brought until the deadline": {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: judgedAs(figures(3, 1, 0, after), Repairing),
 			at:   first.Add(48 * time.Hour),
 			want: "Stalled 3/3 Stalled=Repairing Finished=Succeeded", synced: "False=Repairing",
+		},
+		"figures that do not add up for long": {
+			fwu: made().Expected(3), seen: summary(3, 0, 0), says: totalOf(figures(3, 0, 0, after), 4),
+			at:   last.Add(comparePatience),
+			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded", synced: "Unknown=Running",
 		},
 		"figures that do not add up": {
 			fwu: made().Expected(3), seen: summary(3, 0, 0), says: totalOf(figures(3, 0, 0, after), 4), at: now,
@@ -356,4 +389,84 @@ func listed(s tally.Summary, succeeded int64) tally.Summary {
 		Succeeded: succeeded, FirstReceivedAt: s.FirstReceivedAt, LastReceivedAt: s.LastReceivedAt,
 	}
 	return s
+}
+
+// Once an upgrade waits for nothing else, the platform is asked: where a device failed, when it has settled, and not
+// before.
+func TestComparisonIsWantedAtTheEnd(t *testing.T) {
+	settled := last.Add(time.Minute)
+	fwu := made().Expected(3).Settle(time.Minute).Obj()
+	for _, c := range []struct {
+		says *Platform
+		at   time.Time
+		want bool
+	}{
+		{says: figures(2, 1, 0, last.Add(time.Second)), at: last.Add(2 * time.Second), want: false},
+		{says: figures(2, 1, 0, last.Add(time.Second)), at: settled, want: true},
+		{says: &Platform{}, at: settled, want: true},
+		{says: figures(2, 1, 0, settled.Add(time.Second)), at: settled.Add(time.Second), want: false}, // it has ended
+		{says: figures(2, 1, 1, settled.Add(time.Second)), at: settled.Add(time.Second), want: false}, // one is awaited
+		{says: judgedAs(figures(1, 2, 0, last), Drifting), at: settled, want: false},
+		{says: &Platform{Unknown: true}, at: settled, want: false},
+		{says: &Platform{NotConnected: true}, at: settled, want: false},
+		{says: nil, at: settled, want: false},
+	} {
+		seen := Observation{Task: testTask, Summary: summary(2, 1, 0), Platform: c.says, Now: c.at, Failures: tally.New()}
+		next, _ := Compute(fwu, fwu.Status, seen)
+		if got := WantsComparison(fwu, next, seen); got != c.want {
+			t.Errorf("%+v at %s: got %v", c.says, c.at, got)
+		}
+	}
+}
+
+// What Synced says while no difference is known goes to and fro as devices report: that is progress. A difference is
+// news.
+func TestWorthOfSynced(t *testing.T) {
+	fwu := made().Expected(5).Obj()
+	of := func(sum tally.Summary, says *Platform) v1alpha1.FirmwareUpgradeStatus {
+		st, _ := Compute(fwu, fwu.Status, Observation{
+			Task: testTask, Summary: sum, Platform: says, Now: last, Failures: tally.New(),
+		})
+		return st
+	}
+	equal, late := of(summary(3, 0, 0), figures(3, 0, 2, last)), of(summary(4, 0, 0), figures(3, 0, 2, last))
+	silent := of(summary(4, 0, 0), &Platform{Trouble: "no route"})
+	repairs := of(summary(4, 0, 0), judgedAs(figures(5, 0, 0, last), Repairing))
+	for _, c := range []struct {
+		name string
+		a, b v1alpha1.FirmwareUpgradeStatus
+		want Worth
+	}{
+		{"a push", equal, late, Progress},
+		{"a round", late, equal, Progress},
+		{"an outage", late, silent, Progress},
+		{"a difference", late, repairs, News},
+		{"no difference any more", repairs, late, News},
+	} {
+		if got := Compare(c.a, c.b); got != c.want {
+			t.Errorf("%s: got %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// REASON names what somebody has to act on, and not that results are asked for beside it.
+func TestReasonBesideRepairs(t *testing.T) {
+	says := judgedAs(figures(3, 1, 0, last), Repairing)
+	for _, c := range []struct {
+		fwu  *wrappers.FirmwareUpgrade
+		at   time.Time
+		want string
+	}{
+		{fwu: made().Expected(4), at: last, want: "Repairing (1)"},
+		{fwu: made().Expected(4).MaxFailed("0", 0), at: last, want: "FailurePolicyBroken: Invalid URI (1)"},
+		{fwu: made().Expected(5), at: first.Add(48 * time.Hour), want: "DeadlineExceeded: 2 never reported"},
+	} {
+		fwu := c.fwu.Obj()
+		st, _ := Compute(fwu, fwu.Status, Observation{
+			Task: testTask, Summary: summary(2, 1, 0), Platform: says, Now: c.at, Failures: tally.New(),
+		})
+		if st.Reason != c.want {
+			t.Errorf("got %q, want %q", st.Reason, c.want)
+		}
+	}
 }

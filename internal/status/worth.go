@@ -46,13 +46,18 @@ func Compare(stored, next v1alpha1.FirmwareUpgradeStatus) Worth {
 	return Progress
 }
 
-// sameConditions says whether conditions say the same but for their messages. That the first result came is progress.
+// sameConditions says whether conditions say the same but for their messages. That the first result came is progress,
+// and so is what Synced says while no difference is known: it goes to and fro with every push.
 func sameConditions(a, b []metav1.Condition) bool {
 	if len(a) != len(b) {
 		return false
 	}
 	for i := range a {
 		began := a[i].Reason == v1alpha1.ReasonPending && b[i].Reason == v1alpha1.ReasonRunning
+		if a[i].Type == v1alpha1.ConditionSynced && b[i].Type == a[i].Type &&
+			a[i].Status != metav1.ConditionFalse && b[i].Status != metav1.ConditionFalse {
+			continue
+		}
 		if a[i].Type != b[i].Type || a[i].Status != b[i].Status || a[i].Reason != b[i].Reason && !began {
 			return false
 		}

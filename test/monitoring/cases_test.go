@@ -50,9 +50,12 @@ func upgradeCases() map[string]map[string]ruleCase {
 		},
 		"FirmwareUpgradeApplicationNotReady": {
 			"wrong credentials": {notReady + `"x"} 60x60`, 21 * time.Minute,
-				[]string{`{name="meters", reason="WrongCredentials"}`}},
+				[]string{`{name="meters"}`}},
+			"another reason": {notReady + `"x"} 60x10` + "\n" +
+				strings.Replace(notReady, "WrongCredentials", "Unreachable", 1) + `"x"} _x10 60x30`, 25 * time.Minute,
+				[]string{`{name="meters"}`}},
 			"the leader changes": {notReady + `"x"} 60x10` + "\n" + notReady + `"y"} _x10 60x30`, 25 * time.Minute,
-				[]string{`{name="meters", reason="WrongCredentials"}`}},
+				[]string{`{name="meters"}`}},
 			"corrected in time": {notReady + `"x"} 60x15`, 25 * time.Minute, nil},
 		},
 		"FirmwareUpgradeNothingArrives": {
