@@ -42,6 +42,8 @@ type applicationReconciler struct {
 	clock       clock.Clock
 	// instance names this process in Events.
 	instance string
+	// reasons are since when conditions have their reasons, by the IoTApplication and the type. There is one worker.
+	reasons map[string]map[string]heldReason
 }
 
 // Reconcile connects an IoTApplication, or ends its connection, and writes the status if it says anything new.
@@ -56,6 +58,7 @@ func (r *applicationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 			return ctrl.Result{}, err
 		}
 		r.connections.end(req.Name)
+		delete(r.reasons, req.Name)
 		return ctrl.Result{}, nil
 	}
 	state, problem, err := r.connect(ctx, app, all.Items)

@@ -40,13 +40,14 @@ func (r *applicationReconciler) announce(
 		if c == nil || !isTold(c) || told[kind] == wordFor(c) {
 			continue
 		}
-		if wait := passingPatience - r.clock.Since(c.LastTransitionTime.Time); passes(c.Reason) && wait > 0 {
+		if wait := passingPatience - r.clock.Since(r.holdsSince(app, c)); passes(c.Reason) && wait > 0 {
 			again = min(again, wait)
 			continue
 		}
-		if err := r.tell(ctx, app, c); err != nil {
+		if err := r.tell(ctx, app, c, next.EventsTold+1); err != nil {
 			return 0, err
 		}
+		next.EventsTold++
 		told[kind] = wordFor(c)
 	}
 	if len(told) > 0 {
@@ -73,15 +74,37 @@ func isTold(c *metav1.Condition) bool {
 	return c.Status != metav1.ConditionUnknown
 }
 
+// holdsSince is since when a condition has its reason, as this process has seen it: the API keeps since when it has its
+// status.
+func (r *applicationReconciler) holdsSince(app *v1alpha1.IoTApplication, c *metav1.Condition) time.Time {
+	of := r.reasons[app.Name]
+	if of == nil {
+		of = map[string]heldReason{}
+		r.reasons[app.Name] = of
+	}
+	if held := of[c.Type]; held.reason != c.Reason {
+		of[c.Type] = heldReason{c.Reason, r.clock.Now()}
+	}
+	return of[c.Type].since
+}
+
+// heldReason is a reason of a condition, and since when it has it.
+type heldReason struct {
+	reason string
+	since  time.Time
+}
+
 // tell creates the Event about a condition: a Warning with its reason, or a Normal one with its type. Its name follows
-// from what it tells and since when, so that a repetition meets AlreadyExists. As other Events about what has no
-// namespace, it is in the namespace default.
-func (r *applicationReconciler) tell(ctx context.Context, app *v1alpha1.IoTApplication, c *metav1.Condition) error {
+// from what it tells and the number of the Event, so that a repetition meets AlreadyExists. As other Events about what
+// has no namespace, it is in the namespace default.
+func (r *applicationReconciler) tell(
+	ctx context.Context, app *v1alpha1.IoTApplication, c *metav1.Condition, number int64,
+) error {
 	e := ownevent.New(corev1.ObjectReference{
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: "IoTApplication", Name: app.Name, UID: app.UID,
 		ResourceVersion: app.ResourceVersion,
-	}, fmt.Sprintf("%s.%s-%s-%x", app.UID, strings.ToLower(c.Type), strings.ToLower(c.Reason),
-		c.LastTransitionTime.Unix()), r.clock.Now(), r.instance)
+	}, fmt.Sprintf("%s.%s-%s-%d", app.UID, strings.ToLower(c.Type), strings.ToLower(c.Reason), number),
+		r.clock.Now(), r.instance)
 	e.Namespace = metav1.NamespaceDefault
 	e.Action, e.Type, e.Reason, e.Note = "Connect", corev1.EventTypeNormal, c.Type, c.Message
 	if c.Status != metav1.ConditionTrue {

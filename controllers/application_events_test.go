@@ -38,6 +38,7 @@ func newReconciler(t *testing.T) (*applicationReconciler, *v1alpha1.IoTApplicati
 	clk := clocktesting.NewFakeClock(time.Now())
 	r := &applicationReconciler{
 		client: k8s, namespace: operatorNamespace, clock: clk, instance: "test", connections: &connections{clock: clk},
+		reasons: map[string]map[string]heldReason{},
 	}
 	return r, app, clk
 }
@@ -102,6 +103,33 @@ func TestGoodStatesAreToldOnce(t *testing.T) {
 		}
 	}
 	want := []string{v1alpha1.ReasonCallbackRefused, v1alpha1.ConditionSubscribed, v1alpha1.ConditionSubscribed}
+	if diff := cmp.Diff(want, toldAbout(t, app)); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
+// A trouble that comes again is told again, also while the condition stayed False; one that may pass has to last.
+func TestReasonsAreToldEachTime(t *testing.T) {
+	r, app, clk := newReconciler(t)
+	for _, reason := range []string{
+		v1alpha1.ReasonWrongCredentials, v1alpha1.ReasonUnreachable, v1alpha1.ReasonSecretNotFound,
+		v1alpha1.ReasonWrongCredentials, v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonWrongCredentials,
+	} {
+		clk.Step(10 * time.Minute)
+		app.Status.Conditions = []metav1.Condition{{
+			Type: v1alpha1.ConditionConnected, Status: metav1.ConditionFalse, Reason: reason,
+			LastTransitionTime: metav1.Time{Time: time.Unix(0, 0)},
+		}}
+		for range 2 { // the second time nothing is new
+			if _, err := r.announce(t.Context(), app, &app.Status); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := []string{
+		v1alpha1.ReasonSecretNotFound, v1alpha1.ReasonSecretNotFound,
+		v1alpha1.ReasonWrongCredentials, v1alpha1.ReasonWrongCredentials, v1alpha1.ReasonWrongCredentials,
+	}
 	if diff := cmp.Diff(want, toldAbout(t, app)); diff != "" {
 		t.Errorf("told (-want +got):\n%s", diff)
 	}

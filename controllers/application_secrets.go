@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -58,12 +59,12 @@ func readCredentials(
 	if err != nil {
 		return nil, err
 	}
-	read := &credentials{secret: of.Data[keySecret]}
+	read := &credentials{secret: bytes.TrimSpace(of.Data[keySecret])}
 	if len(read.secret) == 0 {
 		return nil, &secretProblem{fmt.Sprintf("Secret %s in %s has no key %s, or an empty one: put the application's "+
 			"secret there", of.Name, namespace, keySecret)}
 	}
-	read.callback = link.Callback{URL: string(of.Data[keyCallbackURL]), Version: of.ResourceVersion}
+	read.callback = link.Callback{URL: string(bytes.TrimSpace(of.Data[keyCallbackURL])), Version: of.ResourceVersion}
 	read.callbackErr = checkCallback(read.callback.URL, of.Name)
 	if ref := app.Spec.Northbound.TLSRef; ref != nil {
 		if err := read.addTLS(ctx, c, namespace, ref.Name); err != nil {

@@ -62,6 +62,7 @@ type connections struct {
 // connection is the link of one application, and what it was made from.
 type connection struct {
 	settings settings
+	client   *platform.Client
 	link     *link.Link
 	// began is when it did.
 	began time.Time
@@ -114,6 +115,7 @@ func (c *connections) ensure(ctx context.Context, app *v1alpha1.IoTApplication, 
 	}
 	wanted := settingsOf(app, read)
 	if of := c.of(wanted.appID); of != nil && of.settings == wanted {
+		of.client.Redact([]byte(read.callback.URL))
 		if old := of.credentials.Swap(read); old.callback.Version != read.callback.Version ||
 			string(old.secret) != string(read.secret) || !sameCertificate(old.certificate, read.certificate) {
 			of.link.Corrected()
@@ -137,7 +139,9 @@ func (c *connections) ensure(ctx context.Context, app *v1alpha1.IoTApplication, 
 	if err != nil {
 		return nil, &refusedSpecError{err}
 	}
-	of.link = link.New(c.optionsOf(app, of, client))
+	// Before anything is called: the platform's texts may hold what it was ever told.
+	client.Redact([]byte(read.callback.URL))
+	of.client, of.link = client, link.New(c.optionsOf(app, of, client))
 	return of.link, c.begin(of)
 }
 

@@ -155,6 +155,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		&applicationReconciler{
 			client: mgr.GetClient(), secrets: mgr.GetAPIReader(), namespace: o.Namespace, hosts: o.PlatformHosts,
 			connections: connected, changed: applicationsChanged, clock: o.Clock, instance: o.Instance,
+			reasons: map[string]map[string]heldReason{},
 		},
 		&eventReconciler{
 			client: mgr.GetClient(), bucket: newBucket(ofEvents, results.Received, o.Clock), deliveries: sent, metrics: m,

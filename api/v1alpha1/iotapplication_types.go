@@ -173,6 +173,10 @@ type IoTApplicationStatus struct {
 	// +kubebuilder:validation:MaxProperties=8
 	Announced map[string]string `json:"announced,omitempty"`
 
+	// eventsTold is how many Events were told, which makes the name of the next one. For the operator's own use.
+	// +optional
+	EventsTold int64 `json:"eventsTold,omitempty"`
+
 	// conditions are Ready, Reconciling, Stalled, Connected, Subscribed and Receiving.
 	// +optional
 	// +listType=map

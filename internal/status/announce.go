@@ -134,13 +134,15 @@ func (b *outbox) announceConditions(fwu *v1alpha1.FirmwareUpgrade, next v1alpha1
 	}
 }
 
-// announceRepair announces results that had to be asked for, once the counts equal the platform's figures.
+// announceRepair announces results that had to be asked for, once the platform has nothing more to upgrade and the
+// counts equal its figures.
 func (b *outbox) announceRepair(next v1alpha1.FirmwareUpgradeStatus) {
 	record := &b.state.Announced
 	if next.Platform == nil || next.Platform.Repaired < record.Repaired { // it was connected anew
 		record.Repaired = 0
 	}
-	if condition(next, v1alpha1.ConditionSynced).Status != metav1.ConditionTrue {
+	if condition(next, v1alpha1.ConditionSynced).Status != metav1.ConditionTrue ||
+		next.Platform == nil || next.Platform.Waiting+next.Platform.Processing > 0 {
 		return
 	}
 	if n := next.Platform.Repaired - record.Repaired; n > 0 && b.add(resultsRepaired(n)) {

@@ -56,6 +56,10 @@ type judged struct {
 	expected int64
 	// unexpected is how many more have reported, of which nobody knows which they are.
 	unexpected int64
+	// ended is how many devices have succeeded or failed by the platform's figures; 0 where it says nothing. It says
+	// nothing of listed devices: partly is that results are being asked for then, the failures first.
+	ended  int64
+	partly bool
 }
 
 func (j judged) reported() int64 { return j.succeeded + j.failed + j.inProgress }
@@ -89,11 +93,16 @@ func judgedDevices(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgrad
 	expected, _ := expectedDevices(spec, seen.figures(), seen.Summary.Reported())
 	c := st.Devices
 	if len(spec.Devices) > 0 {
+		asked := seen.Platform != nil && seen.Platform.Judgement == Repairing
 		l := seen.Summary.Listed
-		return judged{l.Succeeded, l.Failed, l.InProgress, c.Pending, l.Suspect, l.Retried, expected, 0}
+		return judged{l.Succeeded, l.Failed, l.InProgress, c.Pending, l.Suspect, l.Retried, expected, 0, 0, asked}
+	}
+	var ended int64
+	if f := seen.figures(); addUp(f) {
+		ended = f.Succeeded + f.Failed + f.Stopped
 	}
 	return judged{
-		c.Succeeded, c.Failed, c.InProgress, c.Pending, c.Suspect, seen.Summary.Retried, expected, c.Unexpected,
+		c.Succeeded, c.Failed, c.InProgress, c.Pending, c.Suspect, seen.Summary.Retried, expected, c.Unexpected, ended, false,
 	}
 }
 
@@ -124,8 +133,8 @@ func judge(
 		judged: judgedDevices(fwu.Spec, st, seen), unreadable: seen.Unreadable,
 		synced: compare(seen.Platform, seen.Summary),
 	}
-	complete, again := v.complete(fwu.Spec, seen)
-	v.deadline = Deadline(fwu, st)
+	complete, again := v.complete(fwu, seen)
+	v.deadline = deadline(fwu, st, seen.Platform != nil && !seen.Platform.NotConnected)
 	if v.synced.reason == v1alpha1.ReasonTaskUnknown && !seen.Platform.Guessed && v.judged.reported() == 0 {
 		after := fwu.CreationTimestamp.Add(unknownPatience)
 		if v.taskUnknown = !seen.Now.Before(after); !v.taskUnknown {
@@ -153,8 +162,8 @@ func judge(
 }
 
 // complete says whether nothing more is awaited, and if it is only a matter of time, until when.
-func (v *verdict) complete(spec v1alpha1.FirmwareUpgradeSpec, seen Observation) (bool, time.Time) {
-	j := v.judged
+func (v *verdict) complete(fwu *v1alpha1.FirmwareUpgrade, seen Observation) (bool, time.Time) {
+	j, spec := v.judged, fwu.Spec
 	if j.reported() == 0 || j.inProgress > 0 || j.pending > 0 {
 		return false, time.Time{}
 	}
@@ -176,15 +185,24 @@ func (v *verdict) complete(spec v1alpha1.FirmwareUpgradeSpec, seen Observation) 
 		return false, until
 	}
 	v.ended = until
+	if v.synced.since.Before(fwu.CreationTimestamp.Time) { // declared late: nobody asked before
+		v.synced.since = fwu.CreationTimestamp.Time
+	}
 	v.compares, until = v.synced.withholds(spec, until, seen.Now)
 	return !v.compares, until
 }
 
 // Deadline is when a FirmwareUpgrade ends at the latest: counted from the first result, or while there is none from the
-// creation of the object.
+// creation of the object. It is not before that where results may be asked for: those of an upgrade that was declared
+// when it was long over come a page at a time.
 func Deadline(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus) time.Time {
+	reason := condition(st, v1alpha1.ConditionSynced).Reason
+	return deadline(fwu, st, reason != "" && reason != v1alpha1.ReasonNoApplication)
+}
+
+func deadline(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus, connected bool) time.Time {
 	from := fwu.CreationTimestamp.Time
-	if st.StartTime != nil {
+	if st.StartTime != nil && (!connected || from.Before(st.StartTime.Time)) {
 		from = st.StartTime.Time
 	}
 	return from.Add(duration(fwu.Spec.DeadlineSeconds, defaultDeadline))

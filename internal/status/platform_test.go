@@ -383,7 +383,14 @@ func TestRepairIsTold(t *testing.T) {
 	}
 }
 
-// listed says that all of a summary's devices that ended are listed ones.
+// failedOf has the listed devices fail that failed.
+func failedOf(s tally.Summary) tally.Summary {
+	s = listed(s, 0)
+	s.Listed.Failed = s.Failed
+	return s
+}
+
+// listed says that so many of a summary's devices that ended are listed ones.
 func listed(s tally.Summary, succeeded int64) tally.Summary {
 	s.Listed = tally.Listed{
 		Succeeded: succeeded, FirstReceivedAt: s.FirstReceivedAt, LastReceivedAt: s.LastReceivedAt,
@@ -468,5 +475,112 @@ func TestReasonBesideRepairs(t *testing.T) {
 		if st.Reason != c.want {
 			t.Errorf("got %q, want %q", st.Reason, c.want)
 		}
+	}
+}
+
+// What was declared long after its last result is compared before it ends, and its deadline counts from the declaration
+// where results come by asking, a page at a time.
+func TestDeclaredLate(t *testing.T) {
+	declared := last.Add(72 * time.Hour)
+	seen := func(succeeded int64, says *Platform, at time.Time) Observation {
+		return Observation{Task: testTask, Summary: summary(succeeded, 0, 0), Platform: says, Now: at, Failures: tally.New()}
+	}
+	for name, c := range map[string]struct {
+		fwu  *wrappers.FirmwareUpgrade
+		seen Observation
+		want string
+	}{
+		"not asked yet": {
+			fwu: made().Expected(3), seen: seen(3, &Platform{}, declared),
+			want: "Running 3/3 Reconciling=Running",
+		},
+		"not asked yet, and nobody says how many there are": {
+			fwu: made(), seen: seen(3, &Platform{}, declared),
+			want: "Running 3/? Reconciling=Running",
+		},
+		"it can't be reached at the moment": {
+			fwu: made().Expected(3), seen: seen(3, &Platform{Trouble: "no route"}, declared.Add(time.Minute)),
+			want: "Running 3/3 Reconciling=Running",
+		},
+		"it can't be reached": {
+			fwu: made().Expected(3), seen: seen(3, &Platform{Trouble: "no route"}, declared.Add(comparePatience)),
+			want: "Succeeded 3/3 Ready=Succeeded Finished=Succeeded",
+		},
+		"the first page of results came": {
+			fwu:  made(),
+			seen: seen(3, judgedAs(figures(10, 0, 0, declared), Repairing), declared.Add(time.Minute)),
+			want: "Running 3/10 Reconciling=Repairing",
+		},
+		"no results came for as long as it may take": {
+			fwu:  made(),
+			seen: seen(3, judgedAs(figures(10, 0, 0, declared), Repairing), declared.Add(48*time.Hour)),
+			want: "Failed 3/10 Stalled=DeadlineExceeded Finished=DeadlineExceeded",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fwu := c.fwu.Created(declared).Obj()
+			st, _ := Compute(fwu, fwu.Status, c.seen)
+			if got := told(st); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// Results that are asked for come with the failures first: a percentage is judged by what the platform counts, and so
+// is minReported. What is broken by that is.
+func TestPolicyWhileResultsAreAskedFor(t *testing.T) {
+	asked := func(succeeded, failed int64) *Platform {
+		return judgedAs(figures(succeeded, failed, 0, last.Add(time.Second)), Repairing)
+	}
+	for name, c := range map[string]struct {
+		fwu  *wrappers.FirmwareUpgrade
+		seen tally.Summary
+		says *Platform
+		want string
+	}{
+		"kept": {
+			fwu: made().MaxFailed("20%", 20), seen: summary(0, 25, 0), says: asked(974, 26),
+			want: "Running 25/1000 Reconciling=Repairing",
+		},
+		"kept, without minReported": {
+			fwu: made().MaxFailed("50%", 0), seen: summary(0, 1, 0), says: asked(30, 30),
+			want: "Running 1/60 Reconciling=Repairing",
+		},
+		"broken": {
+			fwu: made().MaxFailed("2%", 20), seen: summary(0, 25, 0), says: asked(974, 26),
+			want: "Running 25/1000 Stalled=FailurePolicyBroken Degraded=FailurePolicyBroken",
+		},
+		"too early by both": {
+			fwu: made().MaxFailed("0%", 20), seen: summary(0, 5, 0), says: asked(5, 5),
+			want: "Running 5/10 Reconciling=Repairing",
+		},
+		"the platform's figures are behind": {
+			fwu: made().Expected(100).MaxFailed("20%", 20), seen: summary(10, 30, 0), says: figures(8, 2, 90, last),
+			want: "Running 40/100 Stalled=FailurePolicyBroken Degraded=FailurePolicyBroken",
+		},
+		"without a platform": {
+			fwu: made().Expected(1000).MaxFailed("20%", 20), seen: summary(0, 25, 0),
+			want: "Running 25/1000 Stalled=FailurePolicyBroken Degraded=FailurePolicyBroken",
+		},
+		"listed devices are judged alone": {
+			fwu: made().Devices("a", "b", "c", "d").MaxFailed("20%", 0), seen: failedOf(summary(0, 2, 0)), says: asked(98, 2),
+			want: "Running 2/4 Reconciling=Repairing",
+		},
+		"listed devices, when nothing is asked for any more": {
+			fwu: made().Devices("a", "b", "c", "d").MaxFailed("20%", 0), seen: failedOf(summary(0, 2, 0)),
+			says: figures(98, 2, 0, last),
+			want: "Running 2/4 Stalled=FailurePolicyBroken Degraded=FailurePolicyBroken",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fwu := c.fwu.Obj()
+			st, _ := Compute(fwu, fwu.Status, Observation{
+				Task: testTask, Summary: c.seen, Platform: c.says, Now: last.Add(2 * time.Second), Failures: tally.New(),
+			})
+			if got := told(st); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
 	}
 }

@@ -30,7 +30,8 @@ const (
 // judgePolicy compares the bad devices, those that failed and those that are suspect, with the policy, in integers. A
 // percentage is of the devices that succeeded or failed, not of all: a catastrophe in a large fleet shows at once. It
 // is of no more devices than there are to be, as others would hide failures. It is not judged before minReported
-// devices, unless the upgrade has finished.
+// devices, unless the upgrade has finished. Devices that ended by the platform's figures count as others do: results
+// that are asked for come with the failures first.
 func judgePolicy(p *v1alpha1.FailurePolicy, j judged, finished bool) policyState {
 	switch {
 	case p == nil:
@@ -45,17 +46,17 @@ func judgePolicy(p *v1alpha1.FailurePolicy, j judged, finished bool) policyState
 // tooEarly says whether a percentage is not judged yet.
 func tooEarly(p *v1alpha1.FailurePolicy, j judged, finished bool) bool {
 	_, percent := maxFailed(p.MaxFailed)
-	return percent && p.MinReported != nil && j.decided() < *p.MinReported && !finished
+	return percent && !finished && (j.partly || p.MinReported != nil && max(j.decided(), j.ended) < *p.MinReported)
 }
 
-// allowed is how many devices may be bad: so many, or a percentage of those that succeeded or failed, and at most of
-// those that are expected.
+// allowed is how many devices may be bad: so many, or a percentage of those that succeeded or failed, by the results or
+// by the platform's figures, and at most of those that are expected.
 func allowed(p *v1alpha1.FailurePolicy, j judged) int64 {
 	limit, percent := maxFailed(p.MaxFailed)
 	if !percent {
 		return limit
 	}
-	of := j.decided()
+	of := max(j.decided(), j.ended)
 	if j.expected > 0 {
 		of = min(of, j.expected)
 	}
@@ -67,6 +68,8 @@ func allowance(p *v1alpha1.FailurePolicy, j judged, finished bool) string {
 	switch {
 	case p == nil:
 		return "without a failurePolicy none may"
+	case tooEarly(p, j, finished) && j.partly:
+		return fmt.Sprintf("the policy allows %s, judged when no more results are asked for", p.MaxFailed.String())
 	case tooEarly(p, j, finished):
 		return fmt.Sprintf("the policy allows %s, judged from %d devices on", p.MaxFailed.String(), *p.MinReported)
 	}
