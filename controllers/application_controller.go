@@ -105,11 +105,11 @@ func (r *applicationReconciler) connect(
 	if p == nil {
 		var err error
 		if read, err = readCredentials(ctx, r.secrets, r.namespace, app); err != nil {
-			text, isProblem := isSecretProblem(err)
+			of, isProblem := errors.AsType[*secretProblem](err)
 			if !isProblem {
 				return nil, nil, err
 			}
-			p = &problem{reason: v1alpha1.ReasonSecretNotFound, message: text}
+			p = &problem{reason: of.reason, message: of.text}
 		}
 	}
 	if p != nil {

@@ -10,7 +10,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"net/url"
 
@@ -47,9 +46,17 @@ type credentials struct {
 }
 
 // secretProblem says what is missing in a Secret, for people.
-type secretProblem struct{ text string }
+type secretProblem struct{ reason, text string }
 
 func (p *secretProblem) Error() string { return p.text }
+
+func invalidSecret(format string, args ...any) error {
+	return &secretProblem{v1alpha1.ReasonSecretInvalid, fmt.Sprintf(format, args...)}
+}
+
+func missingSecret(format string, args ...any) error {
+	return &secretProblem{v1alpha1.ReasonSecretNotFound, fmt.Sprintf(format, args...)}
+}
 
 // readCredentials reads the Secrets. An error that is a *secretProblem is for people to mend.
 func readCredentials(
@@ -61,8 +68,8 @@ func readCredentials(
 	}
 	read := &credentials{secret: bytes.TrimSpace(of.Data[keySecret])}
 	if len(read.secret) == 0 {
-		return nil, &secretProblem{fmt.Sprintf("Secret %s in %s has no key %s, or an empty one: put the application's "+
-			"secret there", of.Name, namespace, keySecret)}
+		return nil, invalidSecret("Secret %s in %s has no key %s, or an empty one: put the application's "+
+			"secret there", of.Name, namespace, keySecret)
 	}
 	read.callback = link.Callback{URL: string(bytes.TrimSpace(of.Data[keyCallbackURL])), Version: of.ResourceVersion}
 	read.callbackErr = checkCallback(read.callback.URL, of.Name)
@@ -84,21 +91,21 @@ func (r *credentials) addTLS(ctx context.Context, c client.Reader, namespace, na
 		sum := sha256.Sum256(ca)
 		r.rootCAs, r.caVersion = x509.NewCertPool(), hex.EncodeToString(sum[:])
 		if !r.rootCAs.AppendCertsFromPEM(ca) {
-			return &secretProblem{fmt.Sprintf("%s of Secret %s holds no certificate in PEM", keyCA, name)}
+			return invalidSecret("%s of Secret %s holds no certificate in PEM", keyCA, name)
 		}
 	}
 	certificate, key := of.Data[corev1.TLSCertKey], of.Data[corev1.TLSPrivateKeyKey]
 	if len(certificate) == 0 && len(key) == 0 {
 		if r.rootCAs == nil {
-			return &secretProblem{fmt.Sprintf("Secret %s has neither %s and %s nor %s", name, corev1.TLSCertKey,
-				corev1.TLSPrivateKeyKey, keyCA)}
+			return invalidSecret("Secret %s has neither %s and %s nor %s", name, corev1.TLSCertKey,
+				corev1.TLSPrivateKeyKey, keyCA)
 		}
 		return nil
 	}
 	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil { // its text names no key material
-		return &secretProblem{fmt.Sprintf("%s and %s of Secret %s are no certificate with its key: %v", corev1.TLSCertKey,
-			corev1.TLSPrivateKeyKey, name, err)}
+		return invalidSecret("%s and %s of Secret %s are no certificate with its key: %v", corev1.TLSCertKey,
+			corev1.TLSPrivateKeyKey, name, err)
 	}
 	r.certificate = &pair
 	return nil
@@ -128,19 +135,11 @@ func readSecret(ctx context.Context, c client.Reader, namespace, name string) (*
 	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, of)
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, &secretProblem{fmt.Sprintf("there is no Secret %s in the operator's namespace %s", name, namespace)}
+		return nil, missingSecret("there is no Secret %s in the operator's namespace %s", name, namespace)
 	case apierrors.IsForbidden(err):
-		return nil, &secretProblem{fmt.Sprintf("the operator may not get Secret %s in %s", name, namespace)}
+		return nil, missingSecret("the operator may not get Secret %s in %s", name, namespace)
 	case err != nil:
 		return nil, fmt.Errorf("get Secret %s: %w", name, err)
 	}
 	return of, nil
-}
-
-// isSecretProblem says whether an error is for people to mend.
-func isSecretProblem(err error) (string, bool) {
-	if p, ok := errors.AsType[*secretProblem](err); ok {
-		return p.text, true
-	}
-	return "", false
 }

@@ -34,8 +34,10 @@ const (
 	ReasonEndpointNotAllowed = "EndpointNotAllowed"
 	// ReasonInvalidSpec means that no connection can be made of the spec.
 	ReasonInvalidSpec = "InvalidSpec"
-	// ReasonSecretNotFound means that a Secret is missing in the operator's namespace, or one of its keys.
+	// ReasonSecretNotFound means that a Secret is missing in the operator's namespace, or may not be read.
 	ReasonSecretNotFound = "SecretNotFound"
+	// ReasonSecretInvalid means that a Secret lacks a key, or that what is under it can't be used.
+	ReasonSecretInvalid = "SecretInvalid"
 	// ReasonCertificateInvalid means that the platform's certificate can't be trusted, or the client certificate not
 	// used.
 	ReasonCertificateInvalid = "CertificateInvalid"

@@ -44,7 +44,7 @@ func (l *Link) subscribe(ctx context.Context) error {
 	}
 	callback, err := l.o.Callback()
 	if err != nil {
-		l.update(func(s *State) { s.Subscribed = isFalse(v1alpha1.ReasonSecretNotFound, err.Error()) })
+		l.update(func(s *State) { s.Subscribed = isFalse(v1alpha1.ReasonSecretInvalid, err.Error()) })
 		return nil //nolint:nilerr // The State says it: a callback that is missing is no trouble with the platform.
 	}
 	l.o.Client.Redact([]byte(callback.URL), []byte(pathOf(callback.URL)))

@@ -203,7 +203,7 @@ func TestCallbackIsMissing(t *testing.T) {
 	w := newWorld(t, northbound.Options{})
 	w.setCallback(Callback{}, errors.New("the Secret has no key callback-url"))
 	w.run()
-	w.subscribed(metav1.ConditionFalse, v1alpha1.ReasonSecretNotFound)
+	w.subscribed(metav1.ConditionFalse, v1alpha1.ReasonSecretInvalid)
 	if got := w.kinds(); len(got) > 0 {
 		t.Errorf("calls: %v", got)
 	}

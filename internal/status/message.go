@@ -56,7 +56,7 @@ func (v verdict) message(
 		parts = append(parts, part{text: "ResultSlice " + v.unreadable + " may have results of this task that this version " +
 			"of the operator can't read: run the version that wrote them"})
 	}
-	if v.synced.drifts() || v.synced.repairs() || v.taskUnknown {
+	if v.synced.drifts() || v.synced.repairs() || nothing && v.synced.reason == v1alpha1.ReasonTaskUnknown {
 		parts = append(parts, part{text: v.synced.message})
 	}
 	switch {

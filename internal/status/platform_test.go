@@ -4,6 +4,7 @@
 package status
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -348,10 +349,12 @@ func testSteps(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, seen tally.Summary, 
 func TestRepairIsTold(t *testing.T) {
 	fwu := made().Expected(9).Obj()
 	says := func(repaired int64, j Judgement) *Platform {
-		p := judgedAs(figures(3, 0, 6, last), j)
+		p := judgedAs(figures(3, 0, 0, last), j)
 		p.Figures.Repaired = repaired
 		return p
 	}
+	unfinished := says(1, NotJudged)
+	unfinished.Figures.Total, unfinished.Figures.Processing = 9, 6
 	var got []string
 	delivered := int64(0)
 	for _, step := range []struct {
@@ -360,6 +363,7 @@ func TestRepairIsTold(t *testing.T) {
 	}{
 		{2, says(0, Repairing)},
 		{2, says(1, Repairing)}, // another one is still missing
+		{3, unfinished},         // more may be missed
 		{3, says(2, NotJudged)},
 		{3, says(2, NotJudged)},
 		{3, says(3, NotJudged)},
@@ -582,5 +586,16 @@ func TestPolicyWhileResultsAreAskedFor(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}
 		})
+	}
+}
+
+// A task that the only application of the namespace does not know is no error, and said where people look.
+func TestUnknownTaskIsSaid(t *testing.T) {
+	fwu := made().Obj()
+	st, _ := Compute(fwu, fwu.Status, Observation{
+		Task: testTask, Platform: &Platform{Unknown: true, Guessed: true, AppID: "meters"}, Now: last, Failures: tally.New(),
+	})
+	if got := condition(st, v1alpha1.ConditionReady).Message; !strings.Contains(got, "does not know a task") {
+		t.Errorf("Ready says %q", got)
 	}
 }
