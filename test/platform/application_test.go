@@ -57,7 +57,9 @@ func TestWrongCredentials(t *testing.T) {
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
 	w.patchSecret("secret", "not-the-secret")
 	w.platform.RevokeToken()
+	w.lookAgain()
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionFalse, v1alpha1.ReasonWrongCredentials)
 	w.patchSecret("secret", w.platform.Secret())
+	w.lookAgain()
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
 }

@@ -86,6 +86,7 @@ func TestCallbackRefused(t *testing.T) {
 		t.Errorf("%+v", r.Subscriptions)
 	}
 	w.patchSecret("callback-url", w.callbackURL())
+	w.lookAgain()
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	w.expectStates(v1alpha1.ConditionReady)
 }
@@ -148,6 +149,7 @@ func TestSuspend(t *testing.T) {
 		t.Errorf("%d calls of an application that is suspended", got-calls)
 	}
 	w.updateSpec(func(s *v1alpha1.IoTApplicationSpec) { s.Suspend = false })
+	w.stepOverQuiet()
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
 	w.awaitApp(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
 }
@@ -185,6 +187,7 @@ func TestDuplicateApplication(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.app = younger
+	w.stepOverQuiet()
 	w.awaitApp(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
 }
 
@@ -203,6 +206,7 @@ func TestEndpointNotAllowed(t *testing.T) {
 		t.Errorf("%d calls", calls)
 	}
 	w.updateSpec(func(s *v1alpha1.IoTApplicationSpec) { s.Northbound.Endpoint = w.platform.URL() })
+	w.stepOverQuiet()
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
 	if calls := other.Report().Calls.Total; calls != 0 {
 		t.Errorf("%d calls of a host that is not listed", calls)

@@ -138,6 +138,7 @@ func TestDriftStaysKnown(t *testing.T) {
 	w.startControllers()
 	w.expectLooked(fwu)
 	w.updateSpec(func(s *v1alpha1.IoTApplicationSpec) { s.Suspend, s.CallsPerMinute = false, 80 })
+	w.stepOverQuiet()
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
 	calls := w.platform.Report().Calls.Total
 	harness.EventuallyWithin(t, time.Minute, func() string { // more than one round of the new link

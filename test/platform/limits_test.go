@@ -37,6 +37,7 @@ func TestLimits(t *testing.T) {
 	w.stop()
 	w.registry = prometheus.NewRegistry()
 	w.startControllers()
+	w.stepOverQuiet()
 	w.await(last, func() string { return synced(last, v1alpha1.ReasonCountsEqual) })
 	if err := k8s.Delete(t.Context(), w.app); err != nil {
 		t.Fatal(err)
@@ -45,6 +46,7 @@ func TestLimits(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: w.app.Name + "-renamed"}, Spec: *w.app.Spec.DeepCopy(),
 	}
 	w.declare(renamed)
+	w.stepOverQuiet()
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	calls := w.platform.Report().Calls
 	if calls.MaxPerMinute > callsPerMinute {

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,8 +20,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
@@ -120,12 +119,13 @@ type world struct {
 func start(t *testing.T, o northbound.Options) *world {
 	t.Helper()
 	w := &world{
-		t: t, namespace: harness.NewNamespace(t, k8s), registry: prometheus.NewRegistry(), clock: &steppedClock{},
+		t: t, namespace: harness.NewNamespace(t, k8s), registry: prometheus.NewRegistry(), clock: newSteppedClock(),
 	}
 	var err error
 	if o.Speed == 0 {
 		o.Speed = 60 // an upgrade takes seconds
 	}
+	o.Clock = w.clock
 	o.Seed = uint64(time.Now().UnixNano()) // an application of its own for each test
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	if w.platform, err = northbound.Start(ctx, o); err != nil {
@@ -143,18 +143,6 @@ func start(t *testing.T, o northbound.Options) *world {
 	t.Cleanup(w.expectNoSecrets)
 	return w
 }
-
-// steppedClock is the clock of the controllers: the real one, and so much ahead.
-type steppedClock struct {
-	clock.RealClock
-	ahead atomic.Int64
-}
-
-func (c *steppedClock) Now() time.Time { return c.RealClock.Now().Add(time.Duration(c.ahead.Load())) }
-
-func (c *steppedClock) Since(at time.Time) time.Duration { return c.Now().Sub(at) }
-
-func (c *steppedClock) step(d time.Duration) { c.ahead.Add(int64(d)) }
 
 func (w *world) startWebhook() {
 	w.t.Helper()
@@ -286,6 +274,34 @@ func (w *world) patchSecret(key, value string) {
 	of.Data[key] = []byte(value)
 	if err := k8s.Update(w.t.Context(), of); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// lookAgain has the controllers look at the application at once, as they do every minute.
+func (w *world) lookAgain() {
+	w.t.Helper()
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{"looked-at":%q}}}`, time.Now())
+	if err := k8s.Patch(w.t.Context(), w.app, client.RawPatch(types.MergePatchType, []byte(patch))); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// stepOverQuiet waits until a new connection is made, and steps over the minute in which it calls nobody: calls of a
+// connection before may be in the platform's minute.
+func (w *world) stepOverQuiet() {
+	w.t.Helper()
+	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionUnknown, v1alpha1.ReasonConnecting)
+	before := w.platform.Report().CallList
+	w.clock.step(time.Minute)
+	var calls []northbound.CallRecord
+	harness.Eventually(w.t, func() string {
+		if calls = w.platform.Report().CallList; len(calls) == len(before) {
+			return "the new connection calls nobody"
+		}
+		return ""
+	})
+	if n := len(before); n > 0 && calls[n].Time.Sub(calls[n-1].Time) < time.Minute {
+		w.t.Errorf("a new connection calls %s after the one before", calls[n].Time.Sub(calls[n-1].Time))
 	}
 }
 
