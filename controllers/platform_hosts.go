@@ -25,8 +25,9 @@ func (h PlatformHosts) Validate() error {
 		if err != nil {
 			return fmt.Errorf("--platform-hosts=%s: write host:port, as in iot.example.com:8743", entry)
 		}
-		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return fmt.Errorf("--platform-hosts=%s: the port is a number from 1 to 65535", entry)
+		// Ports are compared as they are written.
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 || port[0] == '0' {
+			return fmt.Errorf("--platform-hosts=%s: the port is a number from 1 to 65535, without a zero in front", entry)
 		}
 		name := strings.TrimPrefix(host, "*.")
 		if net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(strings.ToLower(name))) > 0 {
@@ -54,8 +55,13 @@ func (h PlatformHosts) allows(endpoint string) bool {
 		}
 		listed = strings.ToLower(listed)
 		if suffix, any := strings.CutPrefix(listed, "*"); any {
-			return strings.HasSuffix(host, suffix) && len(host) > len(suffix) && net.ParseIP(host) == nil
+			return strings.HasSuffix(host, suffix) && isName(host)
 		}
 		return host == listed
 	})
+}
+
+// isName says whether a host is a name: an address is below no domain, not even where its zone looks so.
+func isName(host string) bool {
+	return net.ParseIP(host) == nil && len(validation.IsDNS1123Subdomain(host)) == 0
 }
