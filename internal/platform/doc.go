@@ -6,7 +6,7 @@
 // The way of a call (client.go): a token (login.go) → its turn (limiter.go, breaker.go) → one HTTP exchange
 // (exchange.go, tls.go) → what the answer means (classify.go, wire.go) → an error that says what to do (errors.go), or
 // the tasks and subscriptions (tasks.go, subtasks.go, subscriptions.go, paging.go). No text leaves the package but
-// through redact.go.
+// through redact.go (pattern.go, spelling.go).
 //
 // Nothing here retries but one thing: a call whose token was refused logs in and is made once more. When to ask again
 // is the caller's decision; an Error says from when on that can succeed.

@@ -16,9 +16,9 @@ import (
 // loginPath is documented, as is the form that it takes.
 const loginPath = "/iocm/app/sec/v1.1.0/login"
 
-// maxTokenBytes is how long a token may be. It is never cut. No token has a backslash (RFC 6750), and what is redacted
-// must not have many of a hostile platform's choice: see spells.
-const maxTokenBytes = 8 << 10
+// maxTokenBytes is how long a token may be. It is never cut. The documented ones have 32 bytes or so, and what every
+// text is searched for must not be as long as a hostile platform likes.
+const maxTokenBytes = 4 << 10
 
 // Login makes sure that there is a valid token. Every other call does so, too.
 func (c *Client) Login(ctx context.Context) error {
@@ -40,13 +40,13 @@ func (c *Client) login(ctx context.Context, secret []byte) (value string, lifeti
 		return "", 0, c.unreadable(CallLogin, status, err)
 	}
 	value = string(answer.AccessToken)
-	c.redactor.addToken(value)
-	if value == "" || len(value) > maxTokenBytes || !isHeaderValue(value) || strings.Contains(value, `\`) {
+	if value == "" || len(value) > maxTokenBytes || !isHeaderValue(value) || strings.Contains(value, `\`) { // RFC 6750
 		return "", 0, c.fail(&Error{
 			Kind: Unexpected, Call: CallLogin, HTTPStatus: status,
 			Message: "the platform's answer has no accessToken that can be used: is this the northbound API's address?",
 		})
 	}
+	c.redactor.addToken(value)
 	const longest = 30 * 24 * time.Hour // of a number that is no lifetime
 	if seconds := answer.ExpiresIn; seconds.known {
 		lifetime = time.Duration(min(seconds.value, int64(longest/time.Second))) * time.Second

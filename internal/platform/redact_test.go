@@ -130,6 +130,47 @@ func TestRedactBeforeCutting(t *testing.T) {
 	}
 }
 
+// TestRedactWhereCut holds that of a value at which a long text is cut nothing is left, however it is spelled there and
+// whatever of the text before takes no room.
+func TestRedactWhereCut(t *testing.T) {
+	const value, shown = "QWZ/QVZ QUZWKQWVZUK", 40
+	var r redactor
+	r.addSecret([]byte(value))
+	for name, spelling := range spellings(value) {
+		for n := range len(spelling) + 1 {
+			hidden := strings.Repeat(value, 9)[:shown*readFactor-n]
+			hidden = hidden[:len(hidden)/len(value)*len(value)]
+			text := hidden + strings.Repeat("x", shown*readFactor-n-len(hidden)) + spelling + "after"
+			got := r.clean(text, shown)
+			if strings.ContainsAny(got, `QWZVUK/ %\0123456789`) {
+				t.Errorf("%s, cut after %d bytes of it: %q", name, n, got)
+			}
+		}
+	}
+}
+
+// TestRedactRepetitions holds that texts which may be read in very many ways are redacted as others are: the way in
+// which that is done takes no turn back.
+func TestRedactRepetitions(t *testing.T) {
+	for text, value := range map[string]string{
+		strings.Repeat(`\`, 2000): strings.Repeat(`\`, 34) + "b", strings.Repeat("%25", 1300): strings.Repeat("%", 200) + "b",
+		strings.Repeat("a", 4000): strings.Repeat("a", maxTokenBytes-1) + "b", strings.Repeat("a+", 2000): strings.Repeat("a ", 50) + "b",
+	} {
+		var r redactor
+		for n := range keptSecrets {
+			r.addToken(value[n:])
+		}
+		for range 100 { // as many texts as a page has
+			if got := r.clean(text, maxTextBytes); strings.Contains(got, mask) || !strings.HasPrefix(got, text[:4]) {
+				t.Fatalf("%.20q…: %.20q…", text, got)
+			}
+		}
+		if got := r.clean(text[:2000]+value+"|", len(text)+len(value)); !strings.Contains(got, mask) || !strings.HasSuffix(got, "|") {
+			t.Errorf("%.20q…: %.20q…", text, got)
+		}
+	}
+}
+
 // TestRedactIsBounded holds that a platform that names thousands of callback URLs takes no place of the caller's.
 func TestRedactIsBounded(t *testing.T) {
 	var r redactor
@@ -145,7 +186,6 @@ func TestRedactIsBounded(t *testing.T) {
 	if got != "the [redacted] of [redacted] [redacted]" {
 		t.Errorf("got %q", got)
 	}
-	r.clean(strings.Repeat(`\`, 3000)+"x", 99) // would take for ever
 	if len(r.learned) > keptNamed || len(r.tokens) > keptSecrets {
 		t.Errorf("%d learned, %d tokens", len(r.learned), len(r.tokens))
 	}

@@ -252,7 +252,7 @@ func TestBounds(t *testing.T) {
 	got, err := c.SubTasks(t.Context(), "op-1", "", 0, PriorityRound)
 	c.must("", err)
 	s := got.SubTasks[0]
-	if len(s.SubOperationID) != 256 || len(s.DeviceID) != 256 || len(s.DetailInfo) > 4096 || len(s.DetailInfo) < 4090 {
+	if len(s.SubOperationID) != 256 || len(s.DeviceID) != 256 || len(s.DetailInfo) > maxTextBytes || len(s.DetailInfo) < maxTextBytes-6 {
 		t.Errorf("ids have %d and %d bytes, a text %d", len(s.SubOperationID), len(s.DeviceID), len(s.DetailInfo))
 	}
 	p.set(nil, always(http.StatusBadRequest, fmt.Sprintf(`{"error_code":%q,"error_desc":%q}`, long, long)))

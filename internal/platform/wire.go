@@ -15,9 +15,9 @@ import (
 const (
 	// maxAnswerBytes is how large an answer may be. A page of a hundred sub-tasks has some 30 KiB.
 	maxAnswerBytes = 4 << 20
-	// maxIDBytes is how much is kept of an id, maxTextBytes of any other text.
+	// maxIDBytes is how long an id may be, maxTextBytes how much is kept of any other text: as of a notification.
 	maxIDBytes   = 256
-	maxTextBytes = 4 << 10
+	maxTextBytes = 1 << 10
 )
 
 // text is a JSON string, or a number as it was written. null and what has no text leave it as it was.
