@@ -77,9 +77,9 @@ func (m *message) decoded(err error) (Notification, error) {
 	switch {
 	case m.NotifyType.contradicts:
 		return Notification{}, unusable("notifyType stands there several times, with different values")
-	case kind == KindOther && unclear(m.NotifyType.text) != "":
+	case kind == KindOther && result.Unclear(m.NotifyType.text) != "":
 		// It may be one of the operator's, so that it must not be ignored.
-		return Notification{}, unusable("notifyType %s", unclear(m.NotifyType.text))
+		return Notification{}, unusable("notifyType %s", result.Unclear(m.NotifyType.text))
 	case kind == KindOther && name != "":
 		return Notification{Kind: KindOther, Type: name}, nil
 	case kind == KindOther && m.NotifyType.odd != "":
@@ -119,7 +119,7 @@ func parse(text []byte) (message, error) {
 	var m message
 	err := json.Unmarshal(text, &m)
 	if wrongType, isWrongType := errors.AsType[*json.UnmarshalTypeError](err); isWrongType {
-		return message{}, unusable("the body is a JSON %s, not an object", quote(wrongType.Value))
+		return message{}, unusable("the body is a JSON %s, not an object", result.Quote(wrongType.Value))
 	}
 	if err != nil {
 		problem := unusable("the body is not JSON: %s", err)
@@ -132,7 +132,7 @@ func parse(text []byte) (message, error) {
 // classify says whose a message is. The name is empty when that can't be said. Without a notifyType a message is
 // another receiver's only if it has nothing of the operator's.
 func classify(m *message) (Kind, string) {
-	name := quote(m.NotifyType.text)
+	name := result.Quote(m.NotifyType.text)
 	switch {
 	case m.NotifyType.odd != "":
 		return KindOther, ""
@@ -147,7 +147,7 @@ func classify(m *message) (Kind, string) {
 	case m.CommandID.text != "":
 		return KindOther, "command status"
 	case m.Resource.text != "":
-		return KindOther, "resource " + quote(m.Resource.text)
+		return KindOther, "resource " + result.Quote(m.Resource.text)
 	}
 	return KindOther, ""
 }
@@ -211,7 +211,7 @@ func (m *message) state(kind Kind) (storage.State, error) {
 	}
 	state := states(said.text)
 	if state == "" {
-		return "", unusable("%s is %q, not %s", key, quote(said.text), allowed)
+		return "", unusable("%s is %q, not %s", key, result.Quote(said.text), allowed)
 	}
 	return state, nil
 }
