@@ -129,17 +129,17 @@ func (l *Link) maxGets() int {
 func (l *Link) running(ctx context.Context) (tasks map[string]*platform.Task, complete bool, calls int, err error) {
 	tasks, complete = map[string]*platform.Task{}, true
 	for _, state := range []platform.TaskStatus{platform.TaskProcessing, platform.TaskWaiting} {
-		listed, all, err := l.o.Client.Tasks(ctx, platform.TaskFilter{Status: string(state)}, platform.PriorityRound)
-		calls += 1 + len(listed)/pageSize
+		list, err := l.o.Client.Tasks(ctx, platform.TaskFilter{Status: string(state)}, platform.PriorityRound)
+		calls += list.Calls
 		switch kind := platform.KindOf(err); {
 		case kind == platform.Refused || kind == platform.NotFound || kind == platform.Unsupported:
 			return nil, false, calls, nil // without a list every task is asked for alone
 		case err != nil:
 			return tasks, false, calls, err
 		}
-		complete = complete && all
-		for i := range listed {
-			if t := &listed[i]; isRunning(t) {
+		complete = complete && list.Complete
+		for i := range list.Tasks {
+			if t := &list.Tasks[i]; isRunning(t) {
 				tasks[t.OperationID] = t
 			}
 		}

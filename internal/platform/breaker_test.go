@@ -120,7 +120,7 @@ func TestBreakerOpensWhileCallsWait(t *testing.T) {
 		all.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			_, _, _ = c.Tasks(ctx, TaskFilter{}, PriorityRound)
+			_, _ = c.Tasks(ctx, TaskFilter{}, PriorityRound)
 		})
 	}
 	all.Wait()

@@ -277,7 +277,7 @@ func TestTimeout(t *testing.T) {
 		left = append(left, time.Until(deadline))
 		return transport.RoundTrip(r)
 	})
-	_, _, err := c.Tasks(context.Background(), TaskFilter{}, PriorityRound)
+	_, err := c.Tasks(context.Background(), TaskFilter{}, PriorityRound)
 	c.must("", err)
 	if len(left) != 2 || slices.Max(left) > 30*time.Second {
 		t.Errorf("calls may take %s, want at most 30 s each", left)
@@ -297,9 +297,9 @@ func TestCanceled(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	_, _, err := c.Tasks(ctx, TaskFilter{}, PriorityRound)
+	_, err := c.Tasks(ctx, TaskFilter{}, PriorityRound)
 	c.must(Canceled, err)
-	_, _, err = c.Tasks(ctx, TaskFilter{}, PriorityRound) // before it is made
+	_, err = c.Tasks(ctx, TaskFilter{}, PriorityRound) // before it is made
 	c.must(Canceled, err)
 	if got := c.Status().Failures; got != 0 {
 		t.Errorf("%d failures, want none: the caller gave up", got)

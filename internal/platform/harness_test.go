@@ -238,7 +238,7 @@ func connect(t *testing.T, p *platform, configure ...func(*Options)) *tester {
 func (c *tester) list() error {
 	c.t.Helper()
 	c.clock.Step(time.Second)
-	_, _, err := c.Tasks(c.t.Context(), TaskFilter{}, PriorityRound)
+	_, err := c.Tasks(c.t.Context(), TaskFilter{}, PriorityRound)
 	return err
 }
 

@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestTokensThatTextsRepeat has a platform give a token, good or not, and then a text that is nearly the token, again
@@ -51,5 +54,76 @@ func TestTokensThatTextsRepeat(t *testing.T) {
 				t.Fatal("a minute after the answer the call has not ended")
 			}
 		})
+	}
+}
+
+// TestTinyItems has answers of less than 4 MiB hold more than a million items: they are refused, and take no memory of
+// that order.
+func TestTinyItems(t *testing.T) {
+	p := startPlatform(t)
+	c := connect(t, p)
+	many := strings.Repeat(`{},`, (maxAnswerBytes-200)/3) + `{}`
+	for name, call := range map[string]func() error{
+		"tasks": c.list,
+		"sub-tasks": func() error {
+			_, err := c.SubTasks(t.Context(), "op", "", 0, PriorityRound)
+			return err
+		},
+		"subscriptions": func() error { _, err := c.Subscriptions(t.Context(), "fwUpgradeResultNotify"); return err },
+	} {
+		p.set(nil, always(http.StatusOK, `{"data":[`+many+`],"subscriptions":[`+many[:300]+`{}],"totalCount":1}`))
+		if name == "subscriptions" {
+			p.set(nil, always(http.StatusOK, `{"subscriptions":[`+many+`],"totalCount":1}`))
+		}
+		allocated := allocates(func() { c.must(Unexpected, call()) })
+		if allocated > 64<<20 {
+			t.Errorf("%s: allocated %d MiB", name, allocated>>20)
+		}
+	}
+	p.set(nil, always(http.StatusOK, `{"operationId":"op","status":"wait","targets":{"devices":[`+
+		strings.Repeat(`"",`, (maxAnswerBytes-200)/3)+`""]}}`))
+	allocated := allocates(func() {
+		task, err := c.Task(t.Context(), "op", PriorityRound)
+		if c.must("", err); len(task.Targets.Devices) > 0 {
+			t.Errorf("%d devices", len(task.Targets.Devices))
+		}
+	})
+	if allocated > 64<<20 {
+		t.Errorf("devices: allocated %d MiB", allocated>>20)
+	}
+	p.set(nil, always(http.StatusOK, `{"data":[`+strings.Repeat(`{"deviceId":"d"},`, maxItems-1)+`{}],"totalCount":1}`))
+	page, err := c.SubTasks(t.Context(), "op", "", 0, PriorityRound)
+	if c.must("", err); page.Items != maxItems {
+		t.Errorf("%d items of %d", page.Items, maxItems)
+	}
+}
+
+// allocates returns how many bytes a function allocates, in all.
+func allocates(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestTargetsOnlyWhereFilteredBy holds that the thousands of ids of a list's tasks are read only where somebody looks
+// for a task by them.
+func TestTargetsOnlyWhereFilteredBy(t *testing.T) {
+	p := startPlatform(t)
+	c := connect(t, p)
+	p.set(nil, always(http.StatusOK, `{"data":[`+documentedTask+`],"totalCount":1}`))
+	for filter, want := range map[TaskFilter]Targets{
+		{}: {}, {Status: "wait"}: {}, {DeviceID: "d-1"}: taskWanted().Targets, {Model: "NB-600"}: taskWanted().Targets,
+		{DeviceType: "Meter"}: taskWanted().Targets, {ManufacturerName: "A", Status: "wait"}: taskWanted().Targets,
+	} {
+		list, err := c.Tasks(t.Context(), filter, PriorityRound)
+		c.must("", err)
+		if diff := cmp.Diff(want, list.Tasks[0].Targets); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", filter, diff)
+		}
+		if diff := cmp.Diff(taskWanted().Policy, list.Tasks[0].Policy); diff != "" {
+			t.Errorf("%+v (-want +got):\n%s", filter, diff)
+		}
 	}
 }

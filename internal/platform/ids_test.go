@@ -4,6 +4,7 @@
 package platform
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -28,8 +29,11 @@ func TestRedactionChangesNoData(t *testing.T) {
 		got = append(got, SubTask{SubOperationID: s.SubOperationID, DeviceID: s.DeviceID, Status: s.Status})
 	}
 	want := []SubTask{
-		{SubOperationID: "push-1", DeviceID: "iot1-push", Status: SubTaskSucceeded}, {SubOperationID: "s", Status: SubTaskFailed},
-		{Status: SubTaskFailed}, {SubOperationID: "s", DeviceID: "e", Status: "stop [redacted]"},
+		{SubOperationID: "push-1", DeviceID: "iot1-push", Status: SubTaskSucceeded},
+		{SubOperationID: "s", DeviceID: "e", Status: "stop [redacted]"},
+	}
+	if page.Items != 4 || page.Unusable != 2 {
+		t.Errorf("%d sub-tasks, %d of them unusable, want 4 and 2", page.Items, page.Unusable)
 	}
 	for n := range want {
 		if n >= len(got) || got[n] != want[n] {
@@ -37,12 +41,42 @@ func TestRedactionChangesNoData(t *testing.T) {
 		}
 	}
 	p.set(nil, always(200, `{"operationId":"push","status":"success","extendPara":{"fileVersion":"push-1.6"},
-		"targets":{"devices":["iot1","x-pa55word-in-the-path"]}}`))
+		"targets":{"devices":["iot1","push"],"deviceGroups":["iot1","x-pa55word-in-the-path"]}}`))
 	task, err := c.Task(t.Context(), "push", PriorityRound)
 	c.must("", err)
 	if task.FileVersion != "push-1.6" || task.Status != TaskSucceeded ||
-		len(task.Targets.Devices) != 1 || task.Targets.Devices[0] != "iot1" {
+		len(task.Targets.Devices) != 2 || len(task.Targets.DeviceGroups) > 0 {
 		t.Errorf("%+v", task)
+	}
+}
+
+// Ids that no notification could have are no ids: they are neither cut nor cleaned, as two devices would become one.
+func TestUnusableIDs(t *testing.T) {
+	long := strings.Repeat("d", 256)
+	p := startPlatform(t)
+	c := connect(t, p)
+	p.set(nil, always(200, `{"totalCount":10,"data":[
+		{"subOperationId":"1","deviceId":"`+long+`-one","status":"fail"},
+		{"subOperationId":"2","deviceId":"`+long+`-two","status":"fail"},
+		{"subOperationId":"3","deviceId":"\u001b[2Jall is well","status":"fail"},
+		{"subOperationId":"4","deviceId":"meter\u200b1","status":"fail"},
+		{"subOperationId":"5","deviceId":"meter\r\n1","status":"fail"},
+		{"subOperationId":"6\u0007","deviceId":"meter1","status":"fail"},
+		{"subOperationId":"7","deviceId":"meter\ufffd","status":"fail"},
+		{"subOperationId":"8","deviceId":null,"status":"fail"},
+		{"subOperationId":"9","deviceId":"`+long+`","status":"fail"},
+		{"subOperationId":"10","deviceId":" meter 1\r\n","status":"fail"}]}`))
+	page, err := c.SubTasks(t.Context(), "op", "fail", 0, PriorityRound)
+	c.must("", err)
+	if len(page.SubTasks) != 2 || page.SubTasks[0].DeviceID != long || page.SubTasks[1].DeviceID != "meter 1" ||
+		page.Items != 10 || page.Unusable != 8 || page.Total != 10 {
+		t.Errorf("%+v", page)
+	}
+	p.set(nil, always(200, `{"totalCount":3,"data":[{"operationId":"op\u202e","status":"wait"},
+		{"operationId":"`+long+`d","status":"wait"},{"operationId":"op","status":"wait"}]}`))
+	list, err := c.Tasks(t.Context(), TaskFilter{}, PriorityRound)
+	if c.must("", err); list.Complete || len(list.Tasks) != 1 || list.Tasks[0].OperationID != "op" {
+		t.Errorf("%+v", list)
 	}
 }
 

@@ -272,7 +272,7 @@ func TestGivingUpTakesNothing(t *testing.T) {
 func TestLimiterIsAlwaysAsked(t *testing.T) {
 	calls := map[string]func(*tester) error{
 		"Tasks": func(c *tester) error {
-			_, _, err := c.Tasks(c.t.Context(), TaskFilter{}, PriorityRound)
+			_, err := c.Tasks(c.t.Context(), TaskFilter{}, PriorityRound)
 			return err
 		},
 		"Task":      func(c *tester) error { return ignore(c.Task(c.t.Context(), "op-1", PriorityRound)) },

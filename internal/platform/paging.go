@@ -25,27 +25,29 @@ type page[T any] struct {
 
 // readPages reads all pages of a list. Neither their order nor whether they are a snapshot is documented, so that items
 // may repeat and be missed while others come and go: of an item that comes twice the later one is kept, and the list is
-// complete only where the platform's own total, the same on every page, is the number of items.
+// complete only where the platform's own total, the same on every page, is the number of items. calls is how many pages
+// were asked for.
 //
 // It ends with an empty page, a page that is not full when the total is reached, or where reading on can't help. Where
 // a page can't be had, what was read before it is returned beside the error.
 func readPages[T any](
 	id func(T) string, fetch func(pageNo int) (page[T], error),
-) (items []T, complete bool, err error) {
+) (items []T, complete bool, calls int, err error) {
 	index := map[string]int{}
 	var total number
 	consistent := true
 	bytes, barren := 0, 0
 	for pageNo := range maxPages {
+		calls++
 		p, err := fetch(pageNo)
 		if err != nil {
-			return items, false, err
+			return items, false, calls, err
 		}
 		if pageNo == 0 {
 			total = p.total
 		}
 		if len(p.items) == 0 { // of which some say that the total is 0
-			return items, consistent && isTotal(total, len(items)), nil
+			return items, consistent && isTotal(total, len(items)), calls, nil
 		}
 		consistent = consistent && p.total == total
 		before := len(items)
@@ -68,13 +70,13 @@ func readPages[T any](
 		}
 		reached := p.total.known && int64(len(items)) >= p.total.value
 		if reached && (len(p.items) < pageSize || barren > 0) || barren >= maxBarrenPages {
-			return items, consistent && isTotal(p.total, len(items)), nil
+			return items, consistent && isTotal(p.total, len(items)), calls, nil
 		}
 		if bytes += p.bytes; bytes > maxListBytes {
 			break
 		}
 	}
-	return items, false, nil
+	return items, false, calls, nil
 }
 
 func isTotal(total number, n int) bool { return total.known && total.value == int64(n) }

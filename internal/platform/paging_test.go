@@ -30,7 +30,7 @@ func TestPagingProperties(t *testing.T) {
 		noTotal := rapid.IntRange(0, 9).Draw(t, "noTotal") == 0
 		order := rapid.Permutation(upTo(n)).Draw(t, "order")
 		version, calls := 0, 0
-		items, complete, err := readPages(pagedID, func(pageNo int) (page[pagedItem], error) {
+		items, complete, asked, err := readPages(pagedID, func(pageNo int) (page[pagedItem], error) {
 			if calls++; calls > maxPages {
 				t.Fatalf("%d pages were read", calls)
 			}
@@ -64,6 +64,8 @@ func TestPagingProperties(t *testing.T) {
 		switch {
 		case err != nil:
 			t.Fatal(err)
+		case asked != calls:
+			t.Fatalf("says %d calls of %d", asked, calls)
 		case complete && (noTotal || len(items) != max(0, n+lie)):
 			t.Fatalf("complete with %d items of %d, by the platform's count %d", len(items), n, n+lie)
 		case complete && lie == 0 && len(seen) != n:
@@ -135,14 +137,14 @@ func TestPaging(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			pages := 0
-			items, complete, err := readPages(pagedID, func(pageNo int) (page[pagedItem], error) {
+			items, complete, asked, err := readPages(pagedID, func(pageNo int) (page[pagedItem], error) {
 				if pageNo != pages {
 					t.Errorf("page %d instead of %d", pageNo, pages)
 				}
 				pages++
 				return tc.fetch(pageNo)
 			})
-			if len(items) != tc.items || pages != tc.pages || complete != tc.complete ||
+			if len(items) != tc.items || pages != tc.pages || asked != pages || complete != tc.complete ||
 				errors.Is(err, broken) != tc.wantBroken {
 				t.Errorf("got %d items of %d pages, complete %t, %v", len(items), pages, complete, err)
 			}
@@ -152,7 +154,7 @@ func TestPaging(t *testing.T) {
 
 // TestLaterWins holds that of an item that comes twice the later one is kept.
 func TestLaterWins(t *testing.T) {
-	items, _, _ := readPages(pagedID, func(pageNo int) (page[pagedItem], error) {
+	items, _, _, _ := readPages(pagedID, func(pageNo int) (page[pagedItem], error) {
 		if pageNo > 1 {
 			return page[pagedItem]{}, nil
 		}

@@ -136,16 +136,18 @@ func word[T ~string](r *redactor, text string, known ...T) T {
 	if slices.Contains(known, lower) {
 		return lower
 	}
-	return T(strings.ToLower(r.clean(text, maxTextBytes)))
+	return T(strings.ToLower(r.clean(text, maxWordBytes)))
 }
 
-// id returns an id from outside, cut to maxIDBytes; nothing where it holds what must not be told, as what is left would
-// be another device or task. Short parts of URLs are words, and an id may well have one: "push", "iot1".
+// id returns an id from outside without the blanks around it, as the webhook takes it; nothing where no notification
+// could have it, or it holds what must not be told: what is left of it would be another device or task. Short parts of
+// URLs are words, and an id may well have one: "push", "iot1".
 func (r *redactor) id(id string) string {
-	if r.replace(id, len(id), false, minSegmentBytes) != id {
+	id = strings.TrimSpace(id)
+	if result.CheckID(id) != "" || r.replace(id, len(id), false, minSegmentBytes) != id {
 		return ""
 	}
-	return result.CutString(id, maxIDBytes)
+	return id
 }
 
 // version returns a version from outside as it may be shown. Short parts of URLs are left, as in an id.

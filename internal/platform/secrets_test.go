@@ -113,7 +113,7 @@ func TestNoSecrets(t *testing.T) {
 			} {
 				p.set(nil, answer)
 				c.clock.Step(11 * time.Minute)
-				tasks, _, err := c.Tasks(t.Context(), TaskFilter{}, PriorityRound)
+				tasks, err := c.Tasks(t.Context(), TaskFilter{}, PriorityRound)
 				look(where+": Tasks", err, tasks)
 				c.clock.Step(11 * time.Minute)
 				task, err := c.Task(t.Context(), "op-1", PriorityRound)

@@ -30,13 +30,13 @@ type Subscription struct {
 // answers with an error of the kind Unsupported. Whether that are all can't be told for certain: to subscribe again
 // does no harm.
 func (c *Client) Subscriptions(ctx context.Context, notifyType string) ([]Subscription, error) {
-	all, _, err := readPages(subscriptionKey, func(pageNo int) (page[wireSubscription], error) {
+	all, _, _, err := readPages(subscriptionKey, func(pageNo int) (page[wireSubscription], error) {
 		var answer wireSubscriptions
-		size, err := c.get(ctx, request{
+		size, err := c.getList(ctx, request{
 			name: CallListSubscriptions, priority: PrioritySubscribe, path: subscriptionsPath,
 			query: paged(url.Values{"notifyType": {notifyType}}, pageNo),
-		}, &answer)
-		return page[wireSubscription]{items: answer.Subscriptions, total: answer.total(), bytes: size}, err
+		}, &answer, &answer.Subscriptions.more)
+		return page[wireSubscription]{items: answer.Subscriptions.read, total: answer.total(), bytes: size}, err
 	})
 	if err != nil {
 		return nil, err

@@ -25,21 +25,24 @@ const (
 
 // SubTask is the upgrade of one device. Times are zero where the platform gave none.
 type SubTask struct {
-	SubOperationID string
-	// DeviceID is empty where an id of the sub-task can't be used: it holds a secret.
-	DeviceID   string
-	CreateTime time.Time
-	StartTime  time.Time
-	StopTime   time.Time
-	Status     SubTaskStatus
+	SubOperationID string // empty where the platform gave none
+	DeviceID       string
+	CreateTime     time.Time
+	StartTime      time.Time
+	StopTime       time.Time
+	Status         SubTaskStatus
 	// DetailInfo is the cause of a failure, in words.
 	DetailInfo string
 }
 
-// SubTaskPage is a page of sub-tasks: at most 100, and none behind the last one. Pages may shift while devices move
-// from one state to another, so that a page proves nothing about sub-tasks that are not in it.
+// SubTaskPage is a page of sub-tasks. Pages may shift while devices move from one state to another, so that a page
+// proves nothing about sub-tasks that are not in it. There is none behind a page without Items; how many a page has
+// before may be the platform's choice.
 type SubTaskPage struct {
 	SubTasks []SubTask
+	// Items is how many sub-tasks the page has as it came, Unusable how many of them are not in SubTasks: they name no
+	// device, or have an id that no notification could have, or one with a secret in it.
+	Items, Unusable int
 	// Total is how many sub-tasks all pages have, by the platform's own count; -1 where it gave none.
 	Total int64
 }
@@ -58,23 +61,28 @@ func (c *Client) SubTasks(
 	}
 	var answer wireSubTasks
 	r := request{name: CallListSubTasks, priority: p, path: path + "/subOperations", query: paged(query, pageNo)}
-	if _, err := c.get(ctx, r, &answer); err != nil {
+	if _, err := c.getList(ctx, r, &answer, &answer.Data.more); err != nil {
 		return SubTaskPage{}, err
 	}
-	result := SubTaskPage{Total: -1}
+	result := SubTaskPage{Items: len(answer.Data.read), Total: -1}
 	if total := answer.total(); total.known {
 		result.Total = total.value
 	}
-	for _, w := range answer.Data {
-		result.SubTasks = append(result.SubTasks, c.subTask(w))
+	for _, w := range answer.Data.read {
+		if s, usable := c.subTask(w); usable {
+			result.SubTasks = append(result.SubTasks, s)
+		} else {
+			result.Unusable++
+		}
 	}
 	return result, nil
 }
 
-func (c *Client) subTask(w wireSubTask) SubTask {
+// subTask returns a sub-task, if it can be told from others.
+func (c *Client) subTask(w wireSubTask) (s SubTask, usable bool) {
 	deviceID, subOperationID := c.redactor.id(string(w.DeviceID)), c.redactor.id(string(w.SubOperationID))
-	if subOperationID == "" && w.SubOperationID != "" {
-		deviceID = ""
+	if deviceID == "" || subOperationID == "" && w.SubOperationID != "" {
+		return SubTask{}, false
 	}
 	return SubTask{
 		SubOperationID: subOperationID,
@@ -85,5 +93,5 @@ func (c *Client) subTask(w wireSubTask) SubTask {
 		Status: word(c.redactor, string(w.Status),
 			SubTaskWaiting, SubTaskProcessing, SubTaskFailed, SubTaskSucceeded, SubTaskStopped, SubTaskTimeout),
 		DetailInfo: c.redactor.clean(string(w.DetailInfo), maxTextBytes),
-	}
+	}, true
 }

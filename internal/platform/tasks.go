@@ -6,11 +6,14 @@ package platform
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"fwupgrade.io/operator/internal/result"
 )
 
 const (
@@ -38,8 +41,9 @@ type Task struct {
 	StartTime   time.Time
 	StopTime    time.Time
 	Status      TaskStatus
-	Targets     Targets
-	Policy      Policy
+	// Targets are not told in a list that is not filtered by them.
+	Targets Targets
+	Policy  Policy
 	// FileVersion is the version of the package. Its id is not told.
 	FileVersion string
 	Result      StaResult
@@ -85,8 +89,9 @@ func (r StaResult) AddsUp() bool {
 	return r.Total > 0 && (r.withoutTimeout() == r.Total || r.withoutTimeout()+r.Timeout == r.Total)
 }
 
-// TaskFilter is what tasks are listed by (documented); what is empty does not filter. All but the status, as Targets
-// and Policy, are for recognising a task that was created, which nothing does yet.
+// TaskFilter is what tasks are listed by (documented); what is empty does not filter. The status is for following
+// tasks. The rest is for finding one that was created: with any of it tasks have their Targets, which are by far the
+// most of a task and nothing for who only looks how far it is.
 type TaskFilter struct {
 	Status           string // a TaskStatus
 	DeviceID         string
@@ -108,19 +113,33 @@ func (f TaskFilter) query() url.Values {
 	return query
 }
 
-// Tasks lists firmware upgrade tasks, all pages. complete says whether these are all, by the platform's own count; a
-// list that is not complete proves nothing about tasks that are not in it. With an error there may be tasks, too.
-func (c *Client) Tasks(ctx context.Context, filter TaskFilter, p Priority) (tasks []Task, complete bool, err error) {
-	all, complete, err := readPages(taskID, func(pageNo int) (page[taskItem], error) {
+// byTargets says whether tasks are listed by what they are for.
+func (f TaskFilter) byTargets() bool { return f != TaskFilter{Status: f.Status} }
+
+// TaskList is a list of tasks.
+type TaskList struct {
+	Tasks []Task
+	// Complete says whether these are all, by the platform's own count. A list that is not complete proves nothing about
+	// tasks that are not in it.
+	Complete bool
+	// Calls is how many pages were asked for.
+	Calls int
+}
+
+// Tasks lists firmware upgrade tasks, all pages. With an error there may be tasks, too. A task whose id no notification
+// could have is left out, and the list is not complete then.
+func (c *Client) Tasks(ctx context.Context, filter TaskFilter, p Priority) (list TaskList, err error) {
+	var all []taskItem
+	all, list.Complete, list.Calls, err = readPages(taskID, func(pageNo int) (page[taskItem], error) {
 		return c.tasksPage(ctx, filter, pageNo, p)
 	})
 	for _, item := range all {
 		// A platform may know other operations, and not filter by the type.
 		if item.operateType == "" || item.operateType == firmwareUpgrade {
-			tasks = append(tasks, item.Task)
+			list.Tasks = append(list.Tasks, item.Task)
 		}
 	}
-	return tasks, complete, err
+	return list, err
 }
 
 // taskItem is a task of a list, in which there may be operations of other types.
@@ -133,11 +152,14 @@ func taskID(t taskItem) string { return t.OperationID }
 
 func (c *Client) tasksPage(ctx context.Context, f TaskFilter, pageNo int, p Priority) (page[taskItem], error) {
 	var answer wireTasks
-	size, err := c.get(ctx, request{
+	size, err := c.getList(ctx, request{
 		name: CallListTasks, priority: p, path: operationsPath, query: paged(f.query(), pageNo),
-	}, &answer)
-	items := make([]taskItem, len(answer.Data))
-	for i, w := range answer.Data {
+	}, &answer, &answer.Data.more)
+	items := make([]taskItem, len(answer.Data.read))
+	for i, w := range answer.Data.read {
+		if !f.byTargets() {
+			w.Targets = nil
+		}
 		items[i] = taskItem{Task: c.task(w), operateType: strings.ToLower(string(w.OperateType))}
 	}
 	return page[taskItem]{items: items, total: answer.total(), bytes: size}, err
@@ -176,7 +198,8 @@ func (c *Client) Task(ctx context.Context, operationID string, p Priority) (*Tas
 
 // operationPath returns the path of a task. An id that can't be one is not asked for: "..", say, would be another path.
 func (c *Client) operationPath(call, operationID string) (string, error) {
-	if operationID == "" || operationID == "." || operationID == ".." || len(operationID) > maxIDBytes {
+	if operationID == "." || operationID == ".." || strings.TrimSpace(operationID) != operationID ||
+		result.CheckID(operationID) != "" {
 		return "", c.fail(&Error{Kind: NotFound, Call: call, Message: "no task can have this operationId: correct it"})
 	}
 	return operationsPath + "/" + url.PathEscape(operationID), nil
@@ -185,7 +208,11 @@ func (c *Client) operationPath(call, operationID string) (string, error) {
 // task returns what a task of the wire says.
 func (c *Client) task(w wireTask) Task {
 	clean := func(t text) string { return c.redactor.clean(string(t), maxTextBytes) }
-	targets, policy, sta := w.Targets.value, w.Policy.value, w.StaResult.value
+	var targets lenient[wireTarget]
+	if len(w.Targets) > 0 {
+		_ = targets.UnmarshalJSON(w.Targets) // takes anything
+	}
+	policy, sta := w.Policy.value, w.StaResult.value
 	return Task{
 		OperationID: c.redactor.id(string(w.OperationID)),
 		CreateTime:  parseTime(w.CreateTime),
@@ -193,11 +220,7 @@ func (c *Client) task(w wireTask) Task {
 		StopTime:    parseTime(w.StopTime),
 		Status: word(c.redactor, string(w.Status),
 			TaskWaiting, TaskProcessing, TaskFailed, TaskSucceeded, TaskStopped),
-		Targets: Targets{
-			Devices: c.ids(targets.Devices.value), DeviceGroups: c.ids(targets.DeviceGroups.value),
-			DeviceType: clean(targets.DeviceType), Model: clean(targets.Model),
-			ManufacturerName: clean(targets.ManufacturerName),
-		},
+		Targets: c.targets(targets.value),
 		Policy: Policy{
 			ExecuteType: clean(policy.ExecuteType), StartTime: parseTime(policy.StartTime),
 			EndTime: parseTime(policy.EndTime), Retry: strings.EqualFold(string(policy.RetryType), "true"),
@@ -211,14 +234,40 @@ func (c *Client) task(w wireTask) Task {
 	}
 }
 
-func (c *Client) ids(texts []text) []string {
+// targets returns what a task is for. Where an id can't be one, or there are too many, there are no ids: some of them
+// would be another task's.
+func (c *Client) targets(w wireTarget) Targets {
+	clean := func(t text) string { return c.redactor.clean(string(t), maxTextBytes) }
+	return Targets{
+		Devices: c.ids(w.Devices.value), DeviceGroups: c.ids(w.DeviceGroups.value), DeviceType: clean(w.DeviceType),
+		Model: clean(w.Model), ManufacturerName: clean(w.ManufacturerName),
+	}
+}
+
+func (c *Client) ids(texts items[text]) []string {
 	var ids []string
-	for _, t := range texts {
-		if id := c.redactor.id(string(t)); id != "" {
-			ids = append(ids, id)
+	for _, t := range texts.read {
+		id := c.redactor.id(string(t))
+		if id == "" || texts.more {
+			return nil
 		}
+		ids = append(ids, id)
 	}
 	return ids
+}
+
+// getList makes a call that has a list. One with more items than are read is no answer: that those behind are not there
+// would be taken for a fact.
+func (c *Client) getList(ctx context.Context, r request, answer any, more *bool) (size int, err error) {
+	size, err = c.get(ctx, r, answer)
+	if err == nil && *more {
+		return 0, c.fail(&Error{
+			Kind: Unexpected, Call: r.name, HTTPStatus: http.StatusOK,
+			Message: fmt.Sprintf("the platform answered with a page of more than %d items, where %d were asked for",
+				maxItems, pageSize),
+		})
+	}
+	return size, err
 }
 
 // get makes a call that has an answer, and reads its JSON. It returns how large that is.

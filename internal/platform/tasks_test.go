@@ -70,7 +70,7 @@ func TestTask(t *testing.T) {
 			*task = Task{OperationID: "op-1", Status: TaskWaiting}
 		}},
 		"counts that are none": {`{"operationId":"op-1","status":"wait","staResult":{"total":-1,"fail":1.5,"stop":1e30,
-			"success":"three","wait":true}}`, func(task *Task) {
+			"success":"three","wait":true,"processing":9223372036854775807,"timeout":1000000001}}`, func(task *Task) {
 			*task = Task{OperationID: "op-1", Status: TaskWaiting}
 		}},
 	}
@@ -96,7 +96,7 @@ func TestOperationIDs(t *testing.T) {
 		"op-1":    operationsPath + "/op-1",
 		"a/b?c#d": operationsPath + "/a%2Fb%3Fc%23d",
 		"a b%2F":  operationsPath + "/a%20b%252F",
-		"é\r\nX:": operationsPath + "/%C3%A9%0D%0AX:",
+		"é X:":    operationsPath + "/%C3%A9%20X:",
 	} {
 		p := startPlatform(t)
 		p.set(nil, always(http.StatusOK, `{"status":"wait","data":[]}`))
@@ -114,7 +114,7 @@ func TestOperationIDs(t *testing.T) {
 	}
 	p := startPlatform(t)
 	c := connect(t, p)
-	for _, id := range []string{"", ".", "..", strings.Repeat("a", 257)} {
+	for _, id := range []string{"", ".", "..", strings.Repeat("a", 257), "a\r\nX:", "a\u200b", " a", "a\xff"} {
 		_, err := c.Task(t.Context(), id, PriorityRound)
 		c.must(NotFound, err)
 		_, err = c.SubTasks(t.Context(), id, "", 0, PriorityRound)
@@ -154,10 +154,12 @@ func TestTasks(t *testing.T) {
 		filter := TaskFilter{
 			Status: string(TaskProcessing), DeviceID: "d 1&", DeviceType: "Meter", Model: "NB", ManufacturerName: "Acme",
 		}
-		tasks, complete, err := c.Tasks(t.Context(), filter, PriorityRound)
+		list, err := c.Tasks(t.Context(), filter, PriorityRound)
 		c.must("", err)
-		if len(tasks) != 150 || !complete || p.count(operationsPath) != 2 {
-			t.Errorf("%s: %d tasks, complete %t, %d pages", total, len(tasks), complete, p.count(operationsPath))
+		tasks := list.Tasks
+		if len(tasks) != 150 || !list.Complete || list.Calls != 2 || p.count(operationsPath) != 2 {
+			t.Errorf("%s: %d tasks, complete %t, %d pages of %d", total, len(tasks), list.Complete, list.Calls,
+				p.count(operationsPath))
 		}
 		want := taskWanted()
 		want.OperationID = "op-0"
@@ -189,9 +191,9 @@ func TestTotalsThatContradict(t *testing.T) {
 		p := startPlatform(t)
 		p.set(nil, always(http.StatusOK, body))
 		c := connect(t, p)
-		_, complete, err := c.Tasks(t.Context(), TaskFilter{}, PriorityRound)
-		if c.must("", err); complete != want {
-			t.Errorf("%s: complete %t", body, complete)
+		list, err := c.Tasks(t.Context(), TaskFilter{}, PriorityRound)
+		if c.must("", err); list.Complete != want {
+			t.Errorf("%s: complete %t", body, list.Complete)
 		}
 	}
 }
@@ -229,7 +231,7 @@ func TestSubTasks(t *testing.T) {
 		SubOperationID: "sub-1", DeviceID: "d-1", Status: SubTaskFailed, DetailInfo: "Device Abnormal is not online",
 		CreateTime: time.Date(2015, 12, 12, 12, 12, 12, 0, time.UTC),
 		StopTime:   time.Date(2015, 12, 12, 12, 12, 14, 0, time.UTC),
-	}, {DeviceID: "7", Status: "new word"}}}
+	}, {DeviceID: "7", Status: "new word"}}, Items: 2}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -242,18 +244,18 @@ func TestSubTasks(t *testing.T) {
 	}
 }
 
-// TestBounds holds that ids and texts are cut in bytes, at the boundary of a character.
+// TestBounds holds that texts are cut in bytes, at the boundary of a character.
 func TestBounds(t *testing.T) {
 	long := strings.Repeat("ä", 5000)
 	p := startPlatform(t)
 	p.set(nil, always(http.StatusOK, fmt.Sprintf(
-		`{"data":[{"subOperationId":%[1]q,"deviceId":%[1]q,"status":%[1]q,"detailInfo":%[1]q}]}`, long)))
+		`{"data":[{"subOperationId":"s","deviceId":"d","status":%[1]q,"detailInfo":%[1]q}]}`, long)))
 	c := connect(t, p)
 	got, err := c.SubTasks(t.Context(), "op-1", "", 0, PriorityRound)
 	c.must("", err)
 	s := got.SubTasks[0]
-	if len(s.SubOperationID) != 256 || len(s.DeviceID) != 256 || len(s.DetailInfo) > maxTextBytes || len(s.DetailInfo) < maxTextBytes-6 {
-		t.Errorf("ids have %d and %d bytes, a text %d", len(s.SubOperationID), len(s.DeviceID), len(s.DetailInfo))
+	if len(s.Status) > maxWordBytes || len(s.DetailInfo) > maxTextBytes || len(s.DetailInfo) < maxTextBytes-6 {
+		t.Errorf("a word has %d bytes, a text %d", len(s.Status), len(s.DetailInfo))
 	}
 	p.set(nil, always(http.StatusBadRequest, fmt.Sprintf(`{"error_code":%q,"error_desc":%q}`, long, long)))
 	e := c.failure(Refused, c.list())

@@ -6,6 +6,7 @@ package platform
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -15,9 +16,9 @@ import (
 const (
 	// maxAnswerBytes is how large an answer may be. A page of a hundred sub-tasks has some 30 KiB.
 	maxAnswerBytes = 4 << 20
-	// maxIDBytes is how long an id may be, maxTextBytes how much is kept of any other text: as of a notification.
-	maxIDBytes   = 256
+	// maxTextBytes is how much is kept of a text, as of a notification, and maxWordBytes of a word.
 	maxTextBytes = 1 << 10
+	maxWordBytes = 64
 )
 
 // text is a JSON string, or a number as it was written. null and what has no text leave it as it was.
@@ -34,8 +35,12 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// number is a whole number that is not negative, as a JSON number or a string. Some encoders write 3 as 3.0. What is no
-// such number, null among it, is unknown.
+// maxNumber is the largest number that says something: of devices, seconds or tasks there are fewer. Sums of such numbers
+// can't overflow.
+const maxNumber = 1_000_000_000
+
+// number is a whole number of 0 to maxNumber, as a JSON number or a string. Some encoders write 3 as 3.0. What is no such
+// number, null among it, is unknown.
 type number struct {
 	value int64
 	known bool
@@ -48,14 +53,44 @@ func (n *number) UnmarshalJSON(data []byte) error {
 		return nil
 	}
 	*n = number{}
-	if value, err := strconv.ParseUint(s, 10, 63); err == nil {
+	value, err := strconv.ParseFloat(s, 64) // which has every whole number up to maxNumber
+	if err == nil && value == math.Trunc(value) && value >= 0 && value <= maxNumber {
 		*n = number{value: int64(value), known: true}
-		return nil
 	}
-	const exact = 1 << 53 // up to here a float has every whole number
-	value, err := strconv.ParseFloat(s, 64)
-	if err == nil && value == math.Trunc(value) && value >= 0 && value < exact {
-		*n = number{value: int64(value), known: true}
+	return nil
+}
+
+// maxItems is how many items of an array are read: of a page five times what is asked for, as a platform may take no
+// notice of that. Without a limit some bytes of an answer become hundreds in memory.
+const maxItems = 5 * pageSize
+
+// items is an array, of which more than maxItems are not read.
+type items[T any] struct {
+	read []T
+	// more says that there were more.
+	more bool
+}
+
+// UnmarshalJSON takes an array, or null.
+func (i *items[T]) UnmarshalJSON(data []byte) error {
+	*i = items[T]{}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	switch begin, err := decoder.Token(); {
+	case err != nil || begin == nil:
+		return err
+	case begin != json.Delim('['):
+		return errors.New("there is no array where a list should be")
+	}
+	for decoder.More() {
+		if len(i.read) == maxItems {
+			i.more = true
+			return nil
+		}
+		var item T
+		if err := decoder.Decode(&item); err != nil {
+			return err
+		}
+		i.read = append(i.read, item)
 	}
 	return nil
 }
@@ -117,7 +152,7 @@ func (w wireTotal) total() number {
 
 type wireSubscriptions struct {
 	wireTotal
-	Subscriptions []wireSubscription `json:"subscriptions"` // documented
+	Subscriptions items[wireSubscription] `json:"subscriptions"` // documented
 }
 
 type wireSubscription struct {
@@ -128,7 +163,7 @@ type wireSubscription struct {
 
 type wireTasks struct {
 	wireTotal
-	Data []wireTask `json:"data"`
+	Data items[wireTask] `json:"data"`
 }
 
 // wireTask is a task as it is got by its id (documented). In a list it has the same (from SDK code; the manual lists
@@ -140,18 +175,18 @@ type wireTask struct {
 	StopTime    text                `json:"stopTime"`
 	OperateType text                `json:"operateType"`
 	Status      text                `json:"status"`
-	Targets     lenient[wireTarget] `json:"targets"`
+	Targets     json.RawMessage     `json:"targets"` // wireTarget, read where it is wanted
 	Policy      lenient[wirePolicy] `json:"policy"`
 	StaResult   lenient[wireResult] `json:"staResult"`
 	ExtendPara  lenient[wireExtend] `json:"extendPara"`
 }
 
 type wireTarget struct {
-	Devices          lenient[[]text] `json:"devices"`
-	DeviceGroups     lenient[[]text] `json:"deviceGroups"`
-	DeviceType       text            `json:"deviceType"`
-	Model            text            `json:"model"`
-	ManufacturerName text            `json:"manufacturerName"`
+	Devices          lenient[items[text]] `json:"devices"`
+	DeviceGroups     lenient[items[text]] `json:"deviceGroups"`
+	DeviceType       text                 `json:"deviceType"`
+	Model            text                 `json:"model"`
+	ManufacturerName text                 `json:"manufacturerName"`
 }
 
 type wirePolicy struct {
@@ -178,7 +213,7 @@ type wireExtend struct {
 
 type wireSubTasks struct {
 	wireTotal
-	Data []wireSubTask `json:"data"`
+	Data items[wireSubTask] `json:"data"`
 }
 
 // wireSubTask is one device of a task (documented).
