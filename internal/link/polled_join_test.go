@@ -177,7 +177,7 @@ func TestPolledJoin(t *testing.T) {
 			for _, h := range histories {
 				subTasks = append(subTasks, h.subTask(clk.Now(), behind))
 			}
-			lacking := l.link.lacking(of, joinTask, subTasks)
+			lacking, _ := l.link.lacking(of, joinTask, subTasks)
 			if len(lacking) > 0 {
 				stored = append(stored, result.Pack(lacking))
 				l.link.o.Store.(*memory).Add(lacking)

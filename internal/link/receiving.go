@@ -4,14 +4,19 @@
 package link
 
 import (
+	"slices"
 	"time"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
 )
 
-// missingAfter is for how long no push may have come, where results had to be asked for, before pushes are missing.
-const missingAfter = 15 * time.Minute
+const (
+	// missingAfter is for how long results have to be lost before pushes are missing.
+	missingAfter = 15 * time.Minute
+	// manyLost is how many lost results need not be farther apart.
+	manyLost = 10
+)
 
 // receiving is whether results come by push. What was asked for looks like a push once it is stored, so that this
 // process remembers what it stored: what is newer than that came by push.
@@ -19,21 +24,25 @@ type receiving struct {
 	now func() time.Time
 	// polled is, for each task, when the newest result counts as received that was asked for.
 	polled map[result.Task]time.Time
-	// pushedAt is when the newest push arrived; askedSince is when a result had to be asked for first since then, zero
-	// where none had; beganAt is when this began to look.
-	pushedAt, askedSince, beganAt time.Time
+	// pushedAt is when the newest push arrived, beganAt when this began to look.
+	pushedAt, beganAt time.Time
+	// lost are the results that had to be asked for and ended since the newest push: when they ended, the oldest first,
+	// and of more than manyLost the newest. lostSince is when the first of them was asked for.
+	lost      []time.Time
+	lostSince time.Time
+	// wasMissing says that pushes were missing when an earlier process looked, and none came since.
+	wasMissing bool
 	// after is missingAfter; shorter in tests, as rounds are.
 	after time.Duration
 }
 
 func newReceiving(o Options) receiving {
-	r := receiving{now: o.Clock.Now, polled: map[result.Task]time.Time{}}
-	if r.after = missingAfter; o.Period > 0 {
-		r.after = min(r.after, time.Duration(float64(missingAfter)*o.Period.Seconds()/RoundPeriod.Seconds()))
+	r := receiving{
+		now: o.Clock.Now, polled: map[result.Task]time.Time{}, beganAt: o.Clock.Now(), wasMissing: o.WasMissing,
+		after: missingAfter,
 	}
-	if r.beganAt = r.now(); o.WasMissing { // and are until one comes
-		r.beganAt = r.beganAt.Add(-r.after)
-		r.askedSince = r.beganAt
+	if o.Period > 0 {
+		r.after = min(r.after, time.Duration(float64(missingAfter)*o.Period.Seconds()/RoundPeriod.Seconds()))
 	}
 	return r
 }
@@ -44,40 +53,65 @@ func (r *receiving) look(task result.Task, last time.Time) {
 	newestPolled, looked := r.polled[task]
 	if !looked {
 		r.polled[task] = time.Time{}
-		if !r.askedSince.IsZero() { // pushes were missing: an old result proves nothing
+		if r.wasMissing || len(r.lost) > 0 { // an old result proves nothing
 			r.polled[task] = last
 			return
 		}
 	}
 	if last.After(newestPolled) && last.After(r.pushedAt) {
-		if r.pushedAt = last; last.After(r.askedSince) {
-			r.askedSince = time.Time{}
-		}
+		r.pushed(last)
 	}
 }
 
-// repaired notes results that were asked for.
-func (r *receiving) repaired(task result.Task, results []result.Result) {
-	if r.askedSince.IsZero() {
-		r.askedSince = r.now()
-	}
-	for i := range results {
-		if at := time.UnixMicro(results[i].ReceivedAt); at.After(r.polled[task]) {
-			r.polled[task] = at
-		}
+// pushed notes a push: what ended before it is no sign that none comes.
+func (r *receiving) pushed(at time.Time) {
+	r.pushedAt, r.wasMissing = at, false
+	r.lost = slices.DeleteFunc(r.lost, func(ended time.Time) bool { return !ended.After(at) })
+	if at.After(r.lostSince) {
+		r.lostSince = at
 	}
 }
 
-// missing says whether results had to be asked for and none came by push for missingAfter, before that or since: that a
-// single push is lost is no sign of it, nor that the last one came days ago.
+// repaired notes results that were asked for, and when the devices ended by the platform's clock, which is ahead by an
+// offset.
+func (r *receiving) repaired(task result.Task, results []result.Result, ended []time.Time, offset time.Duration) {
+	if newest, looked := r.polled[task]; looked { // else nobody follows it any more
+		for i := range results {
+			if at := time.UnixMicro(results[i].ReceivedAt); at.After(newest) {
+				newest = at
+			}
+		}
+		r.polled[task] = newest
+	}
+	before, now := len(r.lost), r.now()
+	for _, stopped := range ended {
+		at := stopped.Add(-offset)
+		switch {
+		case stopped.IsZero(), at.After(now): // nobody knows when, or it can't be
+			at = now
+		case at.Before(r.beganAt):
+			at = r.beganAt
+		}
+		if at.After(r.pushedAt) {
+			r.lost = append(r.lost, at)
+		}
+	}
+	if before == 0 {
+		r.lostSince = now
+	}
+	slices.SortFunc(r.lost, time.Time.Compare)
+	r.lost = r.lost[max(0, len(r.lost)-manyLost):]
+}
+
+// missing says whether so much had to be asked for since the last push that none can be on its way: results that ended
+// missingAfter apart, or many, the first of which was asked for so long ago. That a single push is lost, or the last
+// few of many, is no sign of it, nor that the last one came days ago.
 func (r *receiving) missing() bool {
-	since := r.askedSince
-	for _, at := range []time.Time{r.pushedAt, r.beganAt} {
-		if at.After(since) {
-			since = at
-		}
+	n := len(r.lost)
+	if n == 0 {
+		return r.wasMissing
 	}
-	return !r.askedSince.IsZero() && r.now().Sub(since) >= r.after
+	return r.wasMissing || r.lost[n-1].Sub(r.lost[0]) >= r.after || n == manyLost && r.now().Sub(r.lostSince) >= r.after
 }
 
 // condition is what to say of it.

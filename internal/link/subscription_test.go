@@ -172,7 +172,7 @@ func TestUnlistedSubscription(t *testing.T) {
 // While pushes are missing the subscription is looked for every hour.
 func TestSubscriptionIsVerifiedWhilePushesAreMissing(t *testing.T) {
 	w := newWorld(t, northbound.Options{})
-	task := w.follow(w.createEnded(3))
+	task := w.follow(w.createEnded(2 * manyLost))
 	w.run()
 	w.await(time.Hour, "the results are not asked for", func() bool { return w.isEqual(task) })
 	if c := w.State().Receiving; !c.isTrue() {

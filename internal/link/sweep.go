@@ -183,9 +183,9 @@ func (l *Link) sweepState(
 		if err != nil {
 			return stored, err
 		}
-		lacking := l.lacking(of, task, answer.SubTasks)
+		lacking, ended := l.lacking(of, task, answer.SubTasks)
 		if len(lacking) > 0 {
-			if err := l.add(ctx, task, lacking); err != nil {
+			if err := l.add(ctx, task, lacking, ended); err != nil {
 				return stored, err
 			}
 			stored += int64(len(lacking))
@@ -224,7 +224,8 @@ func (l *Link) noteResume(task result.Task, state platform.SubTaskStatus, page i
 
 // add stores results that were asked for, of a task that is still followed: results of one whose FirmwareUpgrade is
 // deleted may be purged, and must not come back. A purge waits for what may be on its way for longer than this takes.
-func (l *Link) add(ctx context.Context, task result.Task, results []result.Result) error {
+// Ended is when the devices did, by the platform's clock.
+func (l *Link) add(ctx context.Context, task result.Task, results []result.Result, ended []time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
 	defer cancel()
 	followed, err := l.o.Followed(ctx)
@@ -240,8 +241,9 @@ func (l *Link) add(ctx context.Context, task result.Task, results []result.Resul
 		l.countRepaired(task, -len(results))
 		return err
 	}
+	offset := l.o.Client.Status().ClockOffset
 	l.mu.Lock()
-	l.receiving.repaired(task, results)
+	l.receiving.repaired(task, results, ended, offset)
 	l.mu.Unlock()
 	l.o.Repaired(len(results))
 	l.judgeReceiving(true)
@@ -256,12 +258,14 @@ func (l *Link) countRepaired(task result.Task, n int) {
 	}
 }
 
-// lacking returns the results that the tally lacks, of sub-tasks that have ended.
-func (l *Link) lacking(of *platform.Task, task result.Task, subTasks []platform.SubTask) []result.Result {
-	var lacking []result.Result
+// lacking returns the results that the tally lacks, of sub-tasks that have ended, and when these did by the platform's
+// clock; zero where it does not say.
+func (l *Link) lacking(
+	of *platform.Task, task result.Task, subTasks []platform.SubTask,
+) (lacking []result.Result, ended []time.Time) {
 	for i := range subTasks {
-		r, ended := resultOf(of, task, &subTasks[i], l.o.Clock.Now())
-		if !ended {
+		r, hasEnded := resultOf(of, task, &subTasks[i], l.o.Clock.Now())
+		if !hasEnded {
 			continue
 		}
 		lacks, heard := l.o.Store.Heard(task, r.DeviceID, r.State)
@@ -273,7 +277,7 @@ func (l *Link) lacking(of *platform.Task, task result.Task, subTasks []platform.
 		if r.State == storage.StateFailed {
 			r.ReceivedAt = max(r.ReceivedAt, heard)
 		}
-		lacking = append(lacking, r)
+		lacking, ended = append(lacking, r), append(ended, subTasks[i].StopTime)
 	}
-	return lacking
+	return lacking, ended
 }
