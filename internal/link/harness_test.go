@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"go.uber.org/goleak"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -59,6 +60,8 @@ type world struct {
 	// stateChanges is how often the State was told to have changed.
 	stateChanges int
 	changes      map[result.Task]int
+	// logged are the lines of the link's log.
+	logged []string
 }
 
 // memory is a store without an API server: a tally, as the store has one, and what was added to it.
@@ -191,7 +194,12 @@ func (w *world) options(
 
 // run runs the link until the test ends, or the function that it returns is called.
 func (w *world) run() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+	log := funcr.New(func(_, args string) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.logged = append(w.logged, args)
+	}, funcr.Options{})
+	ctx, cancel := context.WithCancel(logr.NewContext(context.Background(), log))
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.Run(ctx) }()
 	stop = sync.OnceFunc(func() { cancel(); <-ended })
@@ -228,6 +236,18 @@ func (w *world) await(limit time.Duration, what string, condition func() bool) {
 	if !w.passUntil(limit, condition) {
 		w.t.Fatalf("within %s: %s; %+v", limit, what, w.State())
 	}
+}
+
+// loggedWith returns the lines of the link's log that have a text.
+func (w *world) loggedWith(text string) (lines []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, line := range w.logged {
+		if strings.Contains(line, text) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 // calls returns how many calls of a kind there were.

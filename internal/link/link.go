@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/utils/clock"
 
@@ -32,6 +33,8 @@ const (
 	// firstRetry and lastRetry bound how long after a failure the platform is called again.
 	firstRetry = 30 * time.Second
 	lastRetry  = 10 * time.Minute
+	// maxDoublings is how often a period is doubled that grows with every failure.
+	maxDoublings = 8
 )
 
 // Options of a Link.
@@ -159,7 +162,7 @@ func (l *Link) SetCallsPerMinute(n int) {
 
 // keepConnected subscribes and makes rounds.
 func (l *Link) keepConnected(ctx context.Context) {
-	retry := firstRetry
+	retry, said := firstRetry, ""
 	for ctx.Err() == nil {
 		began := l.o.Clock.Now()
 		calls, err := l.visit(ctx)
@@ -167,6 +170,7 @@ func (l *Link) keepConnected(ctx context.Context) {
 			return
 		}
 		l.noteError(err)
+		said = logError(ctx, err, said)
 		if err != nil {
 			l.pause(ctx, min(firstRetry, 5*l.o.Period), min(retry, 5*l.o.Period))
 			retry = min(2*retry, lastRetry)
@@ -219,15 +223,35 @@ func (l *Link) stretched(calls int) time.Duration {
 	return time.Duration(3*calls) * time.Minute / time.Duration(max(1, l.callsPerMinute.Load()))
 }
 
+// logError logs why a visit failed, once for each change of the text: what was said before is passed on. That the breaker
+// is open follows from what was said.
+func logError(ctx context.Context, err error, said string) string {
+	switch {
+	case err == nil:
+		return ""
+	case platform.KindOf(err) == platform.BreakerOpen && said != "", err.Error() == said:
+		return said
+	}
+	logr.FromContextOrDiscard(ctx).Info("Could not call the platform, will try again", "error", err.Error())
+	return err.Error()
+}
+
 // visit calls the platform for everything that is due, and returns with how many calls of a round.
 func (l *Link) visit(ctx context.Context) (calls int, err error) {
+	callback, missing := l.o.Callback()
+	if missing == nil { // whatever is subscribed: the platform may talk of it in any answer
+		l.o.Client.Redact([]byte(callback.URL))
+	}
 	if err := l.o.Client.Login(ctx); err != nil {
 		return 0, err
 	}
 	l.noteLogin()
-	subscribed := l.subscribe(ctx)
+	failed, unsubscribed := l.subscribe(ctx, callback, missing)
 	calls, err = l.round(ctx)
-	return calls, errors.Join(err, subscribed)
+	if err == nil {
+		l.noteSubscriptions(ctx, failed)
+	}
+	return calls, errors.Join(err, unsubscribed)
 }
 
 // View is what is known of the platform's view of a task. Nil where it was not asked for.

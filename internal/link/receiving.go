@@ -114,6 +114,13 @@ func (r *receiving) missing() bool {
 	return r.wasMissing || r.lost[n-1].Sub(r.lost[0]) >= r.after || n == manyLost && r.now().Sub(r.lostSince) >= r.after
 }
 
+// isMissing says whether pushes are missing.
+func (l *Link) isMissing() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.receiving.missing()
+}
+
 // condition is what to say of it.
 func (r *receiving) condition(running bool) Condition {
 	switch {

@@ -190,7 +190,7 @@ func (l *Link) noteFailure(f Followed, err error, asked time.Time) {
 	defer l.mu.Unlock()
 	v := l.viewOf(f, asked)
 	v.trouble = messageOf(err)
-	v.retryAt = asked.Add(min(l.o.Period<<min(v.failures, 8), lastRetry))
+	v.retryAt = asked.Add(min(l.o.Period<<min(v.failures, maxDoublings), lastRetry))
 	v.failures++
 }
 

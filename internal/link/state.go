@@ -104,7 +104,8 @@ func (l *Link) noteError(err error) {
 			if connected.isTrue() {
 				connected.Message = l.offsetMessage(client.ClockOffset)
 			}
-			if platform.KindOf(err) == platform.BreakerOpen && s.Connected.Status == metav1.ConditionFalse {
+			if platform.KindOf(err) == platform.BreakerOpen &&
+				(s.Connected.Status == metav1.ConditionFalse || l.failsAtSubscriptions()) {
 				return // why it is open was said
 			}
 			s.Connected = connected

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/northbound"
+	"fwupgrade.io/operator/internal/result"
 )
 
 // subscribed waits until the condition Subscribed has a reason.
@@ -169,6 +171,153 @@ func TestUnlistedSubscription(t *testing.T) {
 	}
 }
 
+// answers are ways in which the platform may answer one kind of call alone.
+func answers() map[string]func(http.ResponseWriter) {
+	return map[string]func(http.ResponseWriter){
+		"refused with a code that is not known": func(rw http.ResponseWriter) {
+			rw.WriteHeader(http.StatusForbidden)
+			_, _ = rw.Write([]byte(`{"error_code":"1010777","error_desc":"not for you"}`))
+		},
+		"refused without a code": func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusBadRequest) },
+		"failed":                 func(rw http.ResponseWriter) { rw.WriteHeader(http.StatusInternalServerError) },
+		"not to be understood":   func(rw http.ResponseWriter) { _, _ = rw.Write([]byte(`<html>`)) },
+	}
+}
+
+// failing has the platform answer the calls in question in a way until it heals, and counts them. Two types are kept
+// subscribed, and a task that runs is followed.
+func (w *world) failing(
+	which func(*http.Request) bool, answer func(http.ResponseWriter), heals *atomic.Bool,
+) (count *atomic.Int64, task result.Task) {
+	count = &atomic.Int64{}
+	w.through(func(rw http.ResponseWriter, r *http.Request) bool {
+		if heals.Load() || !which(r) {
+			return false
+		}
+		count.Add(1)
+		answer(rw)
+		return true
+	}, nil, func(o *Options) {
+		o.Notifications = []string{string(v1alpha1.NotificationResult), string(v1alpha1.NotificationStateChange)}
+	})
+	task = w.follow(w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(96 * time.Hour)}))
+	return count, task
+}
+
+// expectOnlySubscribed expects that nothing but Subscribed speaks of trouble.
+func (w *world) expectOnlySubscribed(task result.Task) {
+	w.t.Helper()
+	s, v := w.State(), w.View(task)
+	if !s.Connected.isTrue() || !s.Receiving.isTrue() || v.Trouble != "" || w.clock.Since(v.AskedAt) > RoundPeriod {
+		w.t.Errorf("%+v; %+v", s, v)
+	}
+	if lines := w.loggedWith("Could not call the platform"); len(lines) > 0 {
+		w.t.Errorf("logged: %s", lines)
+	}
+}
+
+// A platform that answers the list of subscriptions in no useful way, and nothing else, is a matter of Subscribed alone:
+// the callback is subscribed all the same, once, and it is said that nobody knows more. It is tried ever less often.
+func TestSubscriptionsThatAreNotListed(t *testing.T) {
+	for name, answer := range answers() {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, northbound.Options{})
+			var heals atomic.Bool
+			count, task := w.failing(func(r *http.Request) bool {
+				return r.URL.Path == subscriptionsPath
+			}, answer, &heals)
+			w.run()
+			said := w.subscribed(metav1.ConditionUnknown, v1alpha1.ReasonCallFailed)
+			if !strings.Contains(said.Message, "list-subscriptions: ") ||
+				strings.HasSuffix(name, "not known") && !strings.Contains(said.Message, "not for you") {
+				t.Errorf("said: %s", said.Message)
+			}
+			w.pass(3 * time.Hour)
+			w.expectOnlySubscribed(task)
+			if got := w.calls(northbound.CallSubscribe); got != 2 {
+				t.Errorf("%d subscriptions were made, of two types", got)
+			}
+			if got := count.Load(); got < 2*6 || got > 2*9 {
+				t.Errorf("%d calls in three hours for two types", got)
+			}
+			if lines := w.loggedWith("Could not see to a subscription"); len(lines) != 2 {
+				t.Errorf("logged: %s", lines)
+			}
+			heals.Store(true)
+			w.await(time.Hour+RoundPeriod, "it is not noticed that it works again", func() bool {
+				return w.State().Subscribed.Reason == v1alpha1.ReasonVerified
+			})
+		})
+	}
+}
+
+// So is one that does not take subscriptions, for a reason that has nothing to do with the callback. The other type is
+// tried as well.
+func TestSubscriptionsThatAreNotTaken(t *testing.T) {
+	for name, answer := range answers() {
+		if strings.HasSuffix(name, "not known") || strings.HasSuffix(name, "understood") {
+			continue // which is taken for a word about the callback; success needs no words
+		}
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, northbound.Options{})
+			var heals atomic.Bool
+			count, task := w.failing(func(r *http.Request) bool {
+				return strings.HasSuffix(r.URL.Path, "/subscribe")
+			}, answer, &heals)
+			w.run()
+			said := w.subscribed(metav1.ConditionFalse, v1alpha1.ReasonCallFailed)
+			if !strings.Contains(said.Message, "subscribe: the platform") {
+				t.Errorf("said: %s", said.Message)
+			}
+			w.pass(3 * time.Hour)
+			w.expectOnlySubscribed(task)
+			if got := count.Load(); got < 2*6 || got > 2*9 {
+				t.Errorf("%d calls in three hours for two types", got)
+			}
+			heals.Store(true)
+			w.await(time.Hour+RoundPeriod, "it is not noticed that it works again", func() bool {
+				return w.State().Subscribed.Reason == v1alpha1.ReasonVerified
+			})
+		})
+	}
+}
+
+// Also where nothing else is called, these calls that fail are no outage, although they open the breaker. Where there is
+// no answer at all, that is one.
+func TestFailingSubscriptionsAreNoOutage(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	var heals, hangsUp atomic.Bool
+	w.failing(func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/app/sub/") }, func(rw http.ResponseWriter) {
+		if hangsUp.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		rw.WriteHeader(http.StatusInternalServerError)
+	}, &heals)
+	w.mu.Lock()
+	w.followed = nil
+	w.mu.Unlock()
+	w.run()
+	w.subscribed(metav1.ConditionFalse, v1alpha1.ReasonCallFailed)
+	w.passUntil(6*time.Hour, func() bool {
+		if c := w.State().Connected; !c.isTrue() {
+			t.Fatalf("Connected: %+v", c)
+		}
+		return false
+	})
+	hangsUp.Store(true)
+	w.await(2*time.Hour, "it is not said", func() bool { return w.State().Connected.Reason == v1alpha1.ReasonUnreachable })
+	w.passUntil(6*time.Hour, func() bool {
+		if c := w.State().Connected; c.isTrue() {
+			t.Fatalf("Connected: %+v", c)
+		}
+		return false
+	})
+	heals.Store(true)
+	w.await(2*time.Hour, "it is not noticed that it works again", func() bool {
+		return w.State().Connected.isTrue() && w.State().Subscribed.isTrue()
+	})
+}
+
 // While pushes are missing the subscription is looked for every hour.
 func TestSubscriptionIsVerifiedWhilePushesAreMissing(t *testing.T) {
 	w := newWorld(t, northbound.Options{})
@@ -195,6 +344,23 @@ func TestNothingToSubscribe(t *testing.T) {
 	w.subscribed(metav1.ConditionTrue, v1alpha1.ReasonNotManaged)
 	if got := w.kinds(); len(got) > 0 {
 		t.Errorf("calls: %v", got)
+	}
+}
+
+// What the callback is must not be told, whether it is subscribed here or not.
+func TestCallbackIsRedactedWithoutNotifications(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	w.through(func(rw http.ResponseWriter, _ *http.Request) bool {
+		rw.WriteHeader(http.StatusBadRequest)
+		_, _ = rw.Write([]byte(`{"error_code":"100022","error_desc":"pushes go to ` + testCallback + `"}`))
+		return true
+	}, nil, onlyRounds)
+	w.run()
+	w.await(time.Minute, "it is not said", func() bool {
+		return strings.Contains(w.State().Connected.Message, "pushes go to ")
+	})
+	if said := w.State().Connected.Message; strings.Contains(said, "path-is-secret") {
+		t.Error(said)
 	}
 }
 

@@ -86,11 +86,10 @@ func TestNothingCanBeAskedFor(t *testing.T) {
 // An outage is said once, and so is its end, whichever calls fail: who is told of both by turns believes neither.
 func TestOutageIsSaidOnce(t *testing.T) {
 	for name, calls := range map[string][]northbound.Call{
-		"lists":         {northbound.CallTasks},
-		"subscriptions": {northbound.CallSubscriptions},
+		"lists": {northbound.CallTasks},
 		"everything": {
 			northbound.CallLogin, northbound.CallTasks, northbound.CallTask, northbound.CallSubscriptions,
-			northbound.CallSubTasks,
+			northbound.CallSubscribe, northbound.CallSubTasks,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,6 +109,9 @@ func TestOutageIsSaidOnce(t *testing.T) {
 			w.pass(2 * time.Hour)
 			if got := told() - before; got != 1 {
 				t.Errorf("told %d times", got)
+			}
+			if lines := w.loggedWith("Could not call the platform"); len(lines) == 0 || len(lines) > 2 {
+				t.Errorf("logged: %s", lines)
 			}
 			w.setFaults(northbound.Faults{})
 			w.await(15*time.Minute, "the end is not said", func() bool { return w.State().Connected.isTrue() })
