@@ -9,6 +9,7 @@ package link
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,9 @@ const (
 	// firstRetry and lastRetry bound how long after a failure the platform is called again.
 	firstRetry = 30 * time.Second
 	lastRetry  = 10 * time.Minute
+	// maxWait is how long a visit may take, and how long a page of a sweep: a call that waits for its turn must come to an
+	// end some time.
+	maxWait = 10 * time.Minute
 	// maxDoublings is how often a period is doubled that grows with every failure.
 	maxDoublings = 8
 )
@@ -165,7 +169,7 @@ func (l *Link) keepConnected(ctx context.Context) {
 	retry, said := firstRetry, ""
 	for ctx.Err() == nil {
 		began := l.o.Clock.Now()
-		calls, err := l.visit(ctx)
+		calls, err := l.visitWithin(ctx, maxWait)
 		if ctx.Err() != nil {
 			return
 		}
@@ -234,6 +238,31 @@ func logError(ctx context.Context, err error, said string) string {
 	}
 	logr.FromContextOrDiscard(ctx).Info("Could not call the platform, will try again", "error", err.Error())
 	return err.Error()
+}
+
+// within returns a context that ends after a time of the link's clock.
+func (l *Link) within(ctx context.Context, limit time.Duration) (inTime context.Context, end context.CancelFunc) {
+	inTime, cancel := context.WithCancel(ctx)
+	timer := l.o.Clock.NewTimer(limit)
+	go func() {
+		select {
+		case <-timer.C():
+			cancel()
+		case <-inTime.Done():
+		}
+	}()
+	return inTime, func() { timer.Stop(); cancel() }
+}
+
+// visitWithin is a visit that ends when it has taken too long. What was learned until then stands.
+func (l *Link) visitWithin(ctx context.Context, limit time.Duration) (calls int, err error) {
+	inTime, end := l.within(ctx, limit)
+	defer end()
+	calls, err = l.visit(inTime)
+	if err != nil && inTime.Err() != nil && ctx.Err() == nil {
+		err = fmt.Errorf("the calls did not come to their turn within %s: %w", limit, err)
+	}
+	return calls, err
 }
 
 // visit calls the platform for everything that is due, and returns with how many calls of a round.

@@ -230,7 +230,7 @@ func (v *view) judge(f Followed, sum tally.Summary, quiet bool, period time.Dura
 	succeeded, failed := r.Success-sum.Succeeded, r.Failed()-sum.Failed
 	v.note = ""
 	if succeeded == 0 && failed == 0 {
-		v.differs, v.swept, v.broken, v.judgement = 0, 0, 0, status.NotJudged
+		v.differs, v.swept, v.broken, v.sweep, v.judgement = 0, 0, 0, nil, status.NotJudged
 		return false
 	}
 	if v.differs++; v.differs == 1 {
@@ -276,6 +276,9 @@ func (l *Link) judgeRepair(task result.Task, v *view, sum tally.Summary) {
 		v.note = "asking for the missing results would take " + takes.Round(time.Hour).String() +
 			": raise spec.callsPerMinute of the IoTApplication, if the platform allows more calls"
 		return
+	}
+	if l.o.Store.IsFull() && v.judgement == status.Repairing {
+		v.note = noRoomNote
 	}
 	l.sweeps.want(task)
 }

@@ -77,8 +77,8 @@ func TestScaleOfSweeps(t *testing.T) {
 	r := w.Report()
 	pages := r.Calls.ByKind[northbound.CallSubTasks]
 	t.Logf("%d results of %d devices in %s, %d pages, %d calls in all", lost, devices, took, pages, r.Calls.Total)
-	if pages < devices/pageSize*9/10 || pages > devices/pageSize+10 {
-		t.Errorf("%d pages were asked for, there are %d", pages, devices/pageSize)
+	if pages < devices/platform.PageSize*9/10 || pages > devices/platform.PageSize+10 {
+		t.Errorf("%d pages were asked for, there are %d", pages, devices/platform.PageSize)
 	}
 	if got := len(w.store.added()); got != lost {
 		t.Errorf("%d results were stored, %d were lost", got, lost)

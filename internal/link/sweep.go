@@ -4,6 +4,7 @@
 package link
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/platform"
 	"fwupgrade.io/operator/internal/result"
+	"fwupgrade.io/operator/internal/status"
 	"fwupgrade.io/operator/internal/tally"
 )
 
@@ -22,8 +24,6 @@ const (
 	maxSweepTime = 24 * time.Hour
 	// sweepRetry is when a sweep that broke off, or can't begin, is tried again.
 	sweepRetry = time.Minute
-	// pageSize is how many tasks or sub-tasks the client asks for in a call: the most that the platform gives.
-	pageSize = 100
 	// maxMorePages is how many pages more than the figures tell a state may have: devices move while it is looked
 	// through. A platform that takes no notice of the page's number has no last one.
 	maxMorePages = 2
@@ -31,13 +31,18 @@ const (
 	storeDeadline = 10 * time.Second
 )
 
+// noRoomNote is what is said of a task while the store is full.
+const noRoomNote = "the repair waits for room in the store"
+
 // errNotFollowed is the end of a sweep whose task nobody follows any more.
 var errNotFollowed = errors.New("nobody follows the task any more")
 
-// sweeps are the tasks whose missing results are to be asked for, in order.
+// sweeps are the tasks whose missing results are to be asked for, in the order in which they came.
 type sweeps struct {
 	wanted []result.Task
-	wake   chan struct{}
+	// turns is how many pages were asked for.
+	turns int
+	wake  chan struct{}
 }
 
 func newSweeps() sweeps { return sweeps{wake: make(chan struct{}, 1)} }
@@ -53,11 +58,12 @@ func (s *sweeps) want(task result.Task) {
 	}
 }
 
-// keepSwept asks for missing results, one task after the other.
+// keepSwept asks for missing results, page by page. After each page another task may have its turn.
 func (l *Link) keepSwept(ctx context.Context) {
 	for {
 		task, ok := l.nextSweep()
 		if !ok {
+			l.noteNoRoom()
 			select {
 			case <-ctx.Done():
 				return
@@ -65,11 +71,14 @@ func (l *Link) keepSwept(ctx context.Context) {
 			}
 			continue
 		}
-		found, err := l.sweep(ctx, task)
-		if ctx.Err() != nil {
+		ended, err := l.sweep(ctx, task)
+		switch {
+		case ctx.Err() != nil:
 			return
+		case err == nil && !ended:
+			continue
 		}
-		l.endSweep(task, found, err)
+		l.endSweep(task, err)
 		if err == nil || errors.Is(err, errNotFollowed) {
 			continue
 		}
@@ -87,28 +96,59 @@ func (l *Link) keepSwept(ctx context.Context) {
 	}
 }
 
+// nextSweep returns whose turn it is, if the store has room for what is found: of the task that lacks the fewest results, and every second time of the one that
+// has waited longest. So a small one need not wait for a large one, and neither for all small ones.
 func (l *Link) nextSweep() (result.Task, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.sweeps.wanted) == 0 || l.o.Store.IsFull() {
 		return result.Task{}, false
 	}
-	return l.sweeps.wanted[0], true
+	l.sweeps.turns++
+	if l.sweeps.turns%2 == 0 {
+		return l.sweeps.wanted[0], true
+	}
+	return slices.MinFunc(l.sweeps.wanted, func(a, b result.Task) int {
+		return cmp.Compare(l.missingOf(a), l.missingOf(b))
+	}), true
+}
+
+// missingOf is how many results of a task are missing. The caller holds the lock.
+func (l *Link) missingOf(task result.Task) int64 {
+	if v := l.views[task]; v != nil {
+		return v.missing
+	}
+	return 0
+}
+
+// noteNoRoom says of the tasks that have to wait that they do. The next round has the sweeps go on, if there is room.
+func (l *Link) noteNoRoom() {
+	var wait []result.Task
+	l.mu.Lock()
+	for _, task := range l.sweeps.wanted {
+		if v := l.views[task]; v != nil && v.judgement == status.Repairing && v.note != noRoomNote {
+			v.note = noRoomNote
+			wait = append(wait, task)
+		}
+	}
+	l.mu.Unlock()
+	l.o.Changed(wait)
 }
 
 // endSweep notes the end of a sweep. One that broke off is begun again by the next round that finds a difference. One
-// that found something helped, whatever got lost meanwhile.
-func (l *Link) endSweep(task result.Task, found bool, err error) {
+// that found something helped, whatever got lost meanwhile. Only what the platform does is a reason to give up: that
+// results can't be stored is not.
+func (l *Link) endSweep(task result.Task, err error) {
 	l.mu.Lock()
-	l.sweeps.wanted = l.sweeps.wanted[1:]
+	l.sweeps.wanted = slices.DeleteFunc(l.sweeps.wanted, func(other result.Task) bool { return other == task })
 	if v := l.views[task]; v != nil {
-		switch {
-		case found:
-			v.swept, v.broken = 0, 0
-		case err == nil:
-			v.swept++
-			v.broken = 0
-		case platform.KindOf(err) != platform.BreakerOpen && platform.KindOf(err) != platform.Throttled:
+		switch platform.KindOf(err) {
+		case "": // ours
+			if err == nil {
+				v.endSweep()
+			}
+		case platform.BreakerOpen, platform.Throttled, platform.Canceled:
+		default:
 			v.broken++
 			v.brokenBy = messageOf(err)
 		}
@@ -127,23 +167,34 @@ func (l *Link) sweepTakes(r platform.StaResult, sum tally.Summary) time.Duration
 	if r.Failed() > sum.Failed {
 		subTasks += r.Failed()
 	}
-	pages := subTasks/pageSize + 1
+	pages := subTasks/platform.PageSize + 1
 	return time.Duration(pages) * time.Minute * 3 / time.Duration(max(1, 2*l.callsPerMinute.Load()))
 }
 
-// sweep asks for the results of a task that are missing, by state: first what failed, which is little and matters most.
-// It stops when as many were found as were missing: pages may shift while it looks, and the next round compares. What
-// was stopped counts as failed, so that nobody knows which of the two is missing. It says whether it found anything.
-func (l *Link) sweep(ctx context.Context, task result.Task) (found bool, err error) {
-	l.mu.Lock()
-	v := l.views[task]
-	var of platform.Task
-	if v != nil && v.task != nil {
-		of = *v.task
-	}
-	l.mu.Unlock()
-	sum, r := l.o.Store.Summary(task, tally.Query{}), of.Result
-	missing := r.Failed() - sum.Failed
+// sweep is the look through the sub-tasks of a task for results that are missing, by state: first what failed, which is
+// little and matters most. What was stopped counts as failed, so that nobody knows which of the two is missing.
+type sweep struct {
+	// of is the task as it was when this began.
+	of platform.Task
+	// states are those that are still to be looked through, the first from the page on.
+	states []sweptState
+	page   int
+	// failed is how many results are missing of what failed or was stopped, succeeded of the others. It ends when as many
+	// were found: pages may shift while it looks, and the next round compares.
+	failed, succeeded int64
+	// found says that it found any.
+	found bool
+}
+
+// sweptState is a state and how many pages of it are asked for at most.
+type sweptState struct {
+	status platform.SubTaskStatus
+	pages  int64
+}
+
+func newSweep(of platform.Task, sum tally.Summary) *sweep {
+	r := of.Result
+	s := &sweep{of: of, failed: r.Failed() - sum.Failed, succeeded: r.Success - sum.Succeeded}
 	timeouts := r.Failed() - r.Fail - r.Stop // where they are counted beside the failures
 	for _, state := range []struct {
 		of    platform.SubTaskStatus
@@ -152,74 +203,81 @@ func (l *Link) sweep(ctx context.Context, task result.Task) (found bool, err err
 		{platform.SubTaskFailed, r.Failed() - r.Stop}, {platform.SubTaskTimeout, timeouts},
 		{platform.SubTaskStopped, r.Stop}, {platform.SubTaskSucceeded, r.Success},
 	} {
-		if state.of == platform.SubTaskSucceeded {
-			missing = r.Success - sum.Succeeded
-		}
-		if state.count == 0 {
-			continue
-		}
-		stored, err := l.sweepState(ctx, &of, task, state.of, state.count/pageSize+maxMorePages, missing)
-		found = found || stored > 0
-		if state.of == platform.SubTaskTimeout && platform.IsAboutRequest(err) {
-			err = nil // the state is not documented: where the platform has none, they are among the failures
-		}
-		if err != nil {
-			return found, err
-		}
-		missing -= stored
-	}
-	return found, nil
-}
-
-// sweepState asks for the sub-tasks in a state, at most so many pages of them, until as many were found as are missing.
-// It returns how many were found and stored.
-func (l *Link) sweepState(
-	ctx context.Context, of *platform.Task, task result.Task, state platform.SubTaskStatus, pages, missing int64,
-) (stored int64, err error) {
-	page := l.resume(task, state)
-	defer func() { l.noteResume(task, state, page, err != nil) }()
-	for ; stored < missing && int64(page) < pages; page++ {
-		answer, err := l.o.Client.SubTasks(ctx, task.OperationID, string(state), page, platform.PrioritySweep)
-		if err != nil {
-			return stored, err
-		}
-		lacking, ended := l.lacking(of, task, answer.SubTasks)
-		if len(lacking) > 0 {
-			if err := l.add(ctx, task, lacking, ended); err != nil {
-				return stored, err
-			}
-			stored += int64(len(lacking))
-		}
-		if len(answer.SubTasks) == 0 || answer.Total >= 0 && int64(page+1)*pageSize >= answer.Total {
-			break
+		if state.count > 0 {
+			s.states = append(s.states, sweptState{state.of, state.count/platform.PageSize + maxMorePages})
 		}
 	}
-	return stored, nil
+	return s
 }
 
-// resume is the page at which a sweep of a state begins: where the last one broke off, else the first.
-func (l *Link) resume(task result.Task, state platform.SubTaskStatus) int {
+// missing is how many results of a state are missing.
+func (s *sweep) missing(of sweptState) *int64 {
+	if of.status == platform.SubTaskSucceeded {
+		return &s.succeeded
+	}
+	return &s.failed
+}
+
+// next returns the state of the next page; false where there is none.
+func (s *sweep) next() (sweptState, bool) {
+	for ; len(s.states) > 0; s.skip() {
+		if state := s.states[0]; *s.missing(state) > 0 && int64(s.page) < state.pages {
+			return state, true
+		}
+	}
+	return sweptState{}, false
+}
+
+// skip goes on to the next state.
+func (s *sweep) skip() { s.states, s.page = s.states[1:], 0 }
+
+// sweep asks for the next page of the sweep of a task, which begins where there is none yet, or goes on where it was,
+// also when it broke off there. It says whether that was the last page.
+func (l *Link) sweep(ctx context.Context, task result.Task) (ended bool, err error) {
+	s := l.sweepOf(task)
+	state, ok := s.next()
+	if !ok {
+		return true, nil
+	}
+	inTime, cancel := l.within(ctx, maxWait)
+	defer cancel()
+	answer, err := l.o.Client.SubTasks(inTime, task.OperationID, string(state.status), s.page, platform.PrioritySweep)
+	if state.status == platform.SubTaskTimeout && platform.IsAboutRequest(err) {
+		s.skip() // the state is not documented: where the platform has none, they are among the failures
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	lacking, stopped := l.lacking(&s.of, task, answer.SubTasks)
+	if len(lacking) > 0 {
+		if err := l.add(ctx, task, lacking, stopped); err != nil {
+			return false, err
+		}
+		*s.missing(state) -= int64(len(lacking))
+		s.found = true
+	}
+	s.page++
+	if len(answer.SubTasks) == 0 || answer.Total >= 0 && int64(s.page)*platform.PageSize >= answer.Total {
+		s.skip()
+	}
+	_, more := s.next()
+	return !more, nil
+}
+
+// sweepOf returns the sweep of a task: the one that was begun, or a new one.
+func (l *Link) sweepOf(task result.Task) *sweep {
+	sum := l.o.Store.Summary(task, tally.Query{})
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if v := l.views[task]; v != nil {
-		return v.resume[state]
+	v := l.views[task]
+	if v == nil || v.task == nil {
+		return &sweep{}
 	}
-	return 0
-}
-
-// noteResume notes at which page a sweep of a state broke off, or that it did not.
-func (l *Link) noteResume(task result.Task, state platform.SubTaskStatus, page int, brokeOff bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch v := l.views[task]; {
-	case v == nil:
-	case !brokeOff:
-		delete(v.resume, state)
-	case v.resume == nil:
-		v.resume = map[platform.SubTaskStatus]int{state: page}
-	default:
-		v.resume[state] = page
+	if v.sweep == nil {
+		v.sweep = newSweep(*v.task, sum)
 	}
+	return v.sweep
 }
 
 // add stores results that were asked for, of a task that is still followed: results of one whose FirmwareUpgrade is
@@ -243,6 +301,9 @@ func (l *Link) add(ctx context.Context, task result.Task, results []result.Resul
 	}
 	offset := l.o.Client.Status().ClockOffset
 	l.mu.Lock()
+	if v := l.views[task]; v != nil {
+		v.swept, v.broken = 0, 0
+	}
 	l.receiving.repaired(task, results, ended, offset)
 	l.mu.Unlock()
 	l.o.Repaired(len(results))

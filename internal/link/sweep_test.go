@@ -4,6 +4,7 @@
 package link
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/northbound"
+	"fwupgrade.io/operator/internal/platform"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/status"
 	"fwupgrade.io/operator/internal/tally"
@@ -204,13 +206,104 @@ func TestSweepWaitsForRoom(t *testing.T) {
 	w.await(15*time.Minute, "the sweep does not go on", func() bool { return w.isEqual(task) })
 }
 
-// What could not be stored is asked for again, and counts as no sweep.
+// A store that becomes full during a sweep has it pause, which is said, and is no failure of it.
+func TestSweepPausesWhereTheStoreFills(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	w.store.onAdd = func([]result.Result) { w.store.full = len(w.store.polled) == platform.PageSize }
+	task := w.follow(w.createEnded(500))
+	w.run()
+	w.await(10*time.Minute, "nothing is stored", func() bool { return len(w.store.added()) > 0 })
+	for _, passes := range []time.Duration{0, time.Hour} { // before and after the next rounds
+		w.pass(passes)
+		if v := w.View(task); v.Judgement != status.Repairing || v.Note != noRoomNote {
+			t.Errorf("%+v", v)
+		}
+	}
+	if got := w.calls(northbound.CallSubTasks); got != 1 {
+		t.Errorf("%d pages were asked for, for one of which there was room", got)
+	}
+	w.store.set(false, nil)
+	w.await(15*time.Minute, "the sweep does not go on", func() bool { return w.isEqual(task) })
+	if got := w.calls(northbound.CallSubTasks); got != 5 {
+		t.Errorf("%d pages were asked for, of five", got)
+	}
+	w.pass(RoundPeriod)
+	if v := w.View(task); v.Note != "" {
+		t.Errorf("%+v", v)
+	}
+}
+
+// A task that lacks few results need not wait for the sweep of a large one, which has every second turn meanwhile.
+func TestSmallSweepsGoFirst(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	large, small := w.createEnded(3000), w.createEnded(500)
+	var mu sync.Mutex
+	var order []bool // whether it was the small one's turn
+	w.through(func(_ http.ResponseWriter, r *http.Request) bool {
+		if strings.HasSuffix(r.URL.Path, "/subOperations") {
+			mu.Lock()
+			defer mu.Unlock()
+			order = append(order, strings.Contains(r.URL.Path, small))
+		}
+		return false
+	}, nil, onlyRounds)
+	tasks := []result.Task{w.follow(large), w.follow(small)}
+	w.run()
+	w.await(time.Hour, "the counts do not become equal", func() bool { return w.isEqual(tasks[0]) && w.isEqual(tasks[1]) })
+	mu.Lock()
+	defer mu.Unlock()
+	const pages = 5
+	first, last := slices.Index(order, true), len(order)-1
+	for ; !order[last]; last-- {
+	}
+	if first > 2 || last-first+1 != 2*pages-1 || len(order) != 35 {
+		t.Errorf("of %d pages the small one had these: %v", len(order), order)
+	}
+}
+
+// A page whose turn does not come within its time says nothing about the platform.
+func TestSweepWhoseTurnDoesNotCome(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, func(o *Options) { o.CallsPerMinute = 1 })
+	client, err := platform.New(platform.Options{
+		Endpoint: w.URL(), AppID: w.AppID(), Secret: func() ([]byte, error) { return []byte(w.Secret()), nil },
+		RootCAs: w.roots(), CallsPerMinute: 1, Clock: w.clock, QuietUntil: w.clock.Now().Add(time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.o.Client = client
+	task := w.follow("op")
+	v := &view{task: &platform.Task{Result: platform.StaResult{Total: 3, Success: 3}}}
+	w.views[task] = v
+	w.Link.sweeps.want(task)
+	ended := make(chan error)
+	go func() {
+		_, err := w.sweep(context.Background(), task)
+		ended <- err
+	}()
+	for !w.clock.HasWaiters() {
+		time.Sleep(time.Millisecond)
+	}
+	w.clock.Step(maxWait)
+	err = <-ended
+	if platform.KindOf(err) != platform.Canceled {
+		t.Fatalf("%v", err)
+	}
+	if w.endSweep(task, err); v.broken > 0 || v.sweep == nil {
+		t.Errorf("%+v", v)
+	}
+}
+
+// What could not be stored is asked for again, and counts as no sweep, however often.
 func TestSweepThatBreaksOffIsRepeated(t *testing.T) {
 	w := newWorld(t, northbound.Options{}, onlyRounds)
 	w.store.set(false, errors.New("the API server is away"))
 	task := w.follow(w.createEnded(3))
 	w.run()
-	w.pass(15 * time.Minute)
+	w.pass(2 * time.Hour)
+	if got := w.calls(northbound.CallSubTasks); got <= maxBroken {
+		t.Errorf("asked for %d times", got)
+	}
 	if v := w.View(task); v.Judgement != status.Repairing || v.Figures.Repaired != 0 {
 		t.Errorf("%+v of %+v", v, v.Figures)
 	}
@@ -281,8 +374,8 @@ func TestSweepEndsWhereNobodyFollows(t *testing.T) {
 	w.run()
 	w.await(20*time.Minute, "nothing is stored of the other task", func() bool { return w.isEqual(other) })
 	w.pass(20 * time.Minute)
-	if sum := w.store.Summary(gone, tally.Query{}); sum.Succeeded != pageSize {
-		t.Errorf("%d results were stored of a task that nobody follows", sum.Succeeded-pageSize)
+	if sum := w.store.Summary(gone, tally.Query{}); sum.Succeeded != platform.PageSize {
+		t.Errorf("%d results were stored of a task that nobody follows", sum.Succeeded-platform.PageSize)
 	}
 }
 

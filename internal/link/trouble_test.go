@@ -13,6 +13,7 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/northbound"
+	"fwupgrade.io/operator/internal/platform"
 )
 
 // A task that the platform answers in no useful way keeps no other one from being asked for, says so for itself alone,
@@ -132,6 +133,32 @@ func TestFailingSweepsAreNoOutage(t *testing.T) {
 	if w.calls(northbound.CallSubTasks) == 0 || !w.State().Connected.isTrue() || w.stateChanges > 2 {
 		t.Errorf("told %d times: %+v", w.stateChanges, w.State().Connected)
 	}
+}
+
+// A visit whose calls do not come to their turn has an end, is logged, and says nothing about the platform.
+func TestVisitWhoseTurnDoesNotCome(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	client, err := platform.New(platform.Options{
+		Endpoint: w.URL(), AppID: w.AppID(), Secret: func() ([]byte, error) { return []byte(w.Secret()), nil },
+		RootCAs: w.roots(), CallsPerMinute: 60, Clock: w.clock, QuietUntil: w.clock.Now().Add(time.Hour),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.o.Client = client
+	w.run()
+	w.pass(maxWait - time.Second)
+	if lines := w.loggedWith("turn"); len(lines) > 0 {
+		t.Errorf("logged: %s", lines)
+	}
+	w.pass(45 * time.Minute)
+	if lines := w.loggedWith("did not come to their turn within 10m0s"); len(lines) != 1 {
+		t.Errorf("logged: %s", w.logged)
+	}
+	if c := w.State().Connected; c.Reason != v1alpha1.ReasonConnecting {
+		t.Errorf("Connected: %+v", c)
+	}
+	w.await(20*time.Minute, "it does not go on", func() bool { return w.State().Connected.isTrue() })
 }
 
 // A login that is refused in a way that is not known is said, too.

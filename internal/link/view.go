@@ -45,8 +45,8 @@ type view struct {
 	// broken is how many sweeps in a row broke off and found nothing, brokenBy why the last one did.
 	broken   int
 	brokenBy string
-	// resume is at which page a sweep of a state broke off.
-	resume    map[platform.SubTaskStatus]int
+	// sweep is the one that was begun and has not ended.
+	sweep     *sweep
 	judgement status.Judgement
 	note      string
 	// doubtful says that another look soon tells more: the counts of a task that has ended differ, and it is not judged,
@@ -72,6 +72,19 @@ func (v *view) take(task *platform.Task, asked time.Time) {
 			Result: task.Result,
 		}, asked
 	}
+}
+
+// endSweep notes that a sweep came to its end.
+func (v *view) endSweep() {
+	switch {
+	case v.sweep == nil:
+		return
+	case v.sweep.found:
+		v.swept = 0
+	default:
+		v.swept++
+	}
+	v.sweep, v.broken = nil, 0
 }
 
 // tell writes down what is known.

@@ -3,9 +3,11 @@
 
 package platform
 
+// PageSize is how many items are asked for in a page of any list: the most that the platform gives (documented: 1–100,
+// default 10).
+const PageSize = 100
+
 const (
-	// pageSize is the largest page of tasks (documented: 1–100, default 10).
-	pageSize = 100
 	// maxPages is how many pages of a list are read.
 	maxPages = 200
 	// maxListBytes is how large the answers of a list may be in all, so that a hostile platform can't fill the memory.
@@ -69,7 +71,7 @@ func readPages[T any](
 			barren = 0
 		}
 		reached := p.total.known && int64(len(items)) >= p.total.value
-		if reached && (len(p.items) < pageSize || barren > 0) || barren >= maxBarrenPages {
+		if reached && (len(p.items) < PageSize || barren > 0) || barren >= maxBarrenPages {
 			return items, consistent && isTotal(p.total, len(items)), calls, nil
 		}
 		if bytes += p.bytes; bytes > maxListBytes {

@@ -48,7 +48,7 @@ func TestPagingProperties(t *testing.T) {
 				}
 			}
 			p := page[pagedItem]{total: number{value: int64(max(0, n+lie)), known: !noTotal}}
-			for _, id := range order[min(n, pageNo*pageSize):min(n, (pageNo+1)*pageSize)] {
+			for _, id := range order[min(n, pageNo*PageSize):min(n, (pageNo+1)*PageSize)] {
 				version++
 				p.items = append(p.items, pagedItem{id: id, version: version})
 			}
@@ -70,9 +70,9 @@ func TestPagingProperties(t *testing.T) {
 			t.Fatalf("complete with %d items of %d, by the platform's count %d", len(items), n, n+lie)
 		case complete && lie == 0 && len(seen) != n:
 			t.Fatalf("complete with %d of %d", len(seen), n)
-		case !faults && !noTotal && lie == 0 && (!complete || calls > n/pageSize+1):
+		case !faults && !noTotal && lie == 0 && (!complete || calls > n/PageSize+1):
 			t.Fatalf("a good platform: complete %t with %d items of %d, after %d pages", complete, len(items), n, calls)
-		case !faults && (len(items) != n || calls > n/pageSize+2):
+		case !faults && (len(items) != n || calls > n/PageSize+2):
 			t.Fatalf("%d items of %d after %d pages", len(items), n, calls)
 		}
 	})
@@ -88,7 +88,7 @@ func upTo(n int) []int {
 
 func TestPaging(t *testing.T) {
 	full := func(from int) (items []pagedItem) {
-		for id := range pageSize {
+		for id := range PageSize {
 			items = append(items, pagedItem{id: from + id, version: from})
 		}
 		return items

@@ -169,7 +169,7 @@ func (c *Client) tasksPage(ctx context.Context, f TaskFilter, pageNo int, p Prio
 // manuals contradict each other. The first page is 0 (documented).
 func paged(query url.Values, pageNo int) url.Values {
 	query.Set("pageNo", strconv.Itoa(pageNo))
-	query.Set("pageSize", strconv.Itoa(pageSize))
+	query.Set("pageSize", strconv.Itoa(PageSize))
 	return query
 }
 
@@ -264,7 +264,7 @@ func (c *Client) getList(ctx context.Context, r request, answer any, more *bool)
 		return 0, c.fail(&Error{
 			Kind: Unexpected, Call: r.name, HTTPStatus: http.StatusOK,
 			Message: fmt.Sprintf("the platform answered with a page of more than %d items, where %d were asked for",
-				maxItems, pageSize),
+				maxItems, PageSize),
 		})
 	}
 	return size, err

@@ -62,7 +62,7 @@ func (n *number) UnmarshalJSON(data []byte) error {
 
 // maxItems is how many items of an array are read: of a page five times what is asked for, as a platform may take no
 // notice of that. Without a limit some bytes of an answer become hundreds in memory.
-const maxItems = 5 * pageSize
+const maxItems = 5 * PageSize
 
 // items is an array, of which more than maxItems are not read.
 type items[T any] struct {
