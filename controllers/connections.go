@@ -267,7 +267,9 @@ func (c *connections) view(app *v1alpha1.IoTApplication, task result.Task) *stat
 		return p
 	}
 	p := of.link.View(task)
-	p.Since = of.began
+	if of.began.After(p.Since) {
+		p.Since = of.began
+	}
 	return p
 }
 

@@ -115,8 +115,8 @@ type Link struct {
 	answeredAt time.Time
 	// shownOffset is by how much the platform's clock is said to be wrong.
 	shownOffset time.Duration
-	// followed are the tasks that were followed when the last round began.
-	followed  []result.Task
+	// followed are the tasks that were followed when that was looked at last.
+	followed  map[result.Task]following
 	sweeps    sweeps
 	receiving receiving
 }
@@ -272,6 +272,9 @@ func (l *Link) visit(ctx context.Context) (calls int, err error) {
 		l.o.Client.Redact([]byte(callback.URL))
 	}
 	if err := l.o.Client.Login(ctx); err != nil {
+		if followed, unknown := l.o.Followed(ctx); unknown == nil { // these wait from now on, whoever answers
+			l.follow(followed)
+		}
 		return 0, err
 	}
 	l.noteLogin()
@@ -283,11 +286,12 @@ func (l *Link) visit(ctx context.Context) (calls int, err error) {
 	return calls, errors.Join(err, unsubscribed)
 }
 
-// View is what is known of the platform's view of a task. Nil where it was not asked for.
+// View is what is known of the platform's view of a task. Its Since is when the link came to follow the task for its
+// present owner: zero where it does not yet.
 func (l *Link) View(task result.Task) *status.Platform {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := &status.Platform{AnsweredAt: l.answeredAt}
+	p := &status.Platform{AnsweredAt: l.answeredAt, Since: l.followed[task].since}
 	if !l.state.Connected.isTrue() {
 		p.Trouble = l.state.Connected.Message
 	}

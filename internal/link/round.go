@@ -6,7 +6,6 @@ package link
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -46,7 +45,7 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 	if err != nil { // who follows what is not known: what was learned stands
 		return 0, err
 	}
-	if l.forget(followed); len(followed) == 0 {
+	if l.follow(followed); len(followed) == 0 {
 		return 0, nil
 	}
 	asked := l.o.Clock.Now()
@@ -93,8 +92,8 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 	return calls, nil
 }
 
-// sortByTurn sorts what is asked for alone: what somebody waits for goes first, and of equals what was asked for least
-// recently, as a round may not come to all of them.
+// sortByTurn sorts what is asked for alone by rank, and of equals what was asked for least recently goes first, as a
+// round may not come to all of them.
 func (l *Link) sortByTurn(alone []Followed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -105,19 +104,25 @@ func (l *Link) sortByTurn(alone []Followed) {
 		return at
 	}
 	slices.SortStableFunc(alone, func(a, b Followed) int {
-		return cmp.Or(cmp.Compare(rankOf(a), rankOf(b)), triedAt(a).Compare(triedAt(b)))
+		return cmp.Or(cmp.Compare(rankOf(a, l.views[a.Task]), rankOf(b, l.views[b.Task])), triedAt(a).Compare(triedAt(b)))
 	})
 }
 
-// rankOf orders what is asked for alone: what somebody waits for goes first.
-func rankOf(f Followed) int {
+// rankOf orders what is asked for alone, the least first. What waits for nothing but a comparison goes before all: it
+// ends by that. What the platform never knew goes last, however much of it there is: it was mistyped, or is not there
+// yet.
+func rankOf(f Followed, v *view) int {
 	switch {
+	case v != nil && v.unknown && !v.known:
+		return 4
 	case f.Placeholder:
-		return 2
+		return 3
 	case f.Finished:
-		return 1
+		return 2
+	case f.Complete && (v == nil || v.judgement == status.NotJudged && !v.unknown):
+		return 0
 	}
-	return 0
+	return 1
 }
 
 // maxGets is how many tasks are asked for alone in a round: the rest waits for the next one.
@@ -176,8 +181,8 @@ func (l *Link) isGetDue(f Followed, listComplete, listed bool) bool {
 // viewOf returns the view of a task that is being asked for. The caller holds the lock.
 func (l *Link) viewOf(f Followed, asked time.Time) *view {
 	v := l.views[f.Task]
-	if v == nil || v.owner != f.Owner { // what was repaired for another one is not this one's
-		v = &view{owner: f.Owner, repaired: f.Repaired, firstAskedAt: asked}
+	if v == nil {
+		v = &view{repaired: f.Repaired, firstAskedAt: asked}
 		l.views[f.Task] = v
 	}
 	v.triedAt = asked
@@ -281,23 +286,6 @@ func (l *Link) judgeRepair(task result.Task, v *view, sum tally.Summary) {
 		v.note = noRoomNote
 	}
 	l.sweeps.want(task)
-}
-
-// forget drops the views of tasks that nobody follows any more.
-func (l *Link) forget(followed []Followed) {
-	still := make(map[result.Task]struct{}, len(followed))
-	for _, f := range followed {
-		still[f.Task] = struct{}{}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.followed = slices.Collect(maps.Keys(still))
-	for task := range l.views {
-		if _, ok := still[task]; !ok {
-			delete(l.views, task)
-			delete(l.receiving.polled, task)
-		}
-	}
 }
 
 // judgeReceiving says in the State whether results come by push.

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -245,6 +247,87 @@ func TestUnlistedTasksAreAskedForInTurn(t *testing.T) {
 	}
 }
 
+// gets has the link's calls for single tasks written down, in order.
+func (w *world) gets(adjust ...func(*Options)) (operations func() []string) {
+	var mu sync.Mutex
+	var asked []string
+	w.through(func(_ http.ResponseWriter, r *http.Request) bool {
+		if before, id, found := strings.Cut(r.URL.Path, "/operations/"); found && before != "" && !strings.Contains(id, "/") {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, id)
+		}
+		return false
+	}, nil, adjust...)
+	return func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(asked)
+	}
+}
+
+// What waits for nothing but a comparison is asked for before all else, once each before any other; what the platform
+// never knew takes none of its calls, however much of it there is, and goes after what is finished.
+func TestWhatWaitsForAComparisonGoesFirst(t *testing.T) {
+	const complete, others, unknown, callsPerMinute = 50, 12, 100, 30
+	const aRound = callsPerMinute * 2 / 3
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	asked := w.gets(onlyRounds, func(o *Options) { o.CallsPerMinute = callsPerMinute })
+	for n := range unknown {
+		w.follow(fmt.Sprintf("unknown-%03d", n))
+	}
+	w.run()
+	w.await(time.Hour, "they are not asked for", func() bool { return len(asked()) >= unknown })
+	ended := func(id string) string {
+		return w.createTask(northbound.TaskSpec{OperationID: id, Count: 1})
+	}
+	for n := range others {
+		ended(fmt.Sprintf("finished-%03d", n))
+	}
+	for n := range complete {
+		ended(fmt.Sprintf("complete-%03d", n))
+	}
+	w.clock.Step(3 * time.Hour)
+	for n := range others {
+		id := fmt.Sprintf("finished-%03d", n)
+		w.push(id, none)
+		w.follow(id, func(f *Followed) { f.Finished, f.Complete = true, true })
+	}
+	for n := range complete {
+		id := fmt.Sprintf("complete-%03d", n)
+		w.push(id, none)
+		w.follow(id, func(f *Followed) { f.Complete = true })
+	}
+	before, calls := len(asked()), w.Report().Calls.Total
+	compared := func(f Followed) bool { return w.View(f.Task).Figures != nil }
+	finish := func() { // as their upgrades do
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for i := range w.followed {
+			w.followed[i].Finished = w.followed[i].Finished || w.followed[i].Complete && compared(w.followed[i])
+		}
+	}
+	count := func(prefix string) (n int) {
+		for _, id := range asked()[before:] {
+			if strings.HasPrefix(id, prefix) {
+				n++
+			}
+		}
+		return n
+	}
+	w.await(time.Hour, "they are not compared", func() bool { finish(); return count("complete") >= complete })
+	first := asked()[before : before+complete]
+	slices.Sort(first)
+	if n := len(slices.Compact(first)); n != complete || count("complete") != complete {
+		t.Errorf("of the first %d calls %d were for what waits for a comparison: %v", complete, n, first)
+	}
+	const rounds = (complete + aRound - 1) / aRound
+	if got := w.Report().Calls.Total - calls; got > rounds*(aRound+2)+1 {
+		t.Errorf("%d calls in %d rounds", got, rounds)
+	}
+	w.await(time.Hour, "what is finished is not compared", func() bool { return count("finished") >= others })
+}
+
 // Rounds that need many calls are farther apart: they leave two thirds to others.
 func TestRoundsUseAThirdOfTheCalls(t *testing.T) {
 	const callsPerMinute = 6
@@ -303,6 +386,48 @@ func TestViewsAreForgotten(t *testing.T) {
 	if len(w.views) > 0 || len(w.receiving.polled) > 0 {
 		t.Errorf("%d views, %d times", len(w.views), len(w.receiving.polled))
 	}
+}
+
+// A view tells since when its task is followed by who follows it now, and nothing of what was compared for another one.
+func TestViewBeginsWithItsOwner(t *testing.T) {
+	w := newWorld(t, northbound.Options{}, onlyRounds)
+	operation := w.createEnded(3)
+	w.push(operation, none)
+	w.follow("another")
+	w.run()
+	w.pass(time.Hour)
+	task := result.Task{AppID: w.AppID(), OperationID: operation}
+	if v := w.View(task); !v.Since.IsZero() || v.Figures != nil {
+		t.Errorf("nobody follows it: %+v", v)
+	}
+	declare := func(owner string) time.Time {
+		at := w.clock.Now()
+		w.follow(operation, func(f *Followed) { f.Owner = owner })
+		w.await(RoundPeriod+time.Second, "it is not asked for", func() bool {
+			v := w.View(task)
+			return v.Figures != nil && !v.AskedAt.Before(at) && !v.Since.Before(at)
+		})
+		return w.View(task).Since
+	}
+	first := declare("first")
+	w.pass(time.Hour)
+	if since := w.View(task).Since; !since.Equal(first) {
+		t.Errorf("followed since %s, now since %s", first, since)
+	}
+	if second := declare("second"); !second.After(first) {
+		t.Errorf("the second one follows since %s", second)
+	}
+	w.setFaults(northbound.Faults{ErrorBefore: northbound.Fault{
+		Share: 1, Calls: []northbound.Call{northbound.CallLogin, northbound.CallTasks},
+	}})
+	w.RevokeToken()
+	w.await(time.Hour, "it is not said", func() bool { return !w.State().Connected.isTrue() })
+	before := w.clock.Now()
+	w.follow(operation, func(f *Followed) { f.Owner = "third" })
+	w.await(11*time.Minute, "it is not followed while the platform fails", func() bool {
+		v := w.View(task)
+		return !v.Since.Before(before) && v.Figures == nil
+	})
 }
 
 // That more was reported than the platform counts is judged only when it was so for the time of a round: its figures

@@ -5,6 +5,7 @@ package link
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -91,7 +92,7 @@ func (l *Link) update(change func(*State)) {
 func (l *Link) viewed() []result.Task {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.followed)
+	return slices.Collect(maps.Keys(l.followed))
 }
 
 // noteError says in the State whether the platform can be called: at the end of a visit, as one that fails in its

@@ -15,11 +15,10 @@ import (
 
 // view is what is known of the platform's view of a task.
 type view struct {
-	// owner is who follows the task.
-	owner string
-	// task is what the platform answered; nil where it did not yet, or does not know the task.
-	task    *platform.Task
-	unknown bool
+	// task is what the platform answered; nil where it did not yet, or does not know the task. It is known where it ever
+	// knew it.
+	task           *platform.Task
+	unknown, known bool
 	// askedAt is when the call began that brought this.
 	askedAt time.Time
 	// triedAt is when it was asked for last, with an answer or not; failures is how often in a row there was none, trouble
@@ -60,7 +59,7 @@ type view struct {
 // may have thousands of targets. Figures that don't add up, as they lag or were not given, do not replace those that
 // did.
 func (v *view) take(task *platform.Task, asked time.Time) {
-	v.unknown = task == nil
+	v.unknown, v.known = task == nil, v.known || task != nil
 	switch {
 	case task == nil:
 		v.task, v.askedAt = nil, asked
