@@ -18,6 +18,7 @@ import (
 	"fwupgrade.io/operator/internal/platform"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/status"
+	"fwupgrade.io/operator/test/harness"
 )
 
 // connected are connections to a fake platform that run until the test ends.
@@ -181,5 +182,30 @@ func TestViewOfWhatIsDeclared(t *testing.T) {
 	app.CreationTimestamp = metav1.NewTime(c.led.Add(time.Hour))
 	if p := c.view(app, task); p.NotConnected || p.Trouble == "" || !p.Since.Equal(app.CreationTimestamp.Time) {
 		t.Errorf("after its end: %+v", p)
+	}
+}
+
+// Nobody can have asked for a task before it was followed, however long its application was connected by then.
+func TestViewBeginsWhereTheTaskIsFollowed(t *testing.T) {
+	c := newConnected(t)
+	if err := c.platform.SetFaults(northbound.Faults{ErrorBefore: northbound.Fault{
+		Share: 1, Calls: []northbound.Call{northbound.CallLogin},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	app := c.application("followed")
+	task := result.Task{AppID: app.Spec.AppID, OperationID: "op"}
+	c.followed = func(context.Context, string) ([]link.Followed, error) { return []link.Followed{{Task: task}}, nil }
+	c.connect(t, app)
+	began := c.of(app.Spec.AppID).began
+	harness.EventuallyWithin(t, time.Minute, func() string {
+		if p := c.view(app, task); !p.Since.After(began) {
+			return "it is said to be followed since " + p.Since.String()
+		}
+		return ""
+	})
+	task.OperationID = "another"
+	if p := c.view(app, task); !p.Since.Equal(began) {
+		t.Errorf("what is not followed yet is so since %s", p.Since)
 	}
 }
