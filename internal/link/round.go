@@ -221,10 +221,10 @@ func (l *Link) learn(f Followed, task *platform.Task, asked time.Time) {
 		l.receiving.look(f.Task, last)
 	}
 	if task != nil && task.Result.AddsUp() { // else they lag, or were not given: nothing follows
-		if v.judge(f, sum, asked.Sub(last) >= quietAfter, l.o.Period) {
+		if v.judge(f, sum, asked.Sub(last) >= quietAfter, l.o.Period) && !asked.Before(v.sweepAt) {
 			l.judgeRepair(f.Task, v, sum)
 		}
-		v.doubtful = v.differs > 0 && !isRunning(task) && v.judgement != status.Drifting && v.broken == 0
+		v.doubtful = v.differs > 0 && !isRunning(task) && v.judgement != status.Drifting && v.broken == 0 && v.swept == 0
 	}
 }
 
@@ -243,7 +243,7 @@ func (v *view) judge(f Followed, sum tally.Summary, quiet bool, period time.Dura
 	}
 	missing := max(0, succeeded) + max(0, failed)
 	if v.swept >= maxSweeps && missing > v.missing { // others are missing than those that could not be found
-		v.swept = maxSweeps - 1
+		v.swept, v.sweepAt = maxSweeps-1, time.Time{}
 	}
 	v.missing = missing
 	ended := !isRunning(v.task)
@@ -263,6 +263,7 @@ func (v *view) judge(f Followed, sum tally.Summary, quiet bool, period time.Dura
 	case v.swept >= maxSweeps:
 		v.judgement = status.Drifting
 		v.note = "asking for every result did not help: compare with the platform's list of sub-tasks"
+		return true // what was late may be there
 	case v.broken >= maxBroken:
 		v.judgement = status.Drifting
 		v.note = "asking for the missing results fails again and again: " + v.brokenBy
