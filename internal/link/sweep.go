@@ -12,7 +12,6 @@ import (
 
 	"github.com/go-logr/logr"
 
-	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/platform"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/status"
@@ -24,9 +23,6 @@ const (
 	maxSweepTime = 24 * time.Hour
 	// sweepRetry is when a sweep that broke off, or can't begin, is tried again.
 	sweepRetry = time.Minute
-	// maxMorePages is how many pages more than the figures tell a state may have: devices move while it is looked
-	// through. A platform that takes no notice of the page's number has no last one.
-	maxMorePages = 2
 	// storeDeadline is how long storing the results of a page may take, as for what the webhook receives.
 	storeDeadline = 10 * time.Second
 )
@@ -145,7 +141,7 @@ func (l *Link) endSweep(task result.Task, err error) {
 		switch platform.KindOf(err) {
 		case "": // ours
 			if err == nil {
-				v.endSweep()
+				v.endSweep(l.callsPerMinute.Load(), l.o.Period)
 			}
 		case platform.BreakerOpen, platform.Throttled, platform.Canceled:
 		default:
@@ -176,9 +172,11 @@ func (l *Link) sweepTakes(r platform.StaResult, sum tally.Summary) time.Duration
 type sweep struct {
 	// of is the task as it was when this began.
 	of platform.Task
-	// states are those that are still to be looked through, the first from the page on.
+	// states are those that are still to be looked through, pages how far the first one was; asked is how many pages were
+	// asked for.
 	states []sweptState
-	page   int
+	pages  pages
+	asked  int
 	// failed is how many results are missing of what failed or was stopped, succeeded of the others. It ends when as many
 	// were found: pages may shift while it looks, and the next round compares.
 	failed, succeeded int64
@@ -186,25 +184,22 @@ type sweep struct {
 	found bool
 }
 
-// sweptState is a state and how many pages of it are asked for at most.
+// sweptState is a state and how many sub-tasks are in it by the figures.
 type sweptState struct {
 	status platform.SubTaskStatus
-	pages  int64
+	count  int64
 }
 
 func newSweep(of platform.Task, sum tally.Summary) *sweep {
 	r := of.Result
 	s := &sweep{of: of, failed: r.Failed() - sum.Failed, succeeded: r.Success - sum.Succeeded}
 	timeouts := r.Failed() - r.Fail - r.Stop // where they are counted beside the failures
-	for _, state := range []struct {
-		of    platform.SubTaskStatus
-		count int64
-	}{
+	for _, state := range []sweptState{
 		{platform.SubTaskFailed, r.Failed() - r.Stop}, {platform.SubTaskTimeout, timeouts},
 		{platform.SubTaskStopped, r.Stop}, {platform.SubTaskSucceeded, r.Success},
 	} {
 		if state.count > 0 {
-			s.states = append(s.states, sweptState{state.of, state.count/platform.PageSize + maxMorePages})
+			s.states = append(s.states, state)
 		}
 	}
 	return s
@@ -221,7 +216,7 @@ func (s *sweep) missing(of sweptState) *int64 {
 // next returns the state of the next page; false where there is none.
 func (s *sweep) next() (sweptState, bool) {
 	for ; len(s.states) > 0; s.skip() {
-		if state := s.states[0]; *s.missing(state) > 0 && int64(s.page) < state.pages {
+		if state := s.states[0]; *s.missing(state) > 0 {
 			return state, true
 		}
 	}
@@ -229,7 +224,7 @@ func (s *sweep) next() (sweptState, bool) {
 }
 
 // skip goes on to the next state.
-func (s *sweep) skip() { s.states, s.page = s.states[1:], 0 }
+func (s *sweep) skip() { s.states, s.pages = s.states[1:], pages{} }
 
 // sweep asks for the next page of the sweep of a task, which begins where there is none yet, or goes on where it was,
 // also when it broke off there. It says whether that was the last page.
@@ -241,7 +236,7 @@ func (l *Link) sweep(ctx context.Context, task result.Task) (ended bool, err err
 	}
 	inTime, cancel := l.within(ctx, maxWait)
 	defer cancel()
-	answer, err := l.o.Client.SubTasks(inTime, task.OperationID, string(state.status), s.page, platform.PrioritySweep)
+	answer, err := l.o.Client.SubTasks(inTime, task.OperationID, string(state.status), s.pages.next, platform.PrioritySweep)
 	if state.status == platform.SubTaskTimeout && platform.IsAboutRequest(err) {
 		s.skip() // the state is not documented: where the platform has none, they are among the failures
 		return false, nil
@@ -251,14 +246,14 @@ func (l *Link) sweep(ctx context.Context, task result.Task) (ended bool, err err
 	}
 	lacking, stopped := l.lacking(&s.of, task, answer.SubTasks)
 	if len(lacking) > 0 {
-		if err := l.add(ctx, task, lacking, stopped); err != nil {
+		counted, err := l.add(ctx, task, lacking, stopped)
+		if err != nil {
 			return false, err
 		}
-		*s.missing(state) -= int64(len(lacking))
-		s.found = true
+		*s.missing(state) -= counted
+		s.found = s.found || counted > 0
 	}
-	s.page++
-	if len(answer.SubTasks) == 0 || answer.Total >= 0 && int64(s.page)*platform.PageSize >= answer.Total {
+	if s.asked++; s.pages.take(answer, state.count) {
 		s.skip()
 	}
 	_, more := s.next()
@@ -278,67 +273,4 @@ func (l *Link) sweepOf(task result.Task) *sweep {
 		v.sweep = newSweep(*v.task, sum)
 	}
 	return v.sweep
-}
-
-// add stores results that were asked for, of a task that is still followed: results of one whose FirmwareUpgrade is
-// deleted may be purged, and must not come back. A purge waits for what may be on its way for longer than this takes.
-// Ended is when the devices did, by the platform's clock.
-func (l *Link) add(ctx context.Context, task result.Task, results []result.Result, ended []time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, storeDeadline)
-	defer cancel()
-	followed, err := l.o.Followed(ctx)
-	if err != nil {
-		return err
-	}
-	if !slices.ContainsFunc(followed, func(f Followed) bool { return f.Task == task }) {
-		return errNotFollowed
-	}
-	// Counted before they are stored: as soon as they are, the upgrade may end, and is told how many were asked for.
-	l.countRepaired(task, len(results))
-	if err := l.o.Store.AddPolled(ctx, task, results); err != nil {
-		l.countRepaired(task, -len(results))
-		return err
-	}
-	offset := l.o.Client.Status().ClockOffset
-	l.mu.Lock()
-	if v := l.views[task]; v != nil {
-		v.swept, v.broken = 0, 0
-	}
-	l.receiving.repaired(task, results, ended, offset)
-	l.mu.Unlock()
-	l.o.Repaired(len(results))
-	l.judgeReceiving(true)
-	return nil
-}
-
-func (l *Link) countRepaired(task result.Task, n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if v := l.views[task]; v != nil {
-		v.repaired += int64(n)
-	}
-}
-
-// lacking returns the results that the tally lacks, of sub-tasks that have ended, and when these did by the platform's
-// clock; zero where it does not say.
-func (l *Link) lacking(
-	of *platform.Task, task result.Task, subTasks []platform.SubTask,
-) (lacking []result.Result, ended []time.Time) {
-	for i := range subTasks {
-		r, hasEnded := resultOf(of, task, &subTasks[i], l.o.Clock.Now())
-		if !hasEnded {
-			continue
-		}
-		lacks, heard := l.o.Store.Heard(task, r.DeviceID, r.State)
-		if !lacks {
-			continue
-		}
-		// The platform's clock may be behind. It says how the device ended after everything that was heard of it: a step
-		// that seems to be later would look like a retry.
-		if r.State == storage.StateFailed {
-			r.ReceivedAt = max(r.ReceivedAt, heard)
-		}
-		lacking, ended = append(lacking, r), append(ended, subTasks[i].StopTime)
-	}
-	return lacking, ended
 }

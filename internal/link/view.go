@@ -44,15 +44,19 @@ type view struct {
 	// broken is how many sweeps in a row broke off and found nothing, brokenBy why the last one did.
 	broken   int
 	brokenBy string
-	// sweep is the one that was begun and has not ended.
+	// sweep is the one that was begun and has not ended, sweepAt when the next one is at the earliest, where the last one
+	// found nothing.
 	sweep     *sweep
+	sweepAt   time.Time
 	judgement status.Judgement
 	note      string
 	// doubtful says that another look soon tells more: the counts of a task that has ended differ, and it is not judged,
 	// or its results were asked for.
 	doubtful bool
-	// repaired is how many results had to be asked for.
-	repaired int64
+	// repaired is how many results had to be asked for, uncounted the devices whose results were stored and are missing
+	// all the same.
+	repaired  int64
+	uncounted map[string]struct{}
 }
 
 // take takes what the platform answered, nil where it does not know the task, and keeps what is needed of it: a task
@@ -74,14 +78,15 @@ func (v *view) take(task *platform.Task, asked time.Time) {
 }
 
 // endSweep notes that a sweep came to its end.
-func (v *view) endSweep() {
+func (v *view) endSweep(callsPerMinute int64, period time.Duration) {
 	switch {
 	case v.sweep == nil:
 		return
 	case v.sweep.found:
-		v.swept = 0
-	default:
+		v.swept, v.sweepAt = 0, time.Time{}
+	case v.sweep.asked > 0: // else what was missing came by itself
 		v.swept++
+		v.sweepAt = v.triedAt.Add(sweepAgainAfter(v.swept, v.sweep.asked, callsPerMinute, period))
 	}
 	v.sweep, v.broken = nil, 0
 }
