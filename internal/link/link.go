@@ -80,7 +80,7 @@ type Callback struct {
 // Followed is a task that a FirmwareUpgrade follows.
 type Followed struct {
 	Task result.Task
-	// Placeholder says that nobody declared it: it is asked for last.
+	// Placeholder says that nobody declared it: others go first.
 	Placeholder bool
 	// Finished says that it came to its end, Complete that no more results are awaited by the counts.
 	Finished, Complete bool
@@ -115,6 +115,8 @@ type Link struct {
 	answeredAt time.Time
 	// shownOffset is by how much the platform's clock is said to be wrong.
 	shownOffset time.Duration
+	// gets is how many tasks were asked for alone.
+	gets int
 	// followed are the tasks that were followed when that was looked at last.
 	followed  map[result.Task]following
 	sweeps    sweeps

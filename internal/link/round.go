@@ -18,7 +18,8 @@ import (
 const (
 	// quietAfter is for how long nothing may have come of a task before results are asked for while it runs.
 	quietAfter = 5 * time.Minute
-	// roundsToJudge is in how many rounds counts have to differ: the platform's figures may lag behind its own pushes.
+	// roundsToJudge is in how many rounds counts have to differ, as the platform's figures may lag behind its own pushes;
+	// unless the task has ended, and nothing has come of it for a while.
 	roundsToJudge = 2
 	// maxSweeps is after how many sweeps in a row that found nothing the counts drift.
 	maxSweeps = 2
@@ -27,6 +28,8 @@ const (
 	// drifterPeriod and endedDrifterPeriod are how far apart a task is asked for whose counts drift, before and after it
 	// came to its end: somebody may mend that, or it mends itself.
 	drifterPeriod, endedDrifterPeriod = 10 * time.Minute, time.Hour
+	// otherTurn is which turn of those that are asked for alone is one of a task that nobody waits for.
+	otherTurn = 4
 	// mayComeFor is how long a task that the platform does not know is asked for in every round: it may be about to list
 	// it.
 	mayComeFor = 10 * time.Minute
@@ -68,8 +71,7 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 		}
 	}
 	l.o.Changed(changed)
-	l.sortByTurn(alone)
-	for _, f := range alone[:min(len(alone), l.maxGets())] {
+	for _, f := range l.turns(alone, l.maxGets()) {
 		asked := l.o.Clock.Now()
 		task, err := l.o.Client.Task(ctx, f.Task.OperationID, platform.PriorityRound)
 		calls++
@@ -92,20 +94,35 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 	return calls, nil
 }
 
-// sortByTurn sorts what is asked for alone by rank, and of equals what was asked for least recently goes first, as a
-// round may not come to all of them.
-func (l *Link) sortByTurn(alone []Followed) {
+// turns returns so many of the tasks that are asked for alone, as a round may not come to all of them: what somebody
+// waits for goes first, and of equals what was asked for least recently. But every fourth turn is one of the others, as
+// there may always be enough that is waited for.
+func (l *Link) turns(alone []Followed, count int) (chosen []Followed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	triedAt := func(f Followed) (at time.Time) {
-		if v := l.views[f.Task]; v != nil {
-			at = v.triedAt
+	awaited, others := []Followed{}, []Followed{}
+	for _, f := range alone {
+		if isAwaited(f) {
+			awaited = append(awaited, f)
+		} else {
+			others = append(others, f)
 		}
-		return at
 	}
-	slices.SortStableFunc(alone, func(a, b Followed) int {
-		return cmp.Or(cmp.Compare(rankOf(a, l.views[a.Task]), rankOf(b, l.views[b.Task])), triedAt(a).Compare(triedAt(b)))
-	})
+	inTurn := func(a, b Followed) int {
+		return cmp.Or(cmp.Compare(rankOf(a, l.views[a.Task]), rankOf(b, l.views[b.Task])),
+			l.triedAt(a).Compare(l.triedAt(b)))
+	}
+	slices.SortStableFunc(awaited, inTurn)
+	slices.SortStableFunc(others, inTurn)
+	for len(chosen) < count && len(awaited)+len(others) > 0 {
+		l.gets++
+		from := &awaited
+		if len(awaited) == 0 || len(others) > 0 && l.gets%otherTurn == 0 {
+			from = &others
+		}
+		chosen, *from = append(chosen, (*from)[0]), (*from)[1:]
+	}
+	return chosen
 }
 
 // rankOf orders what is asked for alone, the least first. What waits for nothing but a comparison goes before all: it
@@ -114,16 +131,25 @@ func (l *Link) sortByTurn(alone []Followed) {
 func rankOf(f Followed, v *view) int {
 	switch {
 	case v != nil && v.unknown && !v.known:
-		return 4
-	case f.Placeholder:
 		return 3
-	case f.Finished:
+	case f.Placeholder, f.Finished:
 		return 2
 	case f.Complete && (v == nil || v.judgement == status.NotJudged && !v.unknown):
 		return 0
 	}
 	return 1
 }
+
+// triedAt is when a task was asked for last. The caller holds the lock.
+func (l *Link) triedAt(f Followed) (at time.Time) {
+	if v := l.views[f.Task]; v != nil {
+		at = v.triedAt
+	}
+	return at
+}
+
+// isAwaited says whether somebody waits for the comparison of a task.
+func isAwaited(f Followed) bool { return !f.Placeholder && !f.Finished }
 
 // maxGets is how many tasks are asked for alone in a round: the rest waits for the next one.
 func (l *Link) maxGets() int {

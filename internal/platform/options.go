@@ -41,7 +41,8 @@ type Options struct {
 	ServerName string
 	// AppID is the application: 1–256 characters of ASCII, without blanks.
 	AppID string
-	// Secret returns the application's secret. It is asked at each login, and must not block for long.
+	// Secret returns the application's secret. It is asked before each call, so that another one is noticed, and must not
+	// block.
 	Secret func() ([]byte, error)
 	// RootCAs are the authorities that the platform's certificate is verified with; nil: the system's, or those that
 	// are built in where the system has none.
