@@ -39,10 +39,7 @@ func TestBreaker(t *testing.T) {
 				if got := until.Sub(c.clock.Now()); got.Seconds() != float64(open) {
 					t.Fatalf("open for %s, want %d s", got, open)
 				}
-				e := c.failure(BreakerOpen, c.list())
-				if !e.RetryAt.Equal(until) {
-					t.Errorf("error until %s, want %s", e.RetryAt, until)
-				}
+				c.must(BreakerOpen, c.list())
 				c.clock.SetTime(until.Add(-2 * time.Second))
 				c.must(BreakerOpen, c.list())
 				if e := c.list(); KindOf(e) == BreakerOpen { // one more second

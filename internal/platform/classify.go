@@ -63,9 +63,9 @@ func meaning(call string, status int, code string) (Kind, string) {
 }
 
 // unreadable is the error of an answer of success that can't be understood.
-func (c *Client) unreadable(call string, status int, err error) *Error {
+func (c *Client) unreadable(call string, err error) *Error {
 	return c.fail(&Error{
-		Kind: Unexpected, Call: call, HTTPStatus: status, Err: err,
+		Kind: Unexpected, Call: call, Err: err,
 		Message: "the answer can't be understood; is this the northbound API's address? " + err.Error(),
 	})
 }

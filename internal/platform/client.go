@@ -128,6 +128,8 @@ type request struct {
 	query       url.Values
 	contentType string
 	body        []byte
+	// read reads an answer of success; optional. What it can't read is a failure of the call.
+	read func(body []byte) *Error
 }
 
 // errStale is the end of a wait at which the call's token was not the current one any more.

@@ -186,7 +186,7 @@ func TestKinds(t *testing.T) {
 			if !strings.Contains(e.Message, tc.says) || e.HTTPStatus != tc.status || e.Message == "" {
 				t.Errorf("got %q with status %d, want it to say %q", e.Message, e.HTTPStatus, tc.says)
 			}
-			if last := c.calls[len(c.calls)-1]; tc.status >= 400 && last.Outcome != string(tc.want) {
+			if last := c.calls[len(c.calls)-1]; last.Outcome != string(tc.want) {
 				t.Errorf("observed %q, want %q", last.Outcome, tc.want)
 			}
 		})

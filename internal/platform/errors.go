@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"time"
 )
 
 // Kind says what became of a call, for whoever decides what to do about it.
@@ -68,9 +67,6 @@ type Error struct {
 	// Message is a sentence of at most 512 bytes that says what happened, and what to do where something is to be done.
 	// It has no times in it: as long as nothing changes it stays the same.
 	Message string
-	// RetryAt is when a next attempt is made at the earliest; before, the same call fails without being made, or waits.
-	// Zero where nothing is known.
-	RetryAt time.Time
 	// Err is the cause, where there is one besides the platform's answer. errors.Is and errors.As see through it, its
 	// text is redacted.
 	Err error

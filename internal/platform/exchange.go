@@ -24,8 +24,8 @@ const (
 
 // exchange waits for the turn of a call, makes it, and returns the answer of success.
 func (c *Client) exchange(ctx context.Context, r request, t *token) (status int, body []byte, err error) {
-	if open, until, _ := c.breaker.state(c.clock.Now()); open {
-		return 0, nil, breakerOpen(r.name, until)
+	if open, _, _ := c.breaker.state(c.clock.Now()); open {
+		return 0, nil, breakerOpen(r.name)
 	}
 	var tried attempt
 	waited, err := c.limiter.acquire(ctx, r.priority, func() error {
@@ -34,8 +34,7 @@ func (c *Client) exchange(ctx context.Context, r request, t *token) (status int,
 		}
 		var ok bool
 		if tried, ok = c.breaker.begin(c.clock.Now()); !ok {
-			_, until, _ := c.breaker.state(c.clock.Now())
-			return breakerOpen(r.name, until)
+			return breakerOpen(r.name)
 		}
 		return nil
 	})
@@ -68,14 +67,11 @@ func (c *Client) judge(tried attempt, failure *Error, now time.Time) {
 		tried.succeeded()
 	case failure.Kind == Throttled:
 		tried.succeeded() // it works, and says no
-		failure.RetryAt = c.limiter.throttle()
+		c.limiter.throttle()
 	case failure.Kind == Canceled:
 		tried.abandoned()
 	case failure.HTTPStatus == 0, failure.HTTPStatus >= http.StatusInternalServerError:
 		tried.failed(now)
-		if open, until, _ := c.breaker.state(now); open {
-			failure.RetryAt = until
-		}
 	default:
 		tried.succeeded() // as above
 	}
@@ -104,7 +100,13 @@ func (c *Client) send(ctx context.Context, r request, t *token) (status int, bod
 			Message: "the answer is larger than 4 MiB, which no answer of the platform should be",
 		})
 	}
-	return response.StatusCode, body, c.classify(r.name, response.StatusCode, body)
+	failure = c.classify(r.name, response.StatusCode, body)
+	if failure == nil && r.read != nil {
+		if failure = r.read(body); failure != nil {
+			failure.HTTPStatus = response.StatusCode
+		}
+	}
+	return response.StatusCode, body, failure
 }
 
 // roundTrip sends a request. There is no header Idempotency-Key: with it Go's transport may send a POST twice.
@@ -164,9 +166,9 @@ func (c *Client) fail(e *Error) *Error {
 	return e
 }
 
-func breakerOpen(call string, until time.Time) *Error {
+func breakerOpen(call string) *Error {
 	return &Error{
-		Kind: BreakerOpen, Call: call, RetryAt: until,
+		Kind: BreakerOpen, Call: call,
 		Message: "the last calls failed one after the other: the platform is left alone for a while",
 	}
 }

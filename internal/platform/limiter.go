@@ -182,8 +182,8 @@ func (l *limiter) release() {
 	l.wakeHead()
 }
 
-// throttle is told that the platform refused a call as one too many. It returns until when nothing goes.
-func (l *limiter) throttle() time.Time {
+// throttle is told that the platform refused a call as one too many.
+func (l *limiter) throttle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.throttled = l.clock.Now().Add(throttleQuiet)
@@ -191,7 +191,6 @@ func (l *limiter) throttle() time.Time {
 		l.quietUntil = l.throttled
 	}
 	l.halfUntil = l.throttled.Add(throttleHalf)
-	return l.quietUntil
 }
 
 // throttledUntil returns until when nothing goes because the platform refused a call.

@@ -28,30 +28,37 @@ func (c *Client) Login(ctx context.Context) error {
 
 // login gets a token by appId and secret, and how long it lives; 0 where the platform did not say.
 func (c *Client) login(ctx context.Context, secret []byte) (value string, lifetime time.Duration, err error) {
-	status, body, err := c.exchange(ctx, request{
+	var answer wireLogin
+	_, _, err = c.exchange(ctx, request{
 		name: CallLogin, priority: PriorityLogin, method: http.MethodPost, path: loginPath, contentType: contentForm,
 		body: []byte(url.Values{"appId": {c.appID}, "secret": {string(secret)}}.Encode()),
+		read: func(body []byte) *Error {
+			if err := json.Unmarshal(body, &answer); err != nil {
+				return c.unreadable(CallLogin, err)
+			}
+			return c.checkToken(string(answer.AccessToken))
+		},
 	}, nil)
 	if err != nil {
 		return "", 0, err
 	}
-	var answer wireLogin
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return "", 0, c.unreadable(CallLogin, status, err)
-	}
-	value = string(answer.AccessToken)
-	if value == "" || len(value) > maxTokenBytes || !isHeaderValue(value) || strings.Contains(value, `\`) { // RFC 6750
-		return "", 0, c.fail(&Error{
-			Kind: Unexpected, Call: CallLogin, HTTPStatus: status,
-			Message: "the platform's answer has no accessToken that can be used: is this the northbound API's address?",
-		})
-	}
-	c.redactor.addToken(value)
 	const longest = 30 * 24 * time.Hour // of a number that is no lifetime
 	if seconds := answer.ExpiresIn; seconds.known {
 		lifetime = time.Duration(min(seconds.value, int64(longest/time.Second))) * time.Second
 	}
-	return value, lifetime, nil
+	return string(answer.AccessToken), lifetime, nil
+}
+
+// checkToken returns why a token can't be used. One that can is redacted from now on.
+func (c *Client) checkToken(value string) *Error {
+	if value != "" && len(value) <= maxTokenBytes && isHeaderValue(value) && !strings.Contains(value, `\`) { // RFC 6750
+		c.redactor.addToken(value)
+		return nil
+	}
+	return c.fail(&Error{
+		Kind: Unexpected, Call: CallLogin,
+		Message: "the platform's answer has no accessToken that can be used: is this the northbound API's address?",
+	})
 }
 
 // readSecret returns the secret, which is redacted from now on.

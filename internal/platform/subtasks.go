@@ -27,8 +27,6 @@ const (
 type SubTask struct {
 	SubOperationID string // empty where the platform gave none
 	DeviceID       string
-	CreateTime     time.Time
-	StartTime      time.Time
 	StopTime       time.Time
 	Status         SubTaskStatus
 	// DetailInfo is the cause of a failure, in words.
@@ -87,8 +85,6 @@ func (c *Client) subTask(w wireSubTask) (s SubTask, usable bool) {
 	return SubTask{
 		SubOperationID: subOperationID,
 		DeviceID:       deviceID,
-		CreateTime:     parseTime(w.CreateTime),
-		StartTime:      parseTime(w.StartTime),
 		StopTime:       parseTime(w.StopTime),
 		Status: word(c.redactor, string(w.Status),
 			SubTaskWaiting, SubTaskProcessing, SubTaskFailed, SubTaskSucceeded, SubTaskStopped, SubTaskTimeout),

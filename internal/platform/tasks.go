@@ -38,8 +38,6 @@ const (
 type Task struct {
 	OperationID string
 	CreateTime  time.Time
-	StartTime   time.Time
-	StopTime    time.Time
 	Status      TaskStatus
 	// Targets are not told in a list that is not filtered by them.
 	Targets Targets
@@ -180,18 +178,23 @@ func (c *Client) Task(ctx context.Context, operationID string, p Priority) (*Tas
 		return nil, err
 	}
 	var answer wireTask
-	if _, err := c.get(ctx, request{name: CallGetTask, priority: p, path: path}, &answer); err != nil {
-		return nil, err
-	}
-	task := c.task(answer)
-	if answer.OperationID == "" && task.Status != "" {
-		task.OperationID = operationID
-	}
-	if task.OperationID != operationID {
-		return nil, c.fail(&Error{
-			Kind: Unexpected, Call: CallGetTask, HTTPStatus: http.StatusOK,
+	var task Task
+	r := request{name: CallGetTask, priority: p, path: path}
+	r.read = func([]byte) *Error {
+		task = c.task(answer)
+		if answer.OperationID == "" && task.Status != "" {
+			task.OperationID = operationID
+		}
+		if task.OperationID == operationID {
+			return nil
+		}
+		return c.fail(&Error{
+			Kind: Unexpected, Call: CallGetTask,
 			Message: "the platform answered with another task, or none: " + task.OperationID,
 		})
+	}
+	if _, err := c.get(ctx, r, &answer); err != nil {
+		return nil, err
 	}
 	return &task, nil
 }
@@ -216,8 +219,6 @@ func (c *Client) task(w wireTask) Task {
 	return Task{
 		OperationID: c.redactor.id(string(w.OperationID)),
 		CreateTime:  parseTime(w.CreateTime),
-		StartTime:   parseTime(w.StartTime),
-		StopTime:    parseTime(w.StopTime),
 		Status: word(c.redactor, string(w.Status),
 			TaskWaiting, TaskProcessing, TaskFailed, TaskSucceeded, TaskStopped),
 		Targets: c.targets(targets.value),
@@ -273,12 +274,16 @@ func (c *Client) getList(ctx context.Context, r request, answer any, more *bool)
 // get makes a call that has an answer, and reads its JSON. It returns how large that is.
 func (c *Client) get(ctx context.Context, r request, answer any) (size int, err error) {
 	r.method = http.MethodGet
-	status, body, err := c.call(ctx, r)
-	if err != nil {
-		return 0, err
+	check := r.read
+	r.read = func(body []byte) *Error {
+		if err := json.Unmarshal(body, answer); err != nil {
+			return c.unreadable(r.name, err)
+		}
+		if check != nil {
+			return check(body)
+		}
+		return nil
 	}
-	if err := json.Unmarshal(body, answer); err != nil {
-		return 0, c.unreadable(r.name, status, err)
-	}
-	return len(body), nil
+	_, body, err := c.call(ctx, r)
+	return len(body), err
 }

@@ -28,8 +28,7 @@ func taskWanted() *Task {
 		return time.Date(2015, 12, 12, hour, minute, second, 0, time.UTC)
 	}
 	return &Task{
-		OperationID: "op-1", CreateTime: at(12, 12, 12), StartTime: at(12, 12, 13), StopTime: at(12, 12, 14),
-		Status: TaskProcessing, FileVersion: "1.6",
+		OperationID: "op-1", CreateTime: at(12, 12, 12), Status: TaskProcessing, FileVersion: "1.6",
 		Targets: Targets{
 			Devices: []string{"d-1", "d-2"}, DeviceType: "Meter", Model: "NB-600", ManufacturerName: "Acme",
 		},
@@ -56,11 +55,11 @@ func TestTask(t *testing.T) {
 			task.Targets.Devices[0] = "12"
 		}},
 		"another time": {strings.Replace(documentedTask, `20151212T121212Z`, `2015-12-12T14:12:12+02:00`, 1), func(*Task) {}},
-		"no time": {strings.Replace(documentedTask, `"20151212T121214Z"`, `null`, 1), func(task *Task) {
-			task.StopTime = time.Time{}
+		"no time": {strings.Replace(documentedTask, `"20151212T121212Z"`, `null`, 1), func(task *Task) {
+			task.CreateTime = time.Time{}
 		}},
-		"times that are none": {strings.Replace(documentedTask, `20151212T121214Z`, `20159912T121214Z`, 1), func(task *Task) {
-			task.StopTime = time.Time{}
+		"times that are none": {strings.Replace(documentedTask, `20151212T121212Z`, `20159912T121212Z`, 1), func(task *Task) {
+			task.CreateTime = time.Time{}
 		}},
 		"parts of another type": {`{"operationId":"op-1","status":"wait","targets":"all","policy":[],"staResult":7,
 			"extendPara":null,"createTime":{},"startTime":false}`, func(task *Task) {
@@ -229,8 +228,7 @@ func TestSubTasks(t *testing.T) {
 	c.must("", err)
 	want := SubTaskPage{Total: 250, SubTasks: []SubTask{{
 		SubOperationID: "sub-1", DeviceID: "d-1", Status: SubTaskFailed, DetailInfo: "Device Abnormal is not online",
-		CreateTime: time.Date(2015, 12, 12, 12, 12, 12, 0, time.UTC),
-		StopTime:   time.Date(2015, 12, 12, 12, 12, 14, 0, time.UTC),
+		StopTime: time.Date(2015, 12, 12, 12, 12, 14, 0, time.UTC),
 	}, {DeviceID: "7", Status: "new word"}}, Items: 2}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

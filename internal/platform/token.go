@@ -152,9 +152,7 @@ func (h *tokenHolder) onHold(secret []byte) error {
 	if h.held == nil || another || !h.clock.Now().Before(until) {
 		return nil
 	}
-	held := *h.held
-	held.RetryAt = until
-	return &held
+	return h.held
 }
 
 // loginFailed drops the token, which the platform may have ended, where the login may have reached it. An answer that

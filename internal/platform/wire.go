@@ -167,12 +167,10 @@ type wireTasks struct {
 }
 
 // wireTask is a task as it is got by its id (documented). In a list it has the same (from SDK code; the manual lists
-// the fields up to stopTime).
+// fewer). Times of its begin and end are not read.
 type wireTask struct {
 	OperationID text                `json:"operationId"`
 	CreateTime  text                `json:"createTime"`
-	StartTime   text                `json:"startTime"`
-	StopTime    text                `json:"stopTime"`
 	OperateType text                `json:"operateType"`
 	Status      text                `json:"status"`
 	Targets     json.RawMessage     `json:"targets"` // wireTarget, read where it is wanted
@@ -220,8 +218,6 @@ type wireSubTasks struct {
 type wireSubTask struct {
 	SubOperationID text `json:"subOperationId"`
 	DeviceID       text `json:"deviceId"`
-	CreateTime     text `json:"createTime"`
-	StartTime      text `json:"startTime"`
 	StopTime       text `json:"stopTime"`
 	Status         text `json:"status"`
 	DetailInfo     text `json:"detailInfo"`
