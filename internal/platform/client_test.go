@@ -5,6 +5,7 @@ package platform
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -322,5 +323,48 @@ func TestStatus(t *testing.T) {
 	if len(c.calls) != 2 || c.calls[0].Name != CallLogin || c.calls[1].Name != CallListTasks ||
 		c.calls[1].Outcome != OutcomeSuccess {
 		t.Errorf("observed %+v", c.calls)
+	}
+}
+
+// TestMessagesStayTheSame holds that what breaks off again and again in the same way is told in the same words: in a
+// status other ones would be a change each time.
+func TestMessagesStayTheSame(t *testing.T) {
+	reset := func(after string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			_, _ = io.WriteString(connection, after)
+			if secured, ok := connection.(*tls.Conn); ok {
+				connection = secured.NetConn()
+			}
+			if plain, ok := connection.(*net.TCPConn); ok {
+				_ = plain.SetLinger(0) // resets it
+			}
+			_ = connection.Close()
+		}
+	}
+	for name, answer := range map[string]http.HandlerFunc{
+		"before an answer": reset(""), "within one": reset("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := startPlatform(t)
+			c := connect(t, p)
+			p.set(nil, answer)
+			first, second := c.failure(Unreachable, c.list()), c.failure(Unreachable, c.list())
+			if first.Message != second.Message || first.Err.Error() != second.Err.Error() ||
+				!strings.Contains(first.Message, "reset") {
+				t.Errorf("%q and then %q", first.Message, second.Message)
+			}
+		})
+	}
+	// As the resolver of a cluster fails.
+	failed := &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
+		Err: "read udp 10.244.0.5:39873->10.96.0.10:53: i/o timeout", Name: "platform.example.com", Server: "10.96.0.10:53",
+	}}
+	const want = "dial tcp: lookup platform.example.com on 10.96.0.10:53: read udp 10.96.0.10:53: i/o timeout"
+	if got := (&redactor{}).wrap(failed).Error(); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 )
 
 // Kind says what became of a call, for whoever decides what to do about it.
@@ -125,7 +126,14 @@ func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) 
 // As is for errors.As. What it finds is not redacted.
 func (e *redactedError) As(target any) bool { return errors.As(e.err, target) }
 
-// wrap returns an error with a redacted text, nil for nil. What net/http says of the URL is left out.
+// localAddress is our end of a connection, in texts of package net: "read tcp 10.0.0.1:44812->10.0.0.2:8743: …". Its port
+// is another one each time.
+//
+//nolint:gochecknoglobals // A constant.
+var localAddress = regexp.MustCompile(`\S+:\d+->`)
+
+// wrap returns an error with a redacted text, nil for nil. What net/http says of the URL is left out, and what would
+// make the same trouble another text each time.
 func (r *redactor) wrap(err error) error {
 	if err == nil {
 		return nil
@@ -133,5 +141,6 @@ func (r *redactor) wrap(err error) error {
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err
 	}
-	return &redactedError{text: r.clean(err.Error(), maxMessageBytes), err: err}
+	text := localAddress.ReplaceAllString(err.Error(), "")
+	return &redactedError{text: r.clean(text, maxMessageBytes), err: err}
 }
