@@ -59,6 +59,63 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
+// TestTaskOfTrouble holds that a platform that fails with some tasks is called for the others, and that one that fails
+// with everything is left alone all the same.
+func TestTaskOfTrouble(t *testing.T) {
+	p := startPlatform(t)
+	c := connect(t, p)
+	troubles := func(n int) {
+		t.Helper()
+		for range n {
+			c.clock.Step(time.Second)
+			_, err := c.Task(t.Context(), "bad", PriorityRound)
+			c.must(Unexpected, err)
+			_, err = c.SubTasks(t.Context(), "bad", "", 0, PriorityRound)
+			c.must(Unexpected, err)
+		}
+	}
+	only := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != operationsPath {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}
+	p.set(nil, only)
+	troubles(2 * breakerFailures)
+	if s := c.Status(); s.Failures != 0 || !s.BreakerOpenUntil.IsZero() {
+		t.Fatalf("by tasks alone: %+v", s)
+	}
+	p.set(nil, always(http.StatusInternalServerError, ""))
+	for i := range breakerFailures { // between which calls for tasks end no row
+		troubles(1)
+		c.must(Unexpected, c.list())
+		if got := c.Status().Failures; got != i+1 {
+			t.Fatalf("%d failures, want %d", got, i+1)
+		}
+	}
+	_, err := c.Task(t.Context(), "bad", PriorityRound)
+	c.must(BreakerOpen, err)
+	c.clock.SetTime(c.Status().BreakerOpenUntil)
+	troubles(1)
+	if s := c.Status(); s.Failures != breakerFailures {
+		t.Errorf("a task's failure closed it: %+v", s)
+	}
+	c.must(Unexpected, c.list())
+	c.must(BreakerOpen, c.list())
+	if got := c.Status().BreakerOpenUntil.Sub(c.clock.Now()); got < breakerFirst {
+		t.Errorf("open for %s, want twice as long as at first", got)
+	}
+	p.set(nil, nil)
+	c.clock.SetTime(c.Status().BreakerOpenUntil)
+	c.must("", c.list())
+	p.set(nil, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	for range breakerFailures {
+		_, err := c.Task(t.Context(), "bad", PriorityRound)
+		c.must(Unreachable, err)
+	}
+	_, err = c.Task(t.Context(), "bad", PriorityRound)
+	c.must(BreakerOpen, err) // without an answer it is no task's trouble
+}
+
 // TestOneTries holds that of many calls one tries whether the platform works again.
 func TestOneTries(t *testing.T) {
 	b := &breaker{}

@@ -49,7 +49,7 @@ type Status struct {
 	BreakerOpenUntil time.Time
 	// ClockOffset is how far the platform's clock is ahead of ours.
 	ClockOffset time.Duration
-	// Failures is how many calls in a row failed: without an answer, or with a 5xx.
+	// Failures is how many calls in a row failed: without an answer, or with a 5xx that is not about one task.
 	Failures int
 }
 

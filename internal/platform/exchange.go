@@ -70,12 +70,17 @@ func (c *Client) judge(tried attempt, failure *Error, now time.Time) {
 		c.limiter.throttle()
 	case failure.Kind == Canceled:
 		tried.abandoned()
+	case failure.HTTPStatus >= http.StatusInternalServerError && isAboutTask(failure.Call):
+		tried.abandoned() // may be that one task's trouble: others would suffer from it, were it the platform's
 	case failure.HTTPStatus == 0, failure.HTTPStatus >= http.StatusInternalServerError:
 		tried.failed(now)
 	default:
 		tried.succeeded() // as above
 	}
 }
+
+// isAboutTask says whether a call asks for one task. Whether the platform fails with all, the other calls show.
+func isAboutTask(call string) bool { return call == CallGetTask || call == CallListSubTasks }
 
 // send makes the one HTTP exchange of a call.
 func (c *Client) send(ctx context.Context, r request, t *token) (status int, body []byte, failure *Error) {
