@@ -4,7 +4,6 @@
 package platform
 
 import (
-	"context"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -65,6 +64,7 @@ func TestCallbackRefused(t *testing.T) {
 		if err := k8s.Get(t.Context(), client.ObjectKey{Namespace: operatorNamespace, Name: app.Name}, of); err != nil {
 			t.Fatal(err)
 		}
+		w.keepSecret(map[string]string{"callback-url": refused})
 		of.Data["callback-url"] = []byte(refused)
 		if err := k8s.Update(t.Context(), of); err != nil {
 			t.Fatal(err)
@@ -118,6 +118,7 @@ func TestPushesMissing(t *testing.T) {
 	if fwu := follow("all-lost", 20); fwu.Status.Platform.Repaired != 20 {
 		t.Errorf("%+v", fwu.Status.Platform)
 	}
+	w.clock.step(30 * time.Second) // as much of 15 minutes as a round here is of one of two minutes
 	w.awaitApp(v1alpha1.ConditionReceiving, metav1.ConditionFalse, v1alpha1.ReasonPushesMissing)
 	w.expectStates(v1alpha1.ConditionStalled)
 	if err := w.platform.SetFaults(northbound.Faults{}); err != nil {
@@ -164,15 +165,7 @@ func TestDuplicateApplication(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: w.app.Name + "-again"}, Spec: *w.app.Spec.DeepCopy(),
 	}
 	time.Sleep(time.Second) // creation times are in whole seconds
-	if err := k8s.Create(t.Context(), younger); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := k8s.Delete(context.WithoutCancel(t.Context()), younger); client.IgnoreNotFound(err) != nil {
-			t.Error(err)
-		}
-	})
-	w.app = younger
+	w.declare(younger)
 	said := w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionFalse, v1alpha1.ReasonDuplicateApplication)
 	if !strings.Contains(said.Message, older.Name) {
 		t.Errorf("it does not say which one has the application: %s", said.Message)

@@ -33,7 +33,7 @@ func TestShiftingPages(t *testing.T) {
 			TotalSize:   true, NumbersAsStrings: true, ExpiresInAsString: true, TimeoutBeside: true,
 		},
 	})
-	w.connect(func(app *v1alpha1.IoTApplication) { app.Spec.CallsPerMinute = 100 })
+	w.connect()
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	operation := w.createTask(northbound.TaskSpec{Count: 500})
 	fwu := wrappers.MakeFirmwareUpgrade("shifting", w.namespace).Operation(operation).Settle(0).Obj()

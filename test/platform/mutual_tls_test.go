@@ -92,6 +92,7 @@ func (w *world) setTLS(name string, data map[string][]byte) {
 	}
 	for key, value := range data {
 		of.Data[key] = value
+		w.keepSecret(map[string]string{key: string(value)})
 	}
 	if err := k8s.Update(w.t.Context(), of); err != nil {
 		w.t.Fatal(err)
@@ -105,8 +106,7 @@ func TestMutualTLS(t *testing.T) {
 	accepted := x509.NewCertPool()
 	accepted.AddCert(authority.certificate)
 	w := start(t, northbound.Options{ClientCAs: accepted})
-	expires := now().Add(40 * time.Second)
-	w.connect(func(app *v1alpha1.IoTApplication) { w.setTLS(app.Name, authority.issue(expires)) })
+	w.connect(func(app *v1alpha1.IoTApplication) { w.setTLS(app.Name, authority.issue(now().Add(time.Hour))) })
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	operation := w.createTask(northbound.TaskSpec{Count: 3, StartsIn: northbound.Duration(time.Hour)})
@@ -114,12 +114,16 @@ func TestMutualTLS(t *testing.T) {
 	if err := k8s.Create(t.Context(), fwu); err != nil {
 		t.Fatal(err)
 	}
+	expires := now().Add(5 * time.Second)
+	w.setTLS(w.app.Name, authority.issue(expires))
+	w.lookAgain()
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionFalse, v1alpha1.ReasonCertificateInvalid)
 	if now().Before(expires) {
 		t.Error("it is said to be invalid before it has expired")
 	}
 	logins := w.platform.Report().Calls.Logins
 	w.setTLS(w.app.Name, authority.issue(now().Add(time.Hour)))
+	w.lookAgain()
 	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionTrue, v1alpha1.ReasonTokenValid)
 	w.await(fwu, func() string { return synced(fwu, v1alpha1.ReasonCountsEqual) })
 	if got := w.platform.Report().Calls.Logins; got != logins {

@@ -41,6 +41,8 @@ const (
 	secret = "the-callbacks-own-secret"
 	// roundPeriod is how far apart rounds are.
 	roundPeriod = 4 * time.Second
+	// callsPerMinute is the limit of both sides where nothing else is said: so many that nobody waits for a call.
+	callsPerMinute = 6000
 )
 
 // What the tests share: a control plane with config/default applied, its administrator, and everything that was logged.
@@ -111,6 +113,8 @@ type world struct {
 	registry  *prometheus.Registry
 	app       *v1alpha1.IoTApplication
 	clock     *steppedClock
+	// secrets are the values that were put into Secrets, and their keys.
+	secrets map[string]string
 	// stop ends the controllers.
 	stop func()
 }
@@ -120,10 +124,14 @@ func start(t *testing.T, o northbound.Options) *world {
 	t.Helper()
 	w := &world{
 		t: t, namespace: harness.NewNamespace(t, k8s), registry: prometheus.NewRegistry(), clock: newSteppedClock(),
+		secrets: map[string]string{},
 	}
 	var err error
 	if o.Speed == 0 {
 		o.Speed = 60 // an upgrade takes seconds
+	}
+	if o.CallsPerMinute == 0 {
+		o.CallsPerMinute = callsPerMinute
 	}
 	o.Clock = w.clock
 	o.Seed = uint64(time.Now().UnixNano()) // an application of its own for each test
@@ -227,7 +235,7 @@ func (w *world) connect(adjust ...func(*v1alpha1.IoTApplication)) {
 	w.app = &v1alpha1.IoTApplication{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1alpha1.IoTApplicationSpec{
-			AppID: w.platform.AppID(), Namespaces: []string{w.namespace}, CallsPerMinute: 90,
+			AppID: w.platform.AppID(), Namespaces: []string{w.namespace}, CallsPerMinute: callsPerMinute,
 			Notifications: []v1alpha1.Notification{v1alpha1.NotificationResult},
 			Northbound: v1alpha1.Northbound{
 				Endpoint: w.platform.URL(), CredentialsRef: v1alpha1.SecretReference{Name: name},
@@ -253,19 +261,36 @@ func (w *world) declare(app *v1alpha1.IoTApplication) {
 			w.t.Error(err)
 		}
 	})
+	w.t.Cleanup(func() { w.expectNoSecretsAbout(app) }) // before it is deleted
 }
 
 func (w *world) createSecret(name string, data map[string]string) {
 	w.t.Helper()
+	w.keepSecret(data)
 	of := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: name}, StringData: data}
 	if err := k8s.Create(w.t.Context(), of); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
+// keepSecret has values looked for where they must not be, each line by itself. Certificates are no secrets.
+func (w *world) keepSecret(data map[string]string) {
+	for key, value := range data {
+		if key == "ca.crt" || key == corev1.TLSCertKey {
+			continue
+		}
+		for line := range strings.Lines(value) {
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "-----") {
+				w.secrets[line] = key
+			}
+		}
+	}
+}
+
 // patchSecret changes a value of the credentials.
 func (w *world) patchSecret(key, value string) {
 	w.t.Helper()
+	w.keepSecret(map[string]string{key: value})
 	of := &corev1.Secret{}
 	name := client.ObjectKey{Namespace: operatorNamespace, Name: w.app.Name}
 	if err := k8s.Get(w.t.Context(), name, of); err != nil {
