@@ -67,7 +67,33 @@ func TestLostPushes(t *testing.T) {
 	if causes != d.Failed {
 		t.Errorf("the causes add up to %d of %d", causes, d.Failed)
 	}
+	w.expectRepairedSoon(truth.StopTime, p.ObservedTime.Time)
 	w.awaitApp(v1alpha1.ConditionReceiving, metav1.ConditionTrue, "")
+}
+
+// expectRepairedSoon looks into the platform's list of calls: after the end of the only task one round finds that
+// results are missing, then these are asked for, and the next round finds all equal, which is what was observed. More
+// may begin while either is under way.
+func (w *world) expectRepairedSoon(ended, observed time.Time) {
+	w.t.Helper()
+	rounds, before, asked := 0, 0, false
+	var last northbound.CallRecord
+	for _, c := range w.platform.Report().CallList {
+		switch {
+		case !c.Time.After(ended) || !c.Time.Before(observed.Add(time.Second)): // observed is in whole seconds
+			continue
+		case c.Kind == northbound.CallSubTasks && !asked:
+			asked, before, rounds = true, rounds, 0
+		case c.Kind == northbound.CallSubTasks:
+			rounds = 0
+		case c.Kind == northbound.CallTasks && last.Kind != northbound.CallTasks: // two lists are one round
+			rounds++
+		}
+		last = c
+	}
+	if after := rounds; !asked || before > 2 || after > 3 {
+		w.t.Errorf("asked for results: %t, after %d rounds; all equal %d rounds after that", asked, before, after)
+	}
 }
 
 // announced is how many failures are announced by Events, once all are.
