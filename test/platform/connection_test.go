@@ -98,7 +98,8 @@ func TestPushesMissing(t *testing.T) {
 		Devices: northbound.DeviceOptions{Fail: 0.2, UpgradeTime: time.Minute},
 		Faults:  northbound.Faults{PushLost: northbound.Fault{Share: 1}},
 	})
-	w.connect()
+	// With so few calls nothing is asked for sooner than its push comes.
+	w.connect(func(app *v1alpha1.IoTApplication) { app.Spec.CallsPerMinute = 90 })
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	follow := func(name string, count int) *v1alpha1.FirmwareUpgrade {
 		t.Helper()

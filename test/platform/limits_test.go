@@ -19,12 +19,13 @@ import (
 // IoTApplication is renamed. Nothing is sent that is not in the platform's documents, and no token twice that has
 // ended.
 func TestLimits(t *testing.T) {
-	const callsPerMinute = 20
+	const allowed = 20
 	w := start(t, northbound.Options{
-		Devices: northbound.DeviceOptions{Fail: 0.1, UpgradeTime: time.Hour},
-		Faults:  northbound.Faults{PushLost: northbound.Fault{Share: 0.5}},
+		CallsPerMinute: northbound.DefaultCallsPerMinute,
+		Devices:        northbound.DeviceOptions{Fail: 0.1, UpgradeTime: time.Hour},
+		Faults:         northbound.Faults{PushLost: northbound.Fault{Share: 0.5}},
 	})
-	w.connect(func(app *v1alpha1.IoTApplication) { app.Spec.CallsPerMinute = callsPerMinute })
+	w.connect(func(app *v1alpha1.IoTApplication) { app.Spec.CallsPerMinute = allowed })
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	var last *v1alpha1.FirmwareUpgrade
 	for _, name := range []string{"a", "b", "c", "d"} {
@@ -49,8 +50,8 @@ func TestLimits(t *testing.T) {
 	w.stepOverQuiet()
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
 	calls := w.platform.Report().Calls
-	if calls.MaxPerMinute > callsPerMinute {
-		t.Errorf("%d calls in a minute, %d are allowed", calls.MaxPerMinute, callsPerMinute)
+	if calls.MaxPerMinute > allowed {
+		t.Errorf("%d calls in a minute, %d are allowed", calls.MaxPerMinute, allowed)
 	}
 	if calls.Total <= 5 || calls.StaleTokenAgain > 0 || calls.Beyond > 0 || calls.Throttled > 0 {
 		t.Errorf("%+v", calls)
