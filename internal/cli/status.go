@@ -113,6 +113,7 @@ func (s *session) statusLines(fwu *v1alpha1.FirmwareUpgrade, now time.Time) []st
 	lines = append(lines, s.progressLines(fwu)...)
 	lines = append(lines, s.countLines(st.Devices)...)
 	lines = append(lines, s.causeLines(st.Details.Causes)...)
+	lines = append(lines, s.platformLines(fwu)...)
 	if st.LastResultTime != nil {
 		add("Last result:", age(now, st.LastResultTime.Time)+" ago")
 	} else {
@@ -215,6 +216,31 @@ func (s *session) causeLines(causes []v1alpha1.CauseCount) []string {
 	}
 	if others > 0 {
 		add(others, "for other causes")
+	}
+	return lines
+}
+
+// platformLines are the platform's own figures, how many results had to be asked for, and whether the counts agree;
+// none where no IoTApplication is.
+func (s *session) platformLines(fwu *v1alpha1.FirmwareUpgrade) []string {
+	var lines []string
+	if p := fwu.Status.Platform; p != nil {
+		text := fmt.Sprintf("%d succeeded, %d failed", p.Succeeded, p.Failed+p.Stopped)
+		if left := p.Waiting + p.Processing; left > 0 {
+			text += fmt.Sprintf(", %d to come", left)
+		}
+		text += fmt.Sprintf(", of %d", p.Total)
+		if p.Repaired > 0 {
+			text += fmt.Sprintf("; results asked for: %d", p.Repaired)
+		}
+		lines = append(lines, s.labelled("Platform:", text)...)
+	}
+	if c := meta.FindStatusCondition(fwu.Status.Conditions, v1alpha1.ConditionSynced); c != nil {
+		text := fmt.Sprintf("%s (%s)", c.Status, c.Reason)
+		if c.Message != "" && !strings.Contains(messageOf(fwu), c.Message) { // a known difference is said there, too
+			text += ": " + c.Message
+		}
+		lines = append(lines, s.labelled("Synced:", text)...)
 	}
 	return lines
 }
