@@ -103,7 +103,8 @@ func (s *stage) upgrade(ctx context.Context) error {
 		return fmt.Errorf("declare the upgrade: %w", err)
 	}
 	if err := s.awaitUpgrade(ctx, "the devices report", fwu, func() bool {
-		return synced(fwu).Reason == v1alpha1.ReasonRepairing || fwu.Status.Platform != nil && fwu.Status.Platform.Repaired > 0
+		p := fwu.Status.Platform
+		return synced(fwu).Reason == v1alpha1.ReasonRepairing || p != nil && p.Repaired > 0
 	}); err != nil {
 		return err
 	}
@@ -173,7 +174,7 @@ func (s *stage) check(fwu *v1alpha1.FirmwareUpgrade, operation string) error {
 	s.out.Styled(console.Green, fmt.Sprintf("✓ %d devices = %d succeeded + %d failed, as the platform has it",
 		devices, counted.Succeeded, counted.Failed))
 	s.out.Styled(console.Green, fmt.Sprintf("✓ %d pushes were lost, and as many results asked for", lost))
-	s.out.Styled(console.Green, fmt.Sprintf("✓ Ready, as the policy allows 5 %% of them to fail: %d did", counted.Failed))
+	s.out.Styled(console.Green, fmt.Sprintf("✓ Ready: %d failed, and the policy allows 5 %%", counted.Failed))
 	return nil
 }
 
