@@ -53,8 +53,8 @@ const (
 	ReasonCallbackRefused = "CallbackRefused"
 	// ReasonOtherURL means that the platform pushes to another URL, and did not take this one.
 	ReasonOtherURL = "OtherURL"
-	// ReasonCallFailed means that the platform refuses or fails the call that lists or makes subscriptions, while it answers
-	// others.
+	// ReasonCallFailed means that the platform refuses or fails the call that lists or makes subscriptions, while it
+	// answers others.
 	ReasonCallFailed = "CallFailed"
 	// ReasonPushesArrive means that results come by push.
 	ReasonPushesArrive = "PushesArrive"

@@ -15,8 +15,8 @@ type following struct {
 	since time.Time
 }
 
-// follow notes which tasks are followed, and since when by whom. It drops what is known of tasks that nobody follows any
-// more, or somebody else does: what was repaired for another one is not this one's, nor what was compared before.
+// follow notes which tasks are followed, and since when by whom. It drops what is known of tasks that nobody follows
+// any more, or somebody else does: what was repaired for another one is not this one's, nor what was compared before.
 func (l *Link) follow(followed []Followed) {
 	now := l.o.Clock.Now()
 	still := make(map[result.Task]following, len(followed))

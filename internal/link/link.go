@@ -229,8 +229,8 @@ func (l *Link) stretched(calls int) time.Duration {
 	return time.Duration(3*calls) * time.Minute / time.Duration(max(1, l.callsPerMinute.Load()))
 }
 
-// logError logs why a visit failed, once for each change of the text: what was said before is passed on. That the breaker
-// is open follows from what was said.
+// logError logs why a visit failed, once for each change of the text: what was said before is passed on. That the
+// breaker is open follows from what was said.
 func logError(ctx context.Context, err error, said string) string {
 	switch {
 	case err == nil:

@@ -19,8 +19,8 @@ const (
 )
 
 // pages is how far the look through the pages of a list of sub-tasks has come. How many a page has is the platform's
-// choice, and what it calls the total may be that of the page: the end is where as many were seen as there are to be, or
-// where pages are empty or bring nothing new.
+// choice, and what it calls the total may be that of the page: the end is where as many were seen as there are to be,
+// or where pages are empty or bring nothing new.
 type pages struct {
 	// next is the page to ask for, seen how many sub-tasks were new in those before.
 	next int

@@ -41,8 +41,8 @@ type subscription struct {
 // is missing, and looks again. It never removes one: the platform's call for that may remove others', too (documented).
 //
 // An error says that the platform can't be called. That it answers these calls in no useful way is the matter of
-// Subscribed. But where it did not even refuse them, that may be an outage: this is returned, to be noted when the other
-// calls of the visit have succeeded.
+// Subscribed. But where it did not even refuse them, that may be an outage: this is returned, to be noted when the
+// other calls of the visit have succeeded.
 func (l *Link) subscribe(
 	ctx context.Context, callback Callback, missing error,
 ) (failed map[string]subscription, err error) {
@@ -182,9 +182,9 @@ func (l *Link) subscribeTo(
 	return next, refusal, err
 }
 
-// seeTo looks for a subscription, makes it and looks again, as far as that is needed, and returns what to say. Where the
-// platform does not list any, it is made all the same, which does no harm; but not at every try, as there may be a new
-// one each time.
+// seeTo looks for a subscription, makes it and looks again, as far as that is needed, and returns what to say. Where
+// the platform does not list any, it is made all the same, which does no harm; but not at every try, as there may be a
+// new one each time.
 func (l *Link) seeTo(
 	ctx context.Context, notification, callbackURL string, of *subscription,
 ) (says Condition, refusal, err error) {

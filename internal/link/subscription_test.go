@@ -216,8 +216,9 @@ func (w *world) expectOnlySubscribed(task result.Task) {
 	}
 }
 
-// A platform that answers the list of subscriptions in no useful way, and nothing else, is a matter of Subscribed alone:
-// the callback is subscribed all the same, once, and it is said that nobody knows more. It is tried ever less often.
+// A platform that answers the list of subscriptions in no useful way, and nothing else, is a matter of Subscribed
+// alone: the callback is subscribed all the same, once, and it is said that nobody knows more. It is tried ever less
+// often.
 func TestSubscriptionsThatAreNotListed(t *testing.T) {
 	for name, answer := range answers() {
 		t.Run(name, func(t *testing.T) {
@@ -282,8 +283,8 @@ func TestSubscriptionsThatAreNotTaken(t *testing.T) {
 	}
 }
 
-// Also where nothing else is called, these calls that fail are no outage, although they open the breaker. Where there is
-// no answer at all, that is one.
+// Also where nothing else is called, these calls that fail are no outage, although they open the breaker. Where there
+// is no answer at all, that is one.
 func TestFailingSubscriptionsAreNoOutage(t *testing.T) {
 	w := newWorld(t, northbound.Options{})
 	var heals, hangsUp atomic.Bool

@@ -92,8 +92,9 @@ func (l *Link) keepSwept(ctx context.Context) {
 	}
 }
 
-// nextSweep returns whose turn it is, if the store has room for what is found: of the task that lacks the fewest results, and every second time of the one that
-// has waited longest. So a small one need not wait for a large one, and neither for all small ones.
+// nextSweep returns whose turn it is, if the store has room for what is found: of the task that lacks the fewest
+// results, and every second time of the one that has waited longest. So a small one need not wait for a large one, and
+// neither for all small ones.
 func (l *Link) nextSweep() (result.Task, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -17,8 +17,8 @@ const (
 )
 
 // breaker stops calls to a platform that does not work. It opens after five failures in a row. When it has been open
-// long enough, one call may try; if that fails, too, it opens for twice as long. A failure is no answer, or a 5xx; that of
-// a call for one task is neither a failure nor a success.
+// long enough, one call may try; if that fails, too, it opens for twice as long. A failure is no answer, or a 5xx; that
+// of a call for one task is neither a failure nor a success.
 type breaker struct {
 	mu sync.Mutex
 	// failures is how many calls failed in a row.

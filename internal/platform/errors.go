@@ -126,8 +126,8 @@ func (e *redactedError) Is(target error) bool { return errors.Is(e.err, target) 
 // As is for errors.As. What it finds is not redacted.
 func (e *redactedError) As(target any) bool { return errors.As(e.err, target) }
 
-// localAddress is our end of a connection, in texts of package net: "read tcp 10.0.0.1:44812->10.0.0.2:8743: …". Its port
-// is another one each time.
+// localAddress is our end of a connection, in texts of package net: "read tcp 10.0.0.1:44812->10.0.0.2:8743: …". Its
+// port is another one each time.
 var localAddress = regexp.MustCompile(`\S+:\d+->`)
 
 // wrap returns an error with a redacted text, nil for nil. What net/http says of the URL is left out, and what would

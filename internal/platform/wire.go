@@ -35,12 +35,12 @@ func (t *text) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// maxNumber is the largest number that says something: of devices, seconds or tasks there are fewer. Sums of such numbers
-// can't overflow.
+// maxNumber is the largest number that says something: of devices, seconds or tasks there are fewer. Sums of such
+// numbers can't overflow.
 const maxNumber = 1_000_000_000
 
-// number is a whole number of 0 to maxNumber, as a JSON number or a string. Some encoders write 3 as 3.0. What is no such
-// number, null among it, is unknown.
+// number is a whole number of 0 to maxNumber, as a JSON number or a string. Some encoders write 3 as 3.0. What is no
+// such number, null among it, is unknown.
 type number struct {
 	value int64
 	known bool
