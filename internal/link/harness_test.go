@@ -71,8 +71,9 @@ type memory struct {
 	polled []result.Result
 	full   bool
 	err    error
-	// onAdd is called with what was added; may be nil.
-	onAdd func([]result.Result)
+	// onAdd is called with what was added, readsBack is what is read of it; may be nil.
+	onAdd     func([]result.Result)
+	readsBack func(result.Result) result.Result
 }
 
 func (m *memory) LastReceived(task result.Task) time.Time {
@@ -89,7 +90,13 @@ func (m *memory) AddPolled(_ context.Context, _ result.Task, results []result.Re
 		return m.err
 	}
 	m.polled = append(m.polled, results...)
-	m.Add(results)
+	read := slices.Clone(results)
+	for i := range read {
+		if m.readsBack != nil {
+			read[i] = m.readsBack(read[i])
+		}
+	}
+	m.Add(read)
 	if m.onAdd != nil {
 		m.onAdd(results)
 	}

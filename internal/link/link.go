@@ -288,8 +288,8 @@ func (l *Link) visit(ctx context.Context) (calls int, err error) {
 	return calls, errors.Join(err, unsubscribed)
 }
 
-// View is what is known of the platform's view of a task. Its Since is when the link came to follow the task for its
-// present owner: zero where it does not yet.
+// View is what is known of the platform's view of a task: nothing but the connection's trouble, where it was not asked
+// for. Its Since is when the link came to follow the task for its present owner: zero where it does not yet.
 func (l *Link) View(task result.Task) *status.Platform {
 	l.mu.Lock()
 	defer l.mu.Unlock()

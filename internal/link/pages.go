@@ -18,10 +18,10 @@ const (
 	maxShortPages = 10
 )
 
-// pages is how far the look through the pages of a list of sub-tasks has come. How many a page has is the platform's
+// paging is how far the look through the pages of a list of sub-tasks has come. How many a page has is the platform's
 // choice, and what it calls the total may be that of the page: the end is where as many were seen as there are to be,
 // or where pages are empty or bring nothing new.
-type pages struct {
+type paging struct {
 	// next is the page to ask for, seen how many sub-tasks were new in those before.
 	next int
 	seen int64
@@ -31,10 +31,11 @@ type pages struct {
 }
 
 // take notes a page of a list that is to have so many sub-tasks, and says whether it was the last one.
-func (p *pages) take(page platform.SubTaskPage, count int64) (last bool) {
+func (p *paging) take(page platform.SubTaskPage, count int64) (last bool) {
 	p.next++
 	here := make(map[string]struct{}, len(page.SubTasks))
 	seen := p.seen
+	p.seen += int64(page.Unusable) // which can't be told from others
 	for i := range page.SubTasks {
 		key := page.SubTasks[i].SubOperationID + "\n" + page.SubTasks[i].DeviceID
 		_, before := p.last[key]
@@ -48,6 +49,6 @@ func (p *pages) take(page platform.SubTaskPage, count int64) (last bool) {
 		p.barren = 0
 	}
 	wanted := max(count, min(page.Total, count+maxMoreItems))
-	return len(page.SubTasks) == 0 || p.seen >= wanted || p.barren >= maxBarrenPages ||
+	return page.Items == 0 || p.seen >= wanted || p.barren >= maxBarrenPages ||
 		int64(p.next) >= wanted/leastPage+maxShortPages
 }

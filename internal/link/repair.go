@@ -5,6 +5,7 @@ package link
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -112,6 +113,17 @@ func (l *Link) lacking(
 		}
 	}
 	return lacking, ended
+}
+
+// leftOut says which results are not taken over from the platform, after other words of a note.
+func (v *view) leftOut() (text string) {
+	if v.unusable > 0 {
+		text = fmt.Sprintf("; %d of these name a device, or themselves, in a way that no notification could", v.unusable)
+	}
+	if n := len(v.uncounted); n > 0 {
+		text += fmt.Sprintf("; the results of %d devices were stored, and are missing all the same", n)
+	}
+	return text
 }
 
 func (l *Link) isUncounted(task result.Task, deviceID string) bool {

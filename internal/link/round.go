@@ -28,7 +28,8 @@ const (
 	// drifterPeriod and endedDrifterPeriod are how far apart a task is asked for whose counts drift, before and after it
 	// came to its end: somebody may mend that, or it mends itself.
 	drifterPeriod, endedDrifterPeriod = 10 * time.Minute, time.Hour
-	// otherTurn is which turn of those that are asked for alone is one of a task that nobody waits for.
+	// otherTurn is which turn of those that are asked for alone is that of the one that has waited longest of those that
+	// do not go before all.
 	otherTurn = 4
 	// mayComeFor is how long a task that the platform does not know is asked for in every round: it may be about to list
 	// it.
@@ -94,33 +95,33 @@ func (l *Link) round(ctx context.Context) (calls int, err error) {
 	return calls, nil
 }
 
-// turns returns so many of the tasks that are asked for alone, as a round may not come to all of them: what somebody
-// waits for goes first, and of equals what was asked for least recently. But every fourth turn is one of the others, as
-// there may always be enough that is waited for.
+// turns returns so many of the tasks that are asked for alone, as a round may not come to all of them: by rank, and of
+// equals what was asked for least recently. But every fourth turn is that of the one that has waited longest of what
+// does not go before all: there may always be enough that does.
 func (l *Link) turns(alone []Followed, count int) (chosen []Followed) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	awaited, others := []Followed{}, []Followed{}
-	for _, f := range alone {
-		if isAwaited(f) {
-			awaited = append(awaited, f)
-		} else {
-			others = append(others, f)
+	rank := func(f Followed) int { return rankOf(f, l.views[f.Task]) }
+	longest := func(a, b Followed) int { return l.triedAt(a).Compare(l.triedAt(b)) }
+	byRank := slices.Clone(alone)
+	slices.SortStableFunc(byRank, func(a, b Followed) int { return cmp.Or(cmp.Compare(rank(a), rank(b)), longest(a, b)) })
+	others := slices.DeleteFunc(slices.Clone(alone), func(f Followed) bool { return rank(f) == 0 })
+	slices.SortStableFunc(others, longest)
+	has := map[result.Task]bool{}
+	take := func(from *[]Followed) bool {
+		for len(*from) > 0 {
+			f := (*from)[0]
+			if *from = (*from)[1:]; !has[f.Task] {
+				has[f.Task], chosen = true, append(chosen, f)
+				return true
+			}
 		}
+		return false
 	}
-	inTurn := func(a, b Followed) int {
-		return cmp.Or(cmp.Compare(rankOf(a, l.views[a.Task]), rankOf(b, l.views[b.Task])),
-			l.triedAt(a).Compare(l.triedAt(b)))
-	}
-	slices.SortStableFunc(awaited, inTurn)
-	slices.SortStableFunc(others, inTurn)
-	for len(chosen) < count && len(awaited)+len(others) > 0 {
-		l.gets++
-		from := &awaited
-		if len(awaited) == 0 || len(others) > 0 && l.gets%otherTurn == 0 {
-			from = &others
+	for len(chosen) < min(count, len(alone)) {
+		if l.gets++; l.gets%otherTurn != 0 || !take(&others) {
+			take(&byRank)
 		}
-		chosen, *from = append(chosen, (*from)[0]), (*from)[1:]
 	}
 	return chosen
 }
@@ -131,8 +132,10 @@ func (l *Link) turns(alone []Followed, count int) (chosen []Followed) {
 func rankOf(f Followed, v *view) int {
 	switch {
 	case v != nil && v.unknown && !v.known:
+		return 4
+	case f.Placeholder:
 		return 3
-	case f.Placeholder, f.Finished:
+	case f.Finished:
 		return 2
 	case f.Complete && (v == nil || v.judgement == status.NotJudged && !v.unknown):
 		return 0
@@ -147,9 +150,6 @@ func (l *Link) triedAt(f Followed) (at time.Time) {
 	}
 	return at
 }
-
-// isAwaited says whether somebody waits for the comparison of a task.
-func isAwaited(f Followed) bool { return !f.Placeholder && !f.Finished }
 
 // maxGets is how many tasks are asked for alone in a round: the rest waits for the next one.
 func (l *Link) maxGets() int {
@@ -288,7 +288,7 @@ func (v *view) judge(f Followed, sum tally.Summary, quiet bool, period time.Dura
 			"else pushes to the callback"
 	case v.swept >= maxSweeps:
 		v.judgement = status.Drifting
-		v.note = "asking for every result did not help: compare with the platform's list of sub-tasks"
+		v.note = "asking for every result did not help: compare with the platform's list of sub-tasks" + v.leftOut()
 		return true // what was late may be there
 	case v.broken >= maxBroken:
 		v.judgement = status.Drifting

@@ -176,13 +176,14 @@ type sweep struct {
 	// states are those that are still to be looked through, pages how far the first one was; asked is how many pages were
 	// asked for.
 	states []sweptState
-	pages  pages
+	pages  paging
 	asked  int
 	// failed is how many results are missing of what failed or was stopped, succeeded of the others. It ends when as many
 	// were found: pages may shift while it looks, and the next round compares.
 	failed, succeeded int64
-	// found says that it found any.
-	found bool
+	// found says that it found any, unusable how many sub-tasks it saw with an id that no notification could have.
+	found    bool
+	unusable int
 }
 
 // sweptState is a state and how many sub-tasks are in it by the figures.
@@ -225,7 +226,7 @@ func (s *sweep) next() (sweptState, bool) {
 }
 
 // skip goes on to the next state.
-func (s *sweep) skip() { s.states, s.pages = s.states[1:], pages{} }
+func (s *sweep) skip() { s.states, s.pages = s.states[1:], paging{} }
 
 // sweep asks for the next page of the sweep of a task, which begins where there is none yet, or goes on where it was,
 // also when it broke off there. It says whether that was the last page.
@@ -237,7 +238,7 @@ func (l *Link) sweep(ctx context.Context, task result.Task) (ended bool, err err
 	}
 	inTime, cancel := l.within(ctx, maxWait)
 	defer cancel()
-	answer, err := l.o.Client.SubTasks(inTime, task.OperationID, string(state.status), s.pages.next, platform.PrioritySweep)
+	page, err := l.o.Client.SubTasks(inTime, task.OperationID, string(state.status), s.pages.next, platform.PrioritySweep)
 	if state.status == platform.SubTaskTimeout && platform.IsAboutRequest(err) {
 		s.skip() // the state is not documented: where the platform has none, they are among the failures
 		return false, nil
@@ -245,7 +246,7 @@ func (l *Link) sweep(ctx context.Context, task result.Task) (ended bool, err err
 	if err != nil {
 		return false, err
 	}
-	lacking, stopped := l.lacking(&s.of, task, answer.SubTasks)
+	lacking, stopped := l.lacking(&s.of, task, page.SubTasks)
 	if len(lacking) > 0 {
 		counted, err := l.add(ctx, task, lacking, stopped)
 		if err != nil {
@@ -254,7 +255,8 @@ func (l *Link) sweep(ctx context.Context, task result.Task) (ended bool, err err
 		*s.missing(state) -= counted
 		s.found = s.found || counted > 0
 	}
-	if s.asked++; s.pages.take(answer, state.count) {
+	s.unusable += page.Unusable
+	if s.asked++; s.pages.take(page, state.count) {
 		s.skip()
 	}
 	_, more := s.next()

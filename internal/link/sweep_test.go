@@ -379,32 +379,6 @@ func TestSweepEndsWhereNobodyFollows(t *testing.T) {
 	}
 }
 
-// Two sweeps that found nothing say that the counts drift, and no more are made.
-func TestFruitlessSweepsEndInDrift(t *testing.T) {
-	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{Fail: 1}}, onlyRounds)
-	operation := w.createEnded(3)
-	truth, _ := w.Truth(operation)
-	for n := range truth.Devices { // somebody says that all of them succeeded
-		r := pushOf(w.AppID(), truth, &truth.Devices[n])
-		r.State, r.StatusDesc, r.FailedAt = storage.StateSucceeded, "", 0
-		w.store.Add([]result.Result{r})
-	}
-	task := w.follow(operation)
-	w.run()
-	w.await(20*time.Minute, "the counts do not drift", func() bool { return w.judgement(task) == status.Drifting })
-	swept := w.calls(northbound.CallSubTasks)
-	if note := w.View(task).Note; swept != maxSweeps || !strings.Contains(note, "did not help") {
-		t.Errorf("%d pages: %s", swept, note)
-	}
-	w.pass(3 * time.Hour)
-	if got := w.calls(northbound.CallSubTasks); got != swept {
-		t.Errorf("%d pages more", got-swept)
-	}
-	if len(w.store.added()) > 0 {
-		t.Errorf("stored: %v", w.store.added())
-	}
-}
-
 // Sweeps that find something are no sign of a drift, however often the counts are behind.
 func TestFruitfulSweepsAreNoDrift(t *testing.T) {
 	fates, devices := map[string]northbound.Fate{}, []string{}

@@ -5,6 +5,7 @@ package link
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -159,6 +160,58 @@ func TestVisitWhoseTurnDoesNotCome(t *testing.T) {
 		t.Errorf("Connected: %+v", c)
 	}
 	w.await(20*time.Minute, "it does not go on", func() bool { return w.State().Connected.isTrue() })
+}
+
+// That the platform fails with some tasks, or with their sub-tasks, is no outage, however many they are: the connection
+// is not said to be one thing and then another, and the others are asked for as before.
+func TestManyBadTasksAreNoOutage(t *testing.T) {
+	for name, isBad := range map[string]func(path string) bool{
+		"tasks":     func(path string) bool { return strings.Contains(path, "/operations/bad") },
+		"sub-tasks": isSubTasks,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, northbound.Options{}, onlyRounds)
+			var refused atomic.Int64
+			w.through(func(rw http.ResponseWriter, r *http.Request) bool {
+				if !isBad(r.URL.Path) {
+					return false
+				}
+				refused.Add(1)
+				rw.Header()["Date"] = nil // which would be the time of this machine
+				rw.WriteHeader(http.StatusInternalServerError)
+				return true
+			}, nil, onlyRounds)
+			for n := range 8 {
+				id := fmt.Sprintf("bad%d", n)
+				w.createTask(northbound.TaskSpec{OperationID: id, Count: 2})
+				w.follow(id)
+			}
+			good := w.follow(w.createTask(northbound.TaskSpec{
+				Count: 1, StartsIn: northbound.Duration(96 * time.Hour),
+			}))
+			w.clock.Step(3 * time.Hour)
+			w.run()
+			w.pass(10 * time.Minute)
+			before, wasRefused := w.calls(northbound.CallTasks), refused.Load()
+			for range 60 {
+				w.pass(2 * time.Minute)
+				if c := w.State().Connected; !c.isTrue() {
+					t.Fatalf("Connected: %+v", c)
+				}
+			}
+			if got := w.calls(northbound.CallTasks) - before; got < 110 || w.View(good).Trouble != "" {
+				t.Errorf("%d lists in two hours; %+v", got, w.View(good))
+			}
+			if got := refused.Load() - wasRefused; got < 8 || got > 8*70 {
+				t.Errorf("%d calls failed in two hours", got)
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if w.stateChanges > 2 {
+				t.Errorf("told %d times", w.stateChanges)
+			}
+		})
+	}
 }
 
 // A login that is refused in a way that is not known is said, too.

@@ -54,9 +54,10 @@ type view struct {
 	// or its results were asked for.
 	doubtful bool
 	// repaired is how many results had to be asked for, uncounted the devices whose results were stored and are missing
-	// all the same.
+	// all the same, unusable how many sub-tasks the last sweep saw with an id that no notification could have.
 	repaired  int64
 	uncounted map[string]struct{}
+	unusable  int
 }
 
 // take takes what the platform answered, nil where it does not know the task, and keeps what is needed of it: a task
@@ -84,8 +85,12 @@ func (v *view) endSweep(callsPerMinute int64, period time.Duration) {
 		return
 	case v.sweep.found:
 		v.swept, v.sweepAt = 0, time.Time{}
+		if v.judgement == status.Drifting { // asking helps, so that the next round is to say what is missing still
+			v.judgement, v.note = status.Repairing, ""
+		}
 	case v.sweep.asked > 0: // else what was missing came by itself
 		v.swept++
+		v.unusable = v.sweep.unusable
 		v.sweepAt = v.triedAt.Add(sweepAgainAfter(v.swept, v.sweep.asked, callsPerMinute, period))
 	}
 	v.sweep, v.broken = nil, 0
