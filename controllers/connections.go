@@ -182,7 +182,7 @@ func (c *connections) optionsOf(app *v1alpha1.IoTApplication, of *connection, cl
 		notifications = append(notifications, string(n))
 	}
 	return link.Options{
-		Client: client, AppID: appID, Notifications: notifications,
+		Client: client, Notifications: notifications,
 		Callback: func() (link.Callback, error) {
 			read := of.credentials.Load()
 			return read.callback, read.callbackErr

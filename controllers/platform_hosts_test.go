@@ -198,7 +198,8 @@ func TestNothingElseIsAllowed(t *testing.T) {
 		"", "evil.example", "example.com", "example.net", "evilexample.net", "example.net.evil.example", "localhost",
 		"kubernetes.default.svc", "169.254.169.254", "127.0.0.1", "192.0.2.2", "[::1]", "[2001:db8::2]", "0xc0000201",
 		"iot.example.com.", "iot.example.com%2eevil.example", "iot.example.com,evil.example", "*", "*.example.net.",
-		"iot.example.com evil.example", "[fe80::1%251.example.net]", "1_2.example.net", "[iot.example.com]", "2001:db8::1", "iot.example.com\x00.evil.example",
+		"iot.example.com evil.example", "[fe80::1%251.example.net]", "1_2.example.net", "[iot.example.com]", "2001:db8::1",
+		"iot.example.com\x00.evil.example",
 	} {
 		hosts[other] = "nowhere"
 	}

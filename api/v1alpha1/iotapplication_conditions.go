@@ -60,7 +60,8 @@ const (
 	ReasonPushesArrive = "PushesArrive"
 	// ReasonNothingRuns means that no result was to come.
 	ReasonNothingRuns = "NothingRuns"
-	// ReasonPushesMissing means that results had to be asked for, and none came by push for a quarter of an hour.
+	// ReasonPushesMissing means that many results had to be asked for, or some over a quarter of an hour, and none came by
+	// push meanwhile.
 	ReasonPushesMissing = "PushesMissing"
 )
 

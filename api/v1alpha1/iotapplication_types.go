@@ -7,7 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // IoTApplication connects an application of the IoT platform: the operator subscribes the callback for it, compares the
 // tasks that FirmwareUpgrades follow with the platform's own figures, and asks for the results that never came. It
-// creates nothing on the platform. Its secrets are read in the operator's namespace only.
+// creates no tasks. Its secrets are read in the operator's namespace only.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status

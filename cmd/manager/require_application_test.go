@@ -21,7 +21,8 @@ import (
 )
 
 // bothRefused is said where two rules say which namespaces may claim what.
-const bothRefused = "--require-application and --applications-file both say which namespaces may claim what: remove one " +
+const bothRefused = "--require-application and --applications-file both say which namespaces may claim what: " +
+	"remove one " +
 	"of the two. A webhook that runs alone may have the file, for its secrets"
 
 // applicationsFile returns an applications file, as the flag that names it.
@@ -32,7 +33,8 @@ func applicationsFile(t *testing.T) string {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(filepath.Dir(path), "secrets"), []byte("a-secret-of-sixteen\n"), 0o600); err != nil {
+	secrets := filepath.Join(filepath.Dir(path), "secrets")
+	if err := os.WriteFile(secrets, []byte("a-secret-of-sixteen\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return "--applications-file=" + path
@@ -70,7 +72,8 @@ func TestTwoRulesOfClaims(t *testing.T) {
 func TestRequireApplication(t *testing.T) {
 	withoutStore(t)
 	namespace := harness.NewNamespace(t, k8s)
-	m, out := launch(t, admin, "controllers", "--operator-namespace="+namespace, "--require-application", applicationsFile(t))
+	m, out := launch(t, admin, "controllers", "--operator-namespace="+namespace, "--require-application",
+		applicationsFile(t))
 	contains(t, refused(t, m, out), "manager: "+bothRefused)
 
 	m, _ = launch(t, admin, "controllers", "--operator-namespace="+namespace, "--leader-elect=false",

@@ -154,7 +154,7 @@ func (w *world) options(
 ) Options {
 	w.t.Helper()
 	o := Options{
-		AppID: appID, Notifications: []string{string(v1alpha1.NotificationResult)}, Store: w.store,
+		Notifications: []string{string(v1alpha1.NotificationResult)}, Store: w.store,
 		Callback: func() (Callback, error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()

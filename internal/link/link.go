@@ -45,8 +45,6 @@ const (
 type Options struct {
 	// Client talks to the platform for the application.
 	Client *platform.Client
-	// AppID is the application.
-	AppID string
 	// Notifications are the types to keep subscribed; none leaves the subscriptions alone.
 	Notifications []string
 	// Callback returns what to subscribe. An error says what is missing, for people.

@@ -54,7 +54,7 @@ func (l *Link) subscribe(
 	}
 	if missing != nil { // which is no trouble with the platform
 		l.update(func(s *State) { s.Subscribed = isFalse(v1alpha1.ReasonSecretInvalid, missing.Error()) })
-		return nil, nil
+		return nil, nil //nolint:nilerr // The State says it.
 	}
 	seen, failed := map[string]subscription{}, map[string]subscription{}
 	for _, notification := range l.o.Notifications {

@@ -288,7 +288,8 @@ func TestSubscriptionsThatAreNotTaken(t *testing.T) {
 func TestFailingSubscriptionsAreNoOutage(t *testing.T) {
 	w := newWorld(t, northbound.Options{})
 	var heals, hangsUp atomic.Bool
-	w.failing(func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/app/sub/") }, func(rw http.ResponseWriter) {
+	isOfSubscriptions := func(r *http.Request) bool { return strings.Contains(r.URL.Path, "/app/sub/") }
+	w.failing(isOfSubscriptions, func(rw http.ResponseWriter) {
 		if hangsUp.Load() {
 			panic(http.ErrAbortHandler)
 		}

@@ -275,7 +275,7 @@ func TestSweepWhoseTurnDoesNotCome(t *testing.T) {
 	task := w.follow("op")
 	v := &view{task: &platform.Task{Result: platform.StaResult{Total: 3, Success: 3}}}
 	w.views[task] = v
-	w.Link.sweeps.want(task)
+	w.sweeps.want(task)
 	ended := make(chan error)
 	go func() {
 		_, err := w.sweep(context.Background(), task)

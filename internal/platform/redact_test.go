@@ -154,7 +154,8 @@ func TestRedactWhereCut(t *testing.T) {
 func TestRedactRepetitions(t *testing.T) {
 	for text, value := range map[string]string{
 		strings.Repeat(`\`, 2000): strings.Repeat(`\`, 34) + "b", strings.Repeat("%25", 1300): strings.Repeat("%", 200) + "b",
-		strings.Repeat("a", 4000): strings.Repeat("a", maxTokenBytes-1) + "b", strings.Repeat("a+", 2000): strings.Repeat("a ", 50) + "b",
+		strings.Repeat("a", 4000):  strings.Repeat("a", maxTokenBytes-1) + "b",
+		strings.Repeat("a+", 2000): strings.Repeat("a ", 50) + "b",
 	} {
 		var r redactor
 		for n := range keptSecrets {
@@ -165,7 +166,8 @@ func TestRedactRepetitions(t *testing.T) {
 				t.Fatalf("%.20q…: %.20q…", text, got)
 			}
 		}
-		if got := r.clean(text[:2000]+value+"|", len(text)+len(value)); !strings.Contains(got, mask) || !strings.HasSuffix(got, "|") {
+		got := r.clean(text[:2000]+value+"|", len(text)+len(value))
+		if !strings.Contains(got, mask) || !strings.HasSuffix(got, "|") {
 			t.Errorf("%.20q…: %.20q…", text, got)
 		}
 	}

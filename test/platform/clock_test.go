@@ -90,7 +90,8 @@ func (t *steppedTimer) Reset(d time.Duration) bool {
 func TestSteppedTimers(t *testing.T) {
 	c := newSteppedClock()
 	began := c.Now()
-	after, timer, stopped, reset := c.After(time.Hour), c.NewTimer(2*time.Hour), c.NewTimer(time.Hour), c.NewTimer(time.Hour)
+	after, timer := c.After(time.Hour), c.NewTimer(2*time.Hour)
+	stopped, reset := c.NewTimer(time.Hour), c.NewTimer(time.Hour)
 	if !stopped.Stop() {
 		t.Error("a timer that waits can't be stopped")
 	}
