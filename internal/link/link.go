@@ -147,7 +147,10 @@ func (l *Link) Run(ctx context.Context) {
 func (l *Link) Wake() { wake(l.wake) }
 
 // Corrected has the platform called at once: what it is called with was corrected.
-func (l *Link) Corrected() { wake(l.corrected) }
+func (l *Link) Corrected() {
+	l.o.Client.Corrected()
+	wake(l.corrected)
+}
 
 func wake(c chan struct{}) {
 	select {

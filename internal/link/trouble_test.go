@@ -266,6 +266,15 @@ func TestWakingDoesNotDefeatTheBackoff(t *testing.T) {
 	w.setFaults(northbound.Faults{})
 	w.Corrected()
 	w.await(time.Second, "it is not tried at once", func() bool { return w.State().Connected.isTrue() })
+
+	everything := northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallTasks, northbound.CallLogin}}
+	w.setFaults(northbound.Faults{ErrorBefore: everything})
+	w.await(3*time.Hour, "the breaker does not open", func() bool {
+		return w.o.Client.Status().BreakerOpenUntil.Sub(w.clock.Now()) > 5*time.Minute
+	})
+	w.setFaults(northbound.Faults{})
+	w.Corrected()
+	w.await(time.Second, "the breaker stays open", func() bool { return w.State().Connected.isTrue() })
 }
 
 // Whether the platform can be called is a part of what is known of every task: these are told when it changes, and when

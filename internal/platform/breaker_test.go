@@ -116,6 +116,25 @@ func TestTaskOfTrouble(t *testing.T) {
 	c.must(BreakerOpen, err) // without an answer it is no task's trouble
 }
 
+// TestCorrected has a platform work again while it is left alone: something corrected has one call try it.
+func TestCorrected(t *testing.T) {
+	p := startPlatform(t)
+	c := connect(t, p)
+	c.must("", c.list())
+	p.set(nil, always(http.StatusServiceUnavailable, ""))
+	for range 5 {
+		_ = c.list()
+	}
+	c.must(BreakerOpen, c.list())
+	c.Corrected()
+	c.must(Unexpected, c.list())
+	c.must(BreakerOpen, c.list())
+	p.set(nil, nil)
+	c.Corrected()
+	c.must("", c.list())
+	c.must("", c.list())
+}
+
 // TestOneTries holds that of many calls one tries whether the platform works again.
 func TestOneTries(t *testing.T) {
 	b := &breaker{}

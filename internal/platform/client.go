@@ -107,6 +107,10 @@ func (c *Client) SetLimit(callsPerMinute int) {
 	c.limiter.setLimit(max(1, min(callsPerMinute, maxCallsPerMinute)))
 }
 
+// Corrected says that what the platform is called with was corrected: where it is left alone because the last calls
+// failed, one call tries at once.
+func (c *Client) Corrected() { c.breaker.tryNow() }
+
 // Status returns how the connection is.
 func (c *Client) Status() Status {
 	c.mu.Lock()

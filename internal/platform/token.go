@@ -59,7 +59,7 @@ type tokenHolder struct {
 	// lastLogin is when the last login was answered, delay how long after it the next one may be made.
 	lastLogin time.Time
 	delay     time.Duration
-	// held is why there is a delay; refused is the secret that was refused.
+	// held is why there is a delay; refused is the secret that was refused, or whose tokens were ended.
 	held    *Error
 	refused []byte
 	// ended are the times at which tokens were refused before their time.
@@ -200,7 +200,7 @@ func (h *tokenHolder) refuse(t token) {
 	h.ended = slices.DeleteFunc(h.ended, func(at time.Time) bool { return now.Sub(at) >= contentionWindow })
 	h.ended = append(h.ended, now)
 	if h.contended || len(h.ended) >= contentionTimes {
-		h.contended = true
+		h.contended, h.refused = true, t.secret
 		h.hold(&Error{
 			Kind: TokenContended, Call: CallLogin,
 			Message: "the token was ended again and again before its time: somebody else logs in with this appId, " +

@@ -293,7 +293,8 @@ func TestNoCallDuringLogin(t *testing.T) {
 // TestContention has another holder log in every 20 seconds, for two hours.
 func TestContention(t *testing.T) {
 	p := startPlatform(t)
-	c := connect(t, p)
+	secret := testSecret
+	c := connect(t, p, func(o *Options) { o.Secret = func() ([]byte, error) { return []byte(secret), nil } })
 	start := c.clock.Now()
 	var logins []time.Duration
 	counted := 0
@@ -332,6 +333,13 @@ func TestContention(t *testing.T) {
 	got := fmt.Sprint(apart[:min(10, len(apart))])
 	if !strings.HasPrefix(want, strings.TrimSuffix(got, "]")) || len(apart) < 9 {
 		t.Errorf("logins were %s apart, want %s", got, want)
+	}
+	// A secret that was changed meanwhile is logged in with at once: with the old one nobody can any more.
+	before := p.count(loginPath)
+	secret = "another-secret-of-the-application"
+	c.must("", c.list())
+	if got := p.count(loginPath) - before; got != 1 {
+		t.Errorf("%d logins with another secret", got)
 	}
 	// The other one is gone.
 	c.clock.Step(15 * time.Minute)
