@@ -387,23 +387,24 @@ func TestRoundsUseAThirdOfTheCalls(t *testing.T) {
 
 // A list may have shorter pages than were asked for: rounds leave two thirds of the calls to sweeps all the same.
 func TestRoundsWithShortPages(t *testing.T) {
-	w := newWorld(t, northbound.Options{}, onlyRounds)
+	const hours, callsPerMinute = 2, 12
+	fewCalls := func(o *Options) { o.CallsPerMinute = callsPerMinute }
+	w := newWorld(t, northbound.Options{}, onlyRounds, fewCalls)
 	w.through(func(_ http.ResponseWriter, r *http.Request) bool {
 		if q := r.URL.Query(); strings.HasSuffix(r.URL.Path, "/operations") {
 			q.Set("pageSize", "10")
 			r.URL.RawQuery = q.Encode()
 		}
 		return false
-	}, nil, onlyRounds)
+	}, nil, onlyRounds, fewCalls)
 	task := w.follow(w.createEnded(3000), func(f *Followed) { f.Complete = true })
-	for range 1000 {
+	for range 200 {
 		w.createTask(northbound.TaskSpec{Count: 1, StartsIn: northbound.Duration(96 * time.Hour)})
 	}
 	w.run()
-	const hours = 2
 	w.pass(hours * time.Hour)
 	calls := w.calls(northbound.CallTasks) + w.calls(northbound.CallTask)
-	if most := hours * 60 * scaleLimit / 3; calls > most*11/10 || calls < most/2 {
+	if most := hours * 60 * callsPerMinute / 3; calls > most*11/10 || calls < most/2 {
 		t.Errorf("rounds took %d calls of %d", calls, 3*most)
 	}
 	if !w.isEqual(task) {

@@ -111,6 +111,9 @@ func (c *Client) send(ctx context.Context, r request, t *token) (status int, bod
 			failure.HTTPStatus = response.StatusCode
 		}
 	}
+	if failure != nil && errors.Is(ctx.Err(), context.Canceled) { // half an answer may be what came of that
+		return 0, nil, c.noAnswer(ctx, r.name, ctx.Err())
+	}
 	return response.StatusCode, body, failure
 }
 
