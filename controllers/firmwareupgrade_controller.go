@@ -226,11 +226,6 @@ func (r *firmwareUpgradeReconciler) observe(
 		seen.Claim = claim.Purge(seen.Unreadable)
 		return seen, nil
 	}
-	if seen.Claim.Holds() {
-		if seen.Platform, err = r.platform.of(ctx, fwu, seen.Task, reported); err != nil {
-			return seen, err
-		}
-	}
 	if !reported && seen.Claim.Holds() && !fwu.Spec.Placeholder {
 		seen.OtherApplications = r.rules.OtherApplications(fwu, tasks)
 		if seen.Undeclared, err = undeclared(ctx, r.client, fwu.Namespace, r.rules); err != nil {
@@ -244,7 +239,10 @@ func (r *firmwareUpgradeReconciler) observe(
 		)
 		seen.Lacking = r.whole.lacking(fwu, seen.Task)
 	}
-	return seen, nil
+	if seen.Claim.Holds() { // after the results: how many of them had to be asked for is known before they are stored
+		seen.Platform, err = r.platform.of(ctx, fwu, seen.Task, reported)
+	}
+	return seen, err
 }
 
 // SetupWithManager watches FirmwareUpgrades, their rivals for a task, IoTApplications, and the store. It is told

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"fwupgrade.io/operator/api/v1alpha1"
@@ -35,10 +34,7 @@ func TestLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.stop()
-	w.registry = prometheus.NewRegistry()
-	w.startControllers()
-	w.stepOverQuiet()
+	w.leadAnew()
 	w.await(last, func() string { return synced(last, v1alpha1.ReasonCountsEqual) })
 	if err := k8s.Delete(t.Context(), w.app); err != nil {
 		t.Fatal(err)

@@ -315,9 +315,28 @@ func (w *world) lookAgain() {
 // connection before may be in the platform's minute.
 func (w *world) stepOverQuiet() {
 	w.t.Helper()
-	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionUnknown, v1alpha1.ReasonConnecting)
 	before := w.platform.Report().CallList
+	w.awaitApp(v1alpha1.ConditionConnected, metav1.ConditionUnknown, v1alpha1.ReasonConnecting)
 	w.clock.step(time.Minute)
+	w.expectPause(before)
+}
+
+// leadAnew ends the controllers and begins others, who call nobody in their first minute, which is stepped over. The
+// conditions of the application stand meanwhile.
+func (w *world) leadAnew() {
+	w.t.Helper()
+	w.stop()
+	before := w.platform.Report().CallList
+	w.registry = prometheus.NewRegistry()
+	w.stop = w.startControllers()
+	time.Sleep(5 * time.Second) // in which one that waits for nothing would call
+	w.clock.step(time.Minute)
+	w.expectPause(before)
+}
+
+// expectPause waits for the next call, and sees that it comes a minute after those before.
+func (w *world) expectPause(before []northbound.CallRecord) {
+	w.t.Helper()
 	var calls []northbound.CallRecord
 	harness.Eventually(w.t, func() string {
 		if calls = w.platform.Report().CallList; len(calls) == len(before) {
