@@ -48,12 +48,12 @@ func newReceiving(o Options) receiving {
 }
 
 // look notes when the newest result of a task arrived. At first look nobody knows whether that one was asked for by an
-// earlier process.
+// earlier process, unless it arrived since this one began: nothing is asked for before the first look.
 func (r *receiving) look(task result.Task, last time.Time) {
 	newestPolled, looked := r.polled[task]
 	if !looked {
 		r.polled[task] = time.Time{}
-		if r.wasMissing || len(r.lost) > 0 { // an old result proves nothing
+		if (r.wasMissing || len(r.lost) > 0) && !last.After(r.beganAt) { // an old result proves nothing
 			r.polled[task] = last
 			return
 		}

@@ -50,6 +50,27 @@ func TestReceiving(t *testing.T) {
 			},
 			reason: v1alpha1.ReasonPushesArrive,
 		},
+		"pushes of a task that all came before it was looked at, after many were missing": {
+			do: func(r *receiving, pass passFunc, now nowFunc) {
+				r.look(task, time.Time{})
+				pass(time.Minute)
+				r.lose(task, manyLost, now())
+				pass(time.Hour)
+				r.look(other, now())
+			},
+			reason: v1alpha1.ReasonPushesArrive,
+		},
+		"results of another task that came before this process looked, after many were missing": {
+			do: func(r *receiving, pass passFunc, now nowFunc) {
+				r.look(task, time.Time{})
+				began := now()
+				pass(time.Minute)
+				r.lose(task, manyLost, now())
+				pass(time.Hour)
+				r.look(other, began)
+			},
+			reason: v1alpha1.ReasonPushesMissing,
+		},
 		"one was lost, and none came for days": {
 			do: func(r *receiving, pass passFunc, now nowFunc) {
 				r.look(task, now())
@@ -166,13 +187,14 @@ func TestReceiving(t *testing.T) {
 			},
 			reason: v1alpha1.ReasonPushesMissing,
 		},
-		"a push of another task, which may be older": {
+		"a push of another task, which is older": {
 			do: func(r *receiving, pass passFunc, now nowFunc) {
+				began := now()
 				r.look(task, now())
 				pass(20 * time.Minute)
 				r.lose(task, manyLost, now())
 				pass(missingAfter)
-				r.look(other, now())
+				r.look(other, began)
 			},
 			reason: v1alpha1.ReasonPushesMissing,
 		},
@@ -195,7 +217,7 @@ func TestReceiving(t *testing.T) {
 			wasMissing: true,
 			do: func(r *receiving, pass passFunc, now nowFunc) {
 				pass(15 * time.Minute)
-				r.look(task, now().Add(-time.Minute))
+				r.look(task, now().Add(-16*time.Minute))
 			},
 			reason: v1alpha1.ReasonPushesMissing,
 		},
