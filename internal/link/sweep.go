@@ -48,10 +48,7 @@ func (s *sweeps) want(task result.Task) {
 	if !slices.Contains(s.wanted, task) {
 		s.wanted = append(s.wanted, task)
 	}
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	wake(s.wake)
 }
 
 // keepSwept asks for missing results, page by page. After each page another task may have its turn.

@@ -101,22 +101,7 @@ func TestPushesMissing(t *testing.T) {
 	// With so few calls nothing is asked for sooner than its push comes.
 	w.connect(func(app *v1alpha1.IoTApplication) { app.Spec.CallsPerMinute = 90 })
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
-	follow := func(name string, count int) *v1alpha1.FirmwareUpgrade {
-		t.Helper()
-		operation := w.createTask(northbound.TaskSpec{Count: count})
-		fwu := wrappers.MakeFirmwareUpgrade(name, w.namespace).Operation(operation).App(w.app.Spec.AppID).Settle(0).Obj()
-		if err := k8s.Create(t.Context(), fwu); err != nil {
-			t.Fatal(err)
-		}
-		w.await(fwu, func() string {
-			if !meta.IsStatusConditionTrue(fwu.Status.Conditions, v1alpha1.ConditionFinished) {
-				return "it has not finished"
-			}
-			return synced(fwu, v1alpha1.ReasonCountsEqual)
-		})
-		return fwu
-	}
-	if fwu := follow("all-lost", 20); fwu.Status.Platform.Repaired != 20 {
+	if fwu, _ := w.upgrade("all-lost", w.app.Spec.AppID, 20); fwu.Status.Platform.Repaired != 20 {
 		t.Errorf("%+v", fwu.Status.Platform)
 	}
 	// Half a minute is as much of 15 minutes as a round here is of one of two. It is not stepped over: the webhook goes by
@@ -126,7 +111,7 @@ func TestPushesMissing(t *testing.T) {
 	if err := w.platform.SetFaults(northbound.Faults{}); err != nil {
 		t.Fatal(err)
 	}
-	if fwu := follow("none-lost", 20); fwu.Status.Platform.Repaired != 0 {
+	if fwu, _ := w.upgrade("none-lost", w.app.Spec.AppID, 20); fwu.Status.Platform.Repaired != 0 {
 		t.Errorf("%+v", fwu.Status.Platform)
 	}
 	w.awaitApp(v1alpha1.ConditionReceiving, metav1.ConditionTrue, "")

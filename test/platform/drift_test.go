@@ -35,17 +35,7 @@ func TestShiftingPages(t *testing.T) {
 	})
 	w.connect()
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
-	operation := w.createTask(northbound.TaskSpec{Count: 500})
-	fwu := wrappers.MakeFirmwareUpgrade("shifting", w.namespace).Operation(operation).Settle(0).Obj()
-	if err := k8s.Create(t.Context(), fwu); err != nil {
-		t.Fatal(err)
-	}
-	w.await(fwu, func() string {
-		if !meta.IsStatusConditionTrue(fwu.Status.Conditions, v1alpha1.ConditionFinished) {
-			return "it has not finished"
-		}
-		return synced(fwu, v1alpha1.ReasonCountsEqual)
-	})
+	fwu, operation := w.upgrade("shifting", "", 500)
 	truth, _ := w.platform.Truth(operation)
 	if d := fwu.Status.Devices; d.Succeeded != int64(truth.Counts.Success) || d.Failed != int64(truth.Counts.Fail) {
 		t.Errorf("counted are %+v, true is %+v", d, truth.Counts)

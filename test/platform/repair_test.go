@@ -37,17 +37,7 @@ func TestLostPushes(t *testing.T) {
 	})
 	w.connect()
 	w.awaitApp(v1alpha1.ConditionSubscribed, metav1.ConditionTrue, v1alpha1.ReasonVerified)
-	operation := w.createTask(northbound.TaskSpec{Count: 400})
-	fwu := wrappers.MakeFirmwareUpgrade("lost", w.namespace).Operation(operation).Settle(0).Obj()
-	if err := k8s.Create(t.Context(), fwu); err != nil {
-		t.Fatal(err)
-	}
-	w.await(fwu, func() string {
-		if !meta.IsStatusConditionTrue(fwu.Status.Conditions, v1alpha1.ConditionFinished) {
-			return "it has not finished"
-		}
-		return synced(fwu, v1alpha1.ReasonCountsEqual)
-	})
+	fwu, operation := w.upgrade("lost", "", 400)
 	truth, _ := w.platform.Truth(operation)
 	d, p := fwu.Status.Devices, fwu.Status.Platform
 	if d.Succeeded != int64(truth.Counts.Success) || d.Failed != int64(truth.Counts.Fail) || d.Expected != 400 {

@@ -33,6 +33,7 @@ import (
 	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/hack/simulator/northbound"
 	"fwupgrade.io/operator/test/harness"
+	"fwupgrade.io/operator/test/wrappers"
 )
 
 const (
@@ -374,6 +375,24 @@ func (w *world) createTask(spec northbound.TaskSpec) (operationID string) {
 		w.t.Fatal(err)
 	}
 	return operationID
+}
+
+// upgrade has the platform upgrade so many devices, follows that, of an application or of any where that is empty, and
+// waits for an end at which all counts are equal.
+func (w *world) upgrade(name, appID string, count int) (fwu *v1alpha1.FirmwareUpgrade, operationID string) {
+	w.t.Helper()
+	operationID = w.createTask(northbound.TaskSpec{Count: count})
+	fwu = wrappers.MakeFirmwareUpgrade(name, w.namespace).Operation(operationID).App(appID).Settle(0).Obj()
+	if err := k8s.Create(w.t.Context(), fwu); err != nil {
+		w.t.Fatal(err)
+	}
+	w.await(fwu, func() string {
+		if !meta.IsStatusConditionTrue(fwu.Status.Conditions, v1alpha1.ConditionFinished) {
+			return "it has not finished"
+		}
+		return synced(fwu, v1alpha1.ReasonCountsEqual)
+	})
+	return fwu, operationID
 }
 
 // await waits until a FirmwareUpgrade satisfies a condition, which says what is wrong.
