@@ -165,6 +165,7 @@ func (s *Server) answer(c *call, r *http.Request, problem string) answer {
 		s.ledger.login(Login{Time: c.at, OK: c.loggedIn, Code: a.code})
 	case CallCreate:
 		s.ledger.creation(c.creation(a))
+		s.tellPosted()
 	}
 	return a
 }

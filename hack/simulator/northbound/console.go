@@ -35,6 +35,9 @@ type TaskSpec struct {
 	Retries int `json:"retries,omitempty"`
 	// StartsIn is how long after its creation it starts, in whole seconds.
 	StartsIn Duration `json:"startsIn,omitempty"`
+	// StartTime and EndTime are its window by the platform's clock, both or none, and not beside StartsIn.
+	StartTime time.Time `json:"startTime,omitzero"`
+	EndTime   time.Time `json:"endTime,omitzero"`
 }
 
 // CreateTask creates a task as the console does, and returns its id.
@@ -47,8 +50,8 @@ func (s *Server) CreateTask(spec TaskSpec) (string, error) {
 	if spec.Retries < 0 || spec.Retries > 5 || spec.Count < 0 || spec.Count > maxDevices {
 		return "", fmt.Errorf("a task has 0 to 5 retries and up to %d devices", maxDevices)
 	}
-	if spec.StartsIn < 0 {
-		return "", errors.New("a task can't start before it is created")
+	if err := spec.checkTimes(); err != nil {
+		return "", err
 	}
 	r, err := s.requestOf(&spec)
 	if err != nil {
@@ -62,12 +65,33 @@ func (s *Server) CreateTask(spec TaskSpec) (string, error) {
 		ids = append(ids, platform.UUID(s.options.random(saltGroup, spec.OperationID+" "+strconv.Itoa(n))))
 	}
 	show(&r.Targets, spec.OperationID, ids)
-	if spec.StartsIn > 0 {
+	switch {
+	case spec.StartsIn > 0:
 		start := now.Add(time.Duration(spec.StartsIn))
 		r.Policy.ExecuteType = "custom"
 		r.Policy.StartTime, r.Policy.EndTime = s.stamp(start), s.stamp(start.Add(windowOfConsole))
+	case !spec.StartTime.IsZero():
+		r.Policy.ExecuteType = "custom"
+		r.Policy.StartTime = new(spec.StartTime.UTC().Format(timeFormat))
+		r.Policy.EndTime = new(spec.EndTime.UTC().Format(timeFormat))
+	}
+	if code, why := r.Policy.check(s.platformTime(now)); code != "" {
+		return "", fmt.Errorf("the policy is refused: %s %s %s", code, errorCodes[code].text, why)
 	}
 	return s.add(spec.OperationID, r, ids, true, now).id, nil
+}
+
+// checkTimes says what is wrong with when a task is to run.
+func (spec *TaskSpec) checkTimes() error {
+	switch {
+	case spec.StartsIn < 0:
+		return errors.New("a task can't start before it is created")
+	case spec.StartTime.IsZero() != spec.EndTime.IsZero():
+		return errors.New("a window has a start and an end: give both")
+	case spec.StartsIn > 0 && !spec.StartTime.IsZero():
+		return errors.New("a task starts in a while or in a window: give one of them")
+	}
+	return nil
 }
 
 // requestOf returns the request that a client would have made.

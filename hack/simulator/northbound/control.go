@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 
 	strict "sigs.k8s.io/json"
@@ -25,6 +26,7 @@ func (s *Server) control() http.Handler {
 		}
 		reply(w, report)
 	})
+	mux.HandleFunc("GET /_/creations", s.controlCreations)
 	mux.HandleFunc("GET /_/tasks", func(w http.ResponseWriter, _ *http.Request) { reply(w, s.TaskIDs()) })
 	mux.HandleFunc("POST /_/tasks", s.controlCreate)
 	mux.HandleFunc("GET /_/tasks/{id}", s.controlTruth)
@@ -46,6 +48,24 @@ func (s *Server) control() http.Handler {
 		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// controlCreations answers the creations when there are so many, by default at once.
+func (s *Server) controlCreations(w http.ResponseWriter, r *http.Request) {
+	atLeast := 0
+	if given := r.FormValue("atLeast"); given != "" {
+		var err error
+		if atLeast, err = strconv.Atoi(given); err != nil || atLeast < 0 {
+			http.Error(w, "atLeast must be a number that is not negative", http.StatusBadRequest)
+			return
+		}
+	}
+	creations, err := s.AwaitCreations(r.Context(), atLeast)
+	if err != nil { // the client is gone, or the platform ends
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	reply(w, creations)
 }
 
 func (s *Server) controlCreate(w http.ResponseWriter, r *http.Request) {

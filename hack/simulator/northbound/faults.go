@@ -63,6 +63,10 @@ type Faults struct {
 	EchoCallbackURL bool `json:"echoCallbackUrl,omitempty"`
 	// SubscriptionsUnlisted: subscriptions can't be listed: 404.
 	SubscriptionsUnlisted bool `json:"subscriptionsUnlisted,omitempty"`
+	// TasksUnlisted: tasks can't be listed: 404. DefaultsUnlisted: of a task's policy the list of tasks does not have what
+	// a creation need not say.
+	TasksUnlisted    bool `json:"tasksUnlisted,omitempty"`
+	DefaultsUnlisted bool `json:"defaultsUnlisted,omitempty"`
 	// SubscribeAgain is what a second subscription to a type does.
 	SubscribeAgain SubscribeAgain `json:"subscribeAgain,omitempty"`
 	// CreatedStatus is what a creation is answered with: 200, the default, or 201.

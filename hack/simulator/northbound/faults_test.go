@@ -5,6 +5,7 @@ package northbound_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -232,6 +233,54 @@ func TestListLags(t *testing.T) {
 	f.pass(50 * time.Minute)
 	if diff := cmp.Diff([]string{soon, late}, f.tasks()); diff != "" {
 		t.Errorf("later (-want +got):\n%s", diff)
+	}
+}
+
+// TestTasksUnlisted holds that a platform without the list of tasks still tells each of them.
+func TestTasksUnlisted(t *testing.T) {
+	f := start(t, northbound.Options{Faults: northbound.Faults{TasksUnlisted: true}})
+	id := f.create("d")
+	if answer := f.get(operationsPath); answer.status != http.StatusNotFound {
+		t.Errorf("the list: %d %s", answer.status, answer.body)
+	}
+	if got := f.task(id)["operationId"]; got != id {
+		t.Errorf("the task: %v", got)
+	}
+	f.faults(northbound.Faults{})
+	if diff := cmp.Diff([]string{id}, f.tasks()); diff != "" {
+		t.Errorf("without the fault (-want +got):\n%s", diff)
+	}
+}
+
+// TestDefaultsUnlisted holds that the list leaves out of a policy what a creation need not say, and nothing else.
+func TestDefaultsUnlisted(t *testing.T) {
+	window := object{"executeType": "custom", "startTime": "20261201T100000Z", "endTime": "20261202T100000Z"}
+	shown := func(policy object) object {
+		all := object{"executeType": nil, "startTime": nil, "endTime": nil, "retryType": nil, "retryTimes": nil}
+		maps.Copy(all, policy)
+		return all
+	}
+	cases := map[string]struct{ given, want any }{
+		"nothing":    {nil, nil},
+		"now":        {object{"executeType": "now"}, nil},
+		"no retries": {object{"executeType": "now", "retryType": false}, nil},
+		"retries": {
+			object{"executeType": "now", "retryType": true, "retryTimes": 2},
+			shown(object{"executeType": "now", "retryType": true, "retryTimes": 2.0}),
+		},
+		"a window": {window, shown(window)},
+	}
+	for name, tc := range cases {
+		f := start(t, northbound.Options{Faults: northbound.Faults{DefaultsUnlisted: true}})
+		body := creation("d")
+		if tc.given != nil {
+			body["policy"] = tc.given
+		}
+		f.post(createPath, body)
+		entry := f.get(operationsPath).json(t)["data"].([]any)[0].(object)
+		if diff := cmp.Diff(tc.want, entry["policy"]); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
 	}
 }
 

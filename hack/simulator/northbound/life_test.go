@@ -284,7 +284,11 @@ func TestTasksWithoutClient(t *testing.T) {
 	for name, spec := range map[string]northbound.TaskSpec{
 		"the same id": {OperationID: "few", Count: 1}, "nothing": {}, "two kinds": {Count: 1, Groups: []string{"north"}},
 		"an unknown group": {Groups: []string{"x"}}, "6 retries": {Count: 1, Retries: 6}, "too many": {Count: 3_000_000},
-		"in the past": {Count: 1, StartsIn: -1},
+		"in the past": {Count: 1, StartsIn: -1}, "no end": {Count: 1, StartTime: begin},
+		"no start":             {Count: 1, EndTime: begin},
+		"a window that passed": {Count: 1, StartTime: begin.Add(-1e9), EndTime: begin},
+		"a window backwards":   {Count: 1, StartTime: begin.Add(2e9), EndTime: begin.Add(1e9)},
+		"two starts":           {Count: 1, StartsIn: 1e9, StartTime: begin, EndTime: begin},
 	} {
 		if _, err := f.CreateTask(spec); err == nil {
 			t.Errorf("%s: created", name)

@@ -74,8 +74,12 @@ func (s *Server) getTask(c *call) answer {
 	return answer{status: http.StatusOK, body: s.body(t, c.at, c.hits.lag)}
 }
 
-// listTasks is documented. Inferred: the newest task comes first.
+// listTasks is documented. Inferred: the newest task comes first; and some platforms may not have the list, hence the
+// fault.
 func (s *Server) listTasks(c *call) answer {
+	if s.faults.current.TasksUnlisted {
+		return refuse(codeUnknownPath)
+	}
 	p, ok := c.paging(maxPageSize)
 	if !ok {
 		return refuse(codePaging)
@@ -93,9 +97,28 @@ func (s *Server) listTasks(c *call) answer {
 	body := pageBody[taskBody]{Data: []taskBody{}, PageNo: p.number, PageSize: p.size}
 	body.TotalCount, body.TotalSize = s.total(len(found))
 	for _, t := range page(found, p, c.hits, s.faults.random["pagesShuffled"]) {
-		body.Data = append(body.Data, s.body(t, c.at, c.hits.lag))
+		shown := s.body(t, c.at, c.hits.lag)
+		if s.faults.current.DefaultsUnlisted {
+			shown.Policy = shown.Policy.withoutDefaults()
+		}
+		body.Data = append(body.Data, shown)
 	}
 	return answer{status: http.StatusOK, body: body}
+}
+
+// withoutDefaults returns a policy without what a creation need not say; nil where nothing is left.
+func (p *policy) withoutDefaults() *policy {
+	if p == nil {
+		return nil
+	}
+	kept := *p
+	if kept.RetryType != nil && !*kept.RetryType {
+		kept.RetryType = nil
+	}
+	if kept == (policy{ExecuteType: "now"}) {
+		return nil
+	}
+	return &kept
 }
 
 // taskFilter returns whether a task is one of those that the parameters select. Documented. Inferred: what type, model

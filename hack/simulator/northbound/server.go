@@ -41,6 +41,7 @@ type Server struct {
 	pushes        pushes
 	ledger        ledger
 	faults        faultState
+	posted        chan struct{} // is closed with the next creation
 }
 
 // Start starts the platform. It ends with the context, or when Close is called.
@@ -49,7 +50,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("platform: %w", err)
 	}
-	s := &Server{options: o, wake: make(chan struct{}, 1)}
+	s := &Server{options: o, wake: make(chan struct{}, 1), posted: make(chan struct{})}
 	s.client = pushClient(o.Push)
 	s.limit.limit = o.CallsPerMinute
 	s.tokens = newTokens()
