@@ -42,6 +42,13 @@ func (b *breaker) state(now time.Time) (open bool, until time.Time, failures int
 	return b.openFor > 0 && (b.trial || now.Before(b.openUntil)), b.openUntil, b.failures
 }
 
+// isClosed says whether the last calls did not fail, or one that tried succeeded.
+func (b *breaker) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.openFor == 0
+}
+
 // begin lets a call go, or not. Of a call that was let go the attempt has to be told how it ended.
 func (b *breaker) begin(now time.Time) (a attempt, ok bool) {
 	b.mu.Lock()

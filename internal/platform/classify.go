@@ -13,6 +13,7 @@ const (
 	codeWrongSecret     = "100208"
 	codeTokenInvalid    = "1010005"
 	codeThrottled       = "1010009"
+	codeNoApplication   = "100203"
 	codeTaskUnknown     = "123009"
 	codeCallbackRefused = "100222"
 	// codeExists is documented for other subscriptions of the platform; that those to upgrades have it is inferred, as
@@ -32,7 +33,11 @@ func (c *Client) classify(call string, status int, body []byte) *Error {
 	if said.Description != "" {
 		message += ": " + string(said.Description)
 	}
-	return c.fail(&Error{Kind: kind, Call: call, HTTPStatus: status, Code: code, Message: message})
+	failure := &Error{Kind: kind, Call: call, HTTPStatus: status, Code: code, Message: message}
+	if call == CallCreateTask {
+		failure.creation = refusedCreation(status, code)
+	}
+	return c.fail(failure)
 }
 
 func meaning(call string, status int, code string) (Kind, string) {

@@ -19,6 +19,7 @@ const (
 	CallLogin             = "login"
 	CallSubscribe         = "subscribe"
 	CallListSubscriptions = "list-subscriptions"
+	CallCreateTask        = "create-task"
 	CallListTasks         = "list-tasks"
 	CallGetTask           = "get-task"
 	CallListSubTasks      = "list-subtasks"
@@ -61,7 +62,9 @@ type Client struct {
 	callbackKey string
 	clock       clock.WithTicker
 	observe     func(Call)
-	http        *http.Client
+	// http makes all calls but creations, which have a transport like this one each.
+	http      *http.Client
+	transport *http.Transport
 	// timeout is how long an exchange may take.
 	timeout  time.Duration
 	limiter  *limiter
@@ -92,7 +95,8 @@ func New(o Options) (*Client, error) {
 	if c.observe == nil {
 		c.observe = func(Call) {}
 	}
-	c.http = newHTTPClient(&o)
+	c.transport = newTransport(&o)
+	c.http = newHTTPClient(c.transport)
 	c.limiter = newLimiter(c.clock, o.CallsPerMinute, o.QuietUntil)
 	c.tokens = &tokenHolder{clock: c.clock, readSecret: c.readSecret, login: c.login}
 	return c, nil
@@ -132,6 +136,8 @@ type request struct {
 	query       url.Values
 	contentType string
 	body        []byte
+	// posting is of a call that is made once, whatever comes; nil: it is not one.
+	posting *posting
 	// read reads an answer of success; optional. What it can't read is a failure of the call.
 	read func(body []byte) *Error
 }
@@ -143,7 +149,7 @@ var errStale = errors.New("the token ended while the call waited for its turn")
 const maxStale = 5
 
 // call makes a call with a token. If the platform refuses that, it logs in and makes the call once more: whatever the
-// call would have done, a refused one did not do it.
+// call would have done, a refused one did not do it. A posting is made once: to make it again is the caller's decision.
 func (c *Client) call(ctx context.Context, r request) (status int, body []byte, err error) {
 	refused := false
 	for range maxStale {
@@ -161,7 +167,7 @@ func (c *Client) call(ctx context.Context, r request) (status int, body []byte, 
 			return status, body, err
 		default:
 			c.tokens.refuse(t)
-			if refused {
+			if refused || r.posting != nil {
 				return 0, nil, err
 			}
 			refused = true

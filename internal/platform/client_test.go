@@ -118,13 +118,15 @@ func TestNoProxy(t *testing.T) {
 	p := startPlatform(t)
 	c := connect(t, p, func(o *Options) { o.Endpoint = "https://platform.example.com:8743" })
 	var dialed []string
-	transport := c.http.Transport.(*http.Transport)
-	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+	c.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		dialed = append(dialed, address)
 		return new(net.Dialer).DialContext(ctx, network, p.Listener.Addr().String())
 	}
 	c.must("", c.Login(t.Context()))
-	if diff := cmp.Diff([]string{"platform.example.com:8743"}, dialed); diff != "" {
+	p.set(nil, always(http.StatusOK, `{"operationId":"op-1"}`))
+	_, err := c.create()
+	c.must("", err)
+	if diff := cmp.Diff([]string{"platform.example.com:8743", "platform.example.com:8743"}, dialed); diff != "" {
 		t.Errorf("dialed (-want +got):\n%s", diff)
 	}
 }

@@ -46,7 +46,7 @@ const (
 	// BreakerOpen says that the call was not made, as the last ones failed.
 	BreakerOpen Kind = "BreakerOpen"
 	// Canceled says that the caller's context ended while the call waited for its turn, or was cancelled while it was
-	// made.
+	// made; or that the caller's ready said no.
 	Canceled Kind = "Canceled"
 )
 
@@ -73,6 +73,8 @@ type Error struct {
 	Err error
 	// sent says of a call that the caller gave up that it may have reached the platform.
 	sent bool
+	// creation is what a failed creation says of the task; see Creation.
+	creation CreationOutcome
 }
 
 // Error returns the call, the message and the platform's code.

@@ -32,8 +32,12 @@ func (c *Client) exchange(ctx context.Context, r request, t *token) (status int,
 		if t != nil && !c.tokens.isCurrent(*t) {
 			return errStale
 		}
-		var ok bool
-		if tried, ok = c.breaker.begin(c.clock.Now()); !ok {
+		// Whether the platform works again is tried by calls that may be made twice.
+		ok := r.posting == nil || c.breaker.isClosed()
+		if ok {
+			tried, ok = c.breaker.begin(c.clock.Now())
+		}
+		if !ok {
 			return breakerOpen(r.name)
 		}
 		return nil
@@ -141,6 +145,9 @@ func (c *Client) roundTrip(ctx context.Context, r request, t *token) (*http.Resp
 		req.Header["app_key"] = []string{c.appID}
 		req.Header.Set("Authorization", "Bearer "+t.value)
 	}
+	if r.posting != nil {
+		return r.posting.roundTrip(c.transport, req)
+	}
 	return c.http.Do(req)
 }
 
@@ -149,6 +156,9 @@ func (c *Client) roundTrip(ctx context.Context, r request, t *token) (*http.Resp
 // time.
 func (c *Client) noAnswer(ctx context.Context, call string, err error) *Error {
 	cause := c.redactor.wrap(err)
+	if _, ok := errors.AsType[*notReadyError](err); ok {
+		return &Error{Kind: Canceled, Call: call, Message: "the caller took the call back before it was sent", Err: cause}
+	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		failure := canceled(call, cause)
 		failure.sent = true

@@ -50,9 +50,10 @@ type platform struct {
 
 // request4test is a request as the platform got it.
 type request4test struct {
-	method, path, query, body string
-	header                    http.Header
-	connection                string
+	method, path, query, body, protocol string
+	header                              http.Header
+	connection                          string
+	close                               bool
 }
 
 type authority struct {
@@ -137,8 +138,8 @@ func (p *platform) serve(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	p.mu.Lock()
 	p.requests = append(p.requests, request4test{
-		method: r.Method, path: r.URL.EscapedPath(), query: r.URL.RawQuery, body: string(body), header: r.Header,
-		connection: r.RemoteAddr,
+		method: r.Method, path: r.URL.EscapedPath(), query: r.URL.RawQuery, body: string(body), protocol: r.Proto,
+		header: r.Header, connection: r.RemoteAddr, close: r.Close,
 	})
 	onLogin, answer, token := p.onLogin, p.answer, p.token
 	p.mu.Unlock()
@@ -240,6 +241,18 @@ func (c *tester) list() error {
 	c.clock.Step(time.Second)
 	_, err := c.Tasks(c.t.Context(), TaskFilter{}, PriorityRound)
 	return err
+}
+
+// create asks for a task, a minute after the last call so that the limiter is no matter.
+func (c *tester) create() (string, error) {
+	c.t.Helper()
+	c.clock.Step(time.Minute)
+	return c.CreateTask(c.t.Context(), requested(), nil)
+}
+
+// requested is a request for a task.
+func requested() TaskRequest {
+	return TaskRequest{PackageID: "package", Targets: Targets{Devices: []string{"d-1", "d-2"}}}
 }
 
 // must fails the test unless an error is of a kind; an empty kind is no error.

@@ -27,7 +27,7 @@ const (
 	PrioritySubscribe
 	// PriorityResolve is for finding out whether a task was created.
 	PriorityResolve
-	// PriorityCreate is for creating tasks, which nothing does yet.
+	// PriorityCreate is for creating tasks.
 	PriorityCreate
 	// PriorityLogin is for logins. While one is made, no other call is.
 	PriorityLogin

@@ -150,10 +150,9 @@ func (r *redactor) id(id string) string {
 	return id
 }
 
-// version returns a version from outside as it may be shown. Short parts of URLs are left, as in an id.
-func (r *redactor) version(version string) string {
-	return r.cleanFrom(version, maxTextBytes, minSegmentBytes)
-}
+// name returns a version or another name from outside, by which a task is recognised, as it may be shown. Short parts
+// of URLs are left, as in an id.
+func (r *redactor) name(name string) string { return r.cleanFrom(name, maxTextBytes, minSegmentBytes) }
 
 // replace replaces what must not be told in text[:end]; of the parts of URLs only those that have so many bytes. Where
 // the text was cut there, also what may be the beginning of such a value.

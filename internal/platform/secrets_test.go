@@ -122,6 +122,9 @@ func TestNoSecrets(t *testing.T) {
 				page, err := c.SubTasks(t.Context(), "op-1", "", 0, PriorityRound)
 				look(where+": SubTasks", err, page)
 				c.clock.Step(11 * time.Minute)
+				id, err := c.CreateTask(t.Context(), requested(), nil)
+				look(where+": CreateTask", err, id)
+				c.clock.Step(11 * time.Minute)
 				look(where+": Subscribe", c.Subscribe(t.Context(), "fwUpgradeResultNotify", testCallback))
 				c.clock.Step(11 * time.Minute)
 				_, err = c.Subscriptions(t.Context(), "fwUpgradeResultNotify")
@@ -173,6 +176,12 @@ func TestNoSecretsOfOthers(t *testing.T) {
 			o.ClientCertificate = func() (*tls.Certificate, error) { return nil, errors.New(testSecret) }
 		})
 		check(t, c.Login(t.Context()))
+	})
+	t.Run("ready", func(t *testing.T) {
+		p := startPlatform(t)
+		c := connect(t, p)
+		_, err := c.CreateTask(t.Context(), requested(), func() error { return errors.New(testSecret) })
+		check(t, err)
 	})
 	t.Run("the names of a certificate", func(t *testing.T) {
 		p := startPlatform(t, func(p *platform, config *tls.Config) {

@@ -47,7 +47,7 @@ type Task struct {
 	Result      StaResult
 }
 
-// Targets are the devices of a task, or the groups.
+// Targets are the devices of a task, or the groups and what they are of.
 type Targets struct {
 	Devices          []string
 	DeviceGroups     []string
@@ -227,7 +227,7 @@ func (c *Client) task(w wireTask) Task {
 			EndTime: parseTime(policy.EndTime), Retry: strings.EqualFold(string(policy.RetryType), "true"),
 			RetryTimes: policy.RetryTimes.value,
 		},
-		FileVersion: c.redactor.version(string(w.ExtendPara.value.FileVersion)),
+		FileVersion: c.redactor.name(string(w.ExtendPara.value.FileVersion)),
 		Result: StaResult{
 			Total: sta.Total.value, Wait: sta.Wait.value, Processing: sta.Processing.value,
 			Success: sta.Success.value, Fail: sta.Fail.value, Stop: sta.Stop.value, Timeout: sta.Timeout.value,
@@ -236,13 +236,15 @@ func (c *Client) task(w wireTask) Task {
 }
 
 // targets returns what a task is for. Where an id can't be one, or there are too many, there are no ids: some of them
-// would be another task's.
+// would be another task's. Type, model and manufacturer belong to groups: the platform may tell them beside devices, too
+// (documented), where they say nothing that the devices don't.
 func (c *Client) targets(w wireTarget) Targets {
-	clean := func(t text) string { return c.redactor.clean(string(t), maxTextBytes) }
-	return Targets{
-		Devices: c.ids(w.Devices.value), DeviceGroups: c.ids(w.DeviceGroups.value), DeviceType: clean(w.DeviceType),
-		Model: clean(w.Model), ManufacturerName: clean(w.ManufacturerName),
+	t := Targets{Devices: c.ids(w.Devices.value), DeviceGroups: c.ids(w.DeviceGroups.value)}
+	if len(t.Devices) == 0 {
+		t.DeviceType, t.Model = c.redactor.name(string(w.DeviceType)), c.redactor.name(string(w.Model))
+		t.ManufacturerName = c.redactor.name(string(w.ManufacturerName))
 	}
+	return t
 }
 
 func (c *Client) ids(texts items[text]) []string {

@@ -29,9 +29,7 @@ func taskWanted() *Task {
 	}
 	return &Task{
 		OperationID: "op-1", CreateTime: at(12, 12, 12), Status: TaskProcessing, FileVersion: "1.6",
-		Targets: Targets{
-			Devices: []string{"d-1", "d-2"}, DeviceType: "Meter", Model: "NB-600", ManufacturerName: "Acme",
-		},
+		Targets: Targets{Devices: []string{"d-1", "d-2"}},
 		Policy: Policy{
 			ExecuteType: "custom", StartTime: at(12, 0, 0), EndTime: at(36, 0, 0), Retry: true, RetryTimes: 2,
 		},
@@ -65,6 +63,12 @@ func TestTask(t *testing.T) {
 			"extendPara":null,"createTime":{},"startTime":false}`, func(task *Task) {
 			*task = Task{OperationID: "op-1", Status: TaskWaiting}
 		}},
+		"groups": {strings.Replace(strings.Replace(documentedTask, `"d-1","d-2"`, ``, 1), `Groups":null`, `Groups":["g"]`, 1),
+			func(task *Task) {
+				task.Targets = Targets{
+					DeviceGroups: []string{"g"}, DeviceType: "Meter", Model: "NB-600", ManufacturerName: "Acme",
+				}
+			}},
 		"without its id": {`{"status":"wait"}`, func(task *Task) {
 			*task = Task{OperationID: "op-1", Status: TaskWaiting}
 		}},

@@ -26,11 +26,19 @@ const (
 )
 
 // newHTTPClient returns the client of one platform.
+func newHTTPClient(transport *http.Transport) *http.Client {
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// newTransport returns what connects to one platform.
 //
 // Each call has a connection of its own. On one that was used before, Go's transport may send a GET a second time by
 // itself when the first got no answer, past the limiter; and there a client certificate that was renewed would not be
 // shown. A handshake for each call is cheap at the rates that the platform allows.
-func newHTTPClient(o *Options) *http.Client {
+func newTransport(o *Options) *http.Transport {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.RootCAs, ServerName: o.ServerName}
 	if o.ClientCertificate != nil {
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
@@ -46,18 +54,15 @@ func newHTTPClient(o *Options) *http.Client {
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	return &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  nil, // not from the environment: calls go to the endpoint and nowhere else
-			DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
-			TLSClientConfig:        config,
-			TLSHandshakeTimeout:    connectTimeout,
-			DisableKeepAlives:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: maxHeaderBytes,
-			Protocols:              &protocols,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	return &http.Transport{
+		Proxy:                  nil, // not from the environment: calls go to the endpoint and nowhere else
+		DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    connectTimeout,
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		Protocols:              &protocols,
 	}
 }
 

@@ -120,6 +120,14 @@ func parseTime(t text) time.Time {
 	return time.Time{}
 }
 
+// formatTime writes a time as the platform reads it, nothing for the zero time.
+func formatTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(timeLayout)
+}
+
 // wireError is the body of a refusal (documented).
 type wireError struct {
 	Code        text `json:"error_code"`
