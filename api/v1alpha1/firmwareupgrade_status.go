@@ -60,6 +60,16 @@ type FirmwareUpgradeStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	TopCause string `json:"topCause,omitempty"`
 
+	// operationId is the platform's id of the task: that of the spec, or of the task that the operator created or found
+	// for spec.task; empty while there is none.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	OperationID string `json:"operationId,omitempty"`
+
+	// task is what became of spec.task.
+	// +optional
+	Task *TaskStatus `json:"task,omitempty"`
+
 	// appId is the application of the task that is counted: before the first result that of the spec, and empty where
 	// notifications name none.
 	// +optional
@@ -106,8 +116,8 @@ type FirmwareUpgradeStatus struct {
 	// +kubebuilder:pruning:PreserveUnknownFields
 	OperatorState OperatorState `json:"operatorState,omitzero"`
 
-	// conditions are Ready, Reconciling, Stalled, Finished and Degraded, and Synced where an IoTApplication connects the
-	// application.
+	// conditions are Ready, Reconciling, Stalled, Finished and Degraded, Synced where an IoTApplication connects the
+	// application, and TaskCreated where spec.task is set.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -118,7 +128,8 @@ type FirmwareUpgradeStatus struct {
 // DeviceCounts counts devices: expected + unexpected = succeeded + failed + inProgress + pending. Every count is always
 // written; none is required, so that an operator that knows fewer can be put back.
 type DeviceCounts struct {
-	// expected is how many devices the spec names. Where it names none, how many have reported.
+	// expected is how many devices the spec names, in devices, expectedDevices or task.devices. Where it names none, how
+	// many the platform counts, as far as that is known, else how many have reported.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Expected int64 `json:"expected"`
@@ -301,6 +312,8 @@ type OperatorState struct {
 type Announced struct {
 	// placeholder says that it was announced that the operator made this object.
 	Placeholder bool `json:"placeholder,omitempty"`
+	// task is the created task that was announced.
+	Task string `json:"task,omitempty"`
 	// started says that the first result was announced.
 	Started bool `json:"started,omitempty"`
 	// degradedGeneration is the last metadata.generation in which a broken failure policy was announced.

@@ -7,7 +7,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 // IoTApplication connects an application of the IoT platform: the operator subscribes the callback for it, compares the
 // tasks that FirmwareUpgrades follow with the platform's own figures, and asks for the results that never came. It
-// creates no tasks. Its secrets are read in the operator's namespace only.
+// creates tasks where spec.tasks says so. Its secrets are read in the operator's namespace only.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
@@ -17,6 +17,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:printcolumn:name="Connected",type=string,JSONPath=.status.conditions[?(@.type=="Connected")].status
 // +kubebuilder:printcolumn:name="Subscribed",type=string,JSONPath=.status.conditions[?(@.type=="Subscribed")].status
 // +kubebuilder:printcolumn:name="Receiving",type=string,JSONPath=.status.conditions[?(@.type=="Receiving")].status
+// +kubebuilder:printcolumn:name="Tasks",type=string,JSONPath=.spec.tasks
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=.status.reason
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=.metadata.creationTimestamp
 // +kubebuilder:printcolumn:name="Endpoint",type=string,JSONPath=.spec.northbound.endpoint,priority=1
@@ -58,6 +59,12 @@ type IoTApplicationSpec struct {
 	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
 	Namespaces []string `json:"namespaces,omitempty"`
 
+	// tasks says whether the operator creates the tasks that FirmwareUpgrades of these namespaces ask for with spec.task.
+	// Observe, the default, creates none.
+	// +optional
+	// +kubebuilder:default=Observe
+	Tasks TaskCreation `json:"tasks,omitempty"`
+
 	// northbound is how the platform's northbound API (generation A: /iocm and /iodm) is reached.
 	// +required
 	Northbound Northbound `json:"northbound"`
@@ -82,6 +89,18 @@ type IoTApplicationSpec struct {
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }
+
+// TaskCreation says whether tasks are created.
+//
+// +kubebuilder:validation:Enum=Observe;Create
+type TaskCreation string
+
+const (
+	// TasksObserve means that no task is created.
+	TasksObserve TaskCreation = "Observe"
+	// TasksCreate means that tasks are created.
+	TasksCreate TaskCreation = "Create"
+)
 
 // Notification is a type of notifications of the platform that the operator reads.
 //
@@ -167,6 +186,11 @@ type IoTApplicationStatus struct {
 	// +kubebuilder:validation:MaxItems=2
 	Subscriptions []SubscriptionStatus `json:"subscriptions,omitempty"`
 
+	// search says that the platform's list was seen to show a task that the operator had just created: only then it means
+	// something that the list does not show one.
+	// +optional
+	Search *SearchStatus `json:"search,omitempty"`
+
 	// announced says which of the conditions was told by an Event: the reason of one that is not True, or True, by the
 	// condition's type. For the operator's own use.
 	// +optional
@@ -183,6 +207,14 @@ type IoTApplicationStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// SearchStatus says when the platform's list was seen to show what was created.
+type SearchStatus struct {
+	// verifiedTime is when that was.
+	VerifiedTime metav1.Time `json:"verifiedTime"`
+	// lagSeconds is how long after its creation the task was seen, at most.
+	LagSeconds int64 `json:"lagSeconds"`
 }
 
 // SubscriptionStatus is a subscription of the callback on the platform.

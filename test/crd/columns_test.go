@@ -72,13 +72,13 @@ func dropAges(t *testing.T, cells map[string]any, names ...string) {
 
 func TestColumnsOfFirmwareUpgrades(t *testing.T) {
 	now := metav1.NewTime(time.Now().Add(-time.Minute))
-	fwu := upgradeNamed("columns").Operation("op-columns").Target("1.6").Obj()
+	fwu := upgradeNamed("columns").App("app").Task("d").Target("1.6").Obj()
 	if err := k8s.Create(t.Context(), fwu); err != nil {
 		t.Fatal(err)
 	}
 	fwu.Status = v1alpha1.FirmwareUpgradeStatus{
 		Phase: v1alpha1.PhaseRunning, Progress: "5/10", Reason: "Invalid URI (2)", TopCause: "Invalid URI", AppID: "app",
-		LastResultTime: &now,
+		LastResultTime: &now, OperationID: "op-columns",
 		Devices: v1alpha1.DeviceCounts{
 			Expected: 10, Succeeded: 3, Failed: 2, InProgress: 1, Pending: 4, Suspect: 6, Recovered: 7,
 		},
@@ -120,6 +120,27 @@ func TestColumnsOfResultSlices(t *testing.T) {
 		t.Errorf("default columns (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(map[string]any{}, wide); diff != "" {
+		t.Errorf("wide columns (-want +got):\n%s", diff)
+	}
+}
+
+func TestColumnsOfTaskRecords(t *testing.T) {
+	of := record("columns", func(s *storage.FirmwareUpgradeTaskRecordSpec) {
+		s.Intent, s.Outcome = nil, &storage.TaskOutcome{
+			Time: metav1.NowMicro(), Result: storage.TaskResultCreated, How: storage.TaskFound, OperationID: "op", Message: "m",
+		}
+	})
+	if err := k8s.Create(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+	narrow, wide := columns(t, storage.GroupVersion, "namespaces", "default", "firmwareupgradetaskrecords", of.Name)
+	dropAges(t, narrow, "Age")
+	if diff := cmp.Diff(map[string]any{
+		"Name": of.Name, "Attempt": int64(1), "Result": "Created", "How": "Found", "Operation": "op", "For": nil,
+	}, narrow); diff != "" {
+		t.Errorf("default columns (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]any{"App": "app", "Namespace": nil, "Holder": nil, "Message": "m"}, wide); diff != "" {
 		t.Errorf("wide columns (-want +got):\n%s", diff)
 	}
 }
@@ -173,10 +194,11 @@ func TestCRDsAreServed(t *testing.T) {
 	}
 	served := map[string]string{"Established": "True", "NamesAccepted": "True"}
 	want := map[string]map[string]string{
-		"firmwareupgrades.fwupgrade.io":     served,
-		"iotapplications.fwupgrade.io":      served,
-		"resultslices.storage.fwupgrade.io": served,
-		"resultstores.storage.fwupgrade.io": served,
+		"firmwareupgrades.fwupgrade.io":                   served,
+		"firmwareupgradetaskrecords.storage.fwupgrade.io": served,
+		"iotapplications.fwupgrade.io":                    served,
+		"resultslices.storage.fwupgrade.io":               served,
+		"resultstores.storage.fwupgrade.io":               served,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("conditions of the CRDs (-want +got):\n%s", diff)

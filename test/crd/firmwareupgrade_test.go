@@ -117,7 +117,8 @@ func TestSpecIsChanged(t *testing.T) {
 	}{
 		"another operationId":         {with, `{"spec":{"operationId":"other"}}`, "operationId is immutable: for another task create a FirmwareUpgrade with another name, such as one with the version in it"},
 		"another one, replaced":       {with, `{"spec":{"operationId":"other"}}`, "kustomize.toolkit.fluxcd.io/force: enabled"},
-		"no operationId":              {with, `{"spec":{"operationId":null}}`, "spec.operationId"},
+		"no operationId":              {with, `{"spec":{"operationId":null}}`, "operationId can't be removed"},
+		"a task in its place":         {with, `{"spec":{"operationId":null,"task":{"packageId":"p","devices":["d"],"createBefore":"2026-12-01T00:00:00Z"}}}`, "nor replaced by task"},
 		"spec taken away":             {with, `{"spec":null}`, "spec"},
 		"another appId":               {with, `{"spec":{"appId":"y"}}`, "appId is immutable"},
 		"appId taken away":            {with, `{"spec":{"appId":null}}`, removed},

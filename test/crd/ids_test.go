@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/test/wrappers"
 	"fwupgrade.io/operator/webhook/wire"
@@ -94,7 +95,18 @@ func texts() map[string]struct{ text, want string } {
 	}
 }
 
-// Every text of the spec that is compared with what devices report is refused with a sentence that says what to do,
+// inGroup sets a text of the groups that a task is for.
+func inGroup(
+	set func(g *v1alpha1.DeviceGroups, text string),
+) func(fwu *wrappers.FirmwareUpgrade, text string) *wrappers.FirmwareUpgrade {
+	return func(_ *wrappers.FirmwareUpgrade, text string) *wrappers.FirmwareUpgrade {
+		w := inGroups("text")
+		set(w.Spec.Task.DeviceGroups, text)
+		return w
+	}
+}
+
+// Every text of the spec that is compared with what devices report, or sent to the platform, is refused with a sentence that says what to do,
 // where no notification can carry it: too many bytes, blanks at the ends, control and invisible characters.
 func TestTextsOfTheSpec(t *testing.T) {
 	fields := map[string]struct {
@@ -108,6 +120,25 @@ func TestTextsOfTheSpec(t *testing.T) {
 		"devices": {func(fwu *wrappers.FirmwareUpgrade, text string) *wrappers.FirmwareUpgrade {
 			return fwu.Devices("first", text)
 		}, "spec.devices[1]", "a device id "},
+		"task.devices": {func(fwu *wrappers.FirmwareUpgrade, text string) *wrappers.FirmwareUpgrade {
+			return fwu.App("x").Task("first", text)
+		}, "spec.task.devices[1]", "a device id "},
+		"task.packageId": {func(fwu *wrappers.FirmwareUpgrade, text string) *wrappers.FirmwareUpgrade {
+			fwu.App("x").Task("d").Spec.Task.PackageID = text
+			return fwu
+		}, "spec.task.packageId", "packageId "},
+		"task.deviceGroups.names": {inGroup(func(g *v1alpha1.DeviceGroups, text string) {
+			g.Names[1] = text
+		}), "spec.task.deviceGroups.names[1]", "a name of a group "},
+		"task.deviceGroups.deviceType": {inGroup(func(g *v1alpha1.DeviceGroups, text string) {
+			g.DeviceType = text
+		}), "spec.task.deviceGroups.deviceType", "deviceType "},
+		"task.deviceGroups.model": {inGroup(func(g *v1alpha1.DeviceGroups, text string) {
+			g.Model = text
+		}), "spec.task.deviceGroups.model", "model "},
+		"task.deviceGroups.manufacturerName": {inGroup(func(g *v1alpha1.DeviceGroups, text string) {
+			g.ManufacturerName = text
+		}), "spec.task.deviceGroups.manufacturerName", "manufacturerName "},
 	}
 	for field, f := range fields {
 		for name, c := range texts() {

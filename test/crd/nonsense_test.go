@@ -28,7 +28,7 @@ func TestContradictionsAreRefused(t *testing.T) {
 		settle     = "settleSeconds is above deadlineSeconds"
 		settleNone = "settleSeconds has no effect without expectedDevices or devices"
 		quiet      = "quietSeconds is above deadlineSeconds"
-		quietNone  = "quietSeconds has no effect where expectedDevices or devices is set"
+		quietNone  = "quietSeconds has no effect where expectedDevices, devices or task.devices is set"
 	)
 	made := func() *wrappers.FirmwareUpgrade { return upgradeNamed("a") }
 	number := made().Expected(9).MaxFailed("5%", 0)

@@ -34,6 +34,16 @@ func (w *FirmwareUpgrade) Operation(id string) *FirmwareUpgrade {
 	return w
 }
 
+// Task sets spec.task in place of spec.operationId: an upgrade of these devices that is to be created.
+func (w *FirmwareUpgrade) Task(devices ...string) *FirmwareUpgrade {
+	w.Spec.OperationID = ""
+	w.Spec.Task = &v1alpha1.TaskRequest{
+		PackageID: "package", Devices: devices,
+		CreateBefore: metav1.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC),
+	}
+	return w
+}
+
 // App sets spec.appId.
 func (w *FirmwareUpgrade) App(id string) *FirmwareUpgrade {
 	w.Spec.AppID = id

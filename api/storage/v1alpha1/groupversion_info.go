@@ -29,6 +29,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&ResultSlice{}, &ResultSliceList{},
 		&ResultStore{}, &ResultStoreList{},
+		&FirmwareUpgradeTaskRecord{}, &FirmwareUpgradeTaskRecordList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
