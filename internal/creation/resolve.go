@@ -1,0 +1,221 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package creation
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/internal/platform"
+)
+
+const (
+	// firstMark is when an attempt without an answer is searched for at first: an answer in time is there by then.
+	firstMark = 90 * time.Second
+	// lastMark is how long after the grace it is searched for once more, to decide.
+	lastMark = time.Minute
+	// enoughLooks is how many complete searches have to find nothing before that means something.
+	enoughLooks = 3
+	// skew is how much earlier than its request a task may seem to be created.
+	skew = 2 * time.Minute
+	// maxWitnesses is how many tasks that nobody declared are looked at in one search.
+	maxWitnesses = 10
+)
+
+// marks are when an attempt is searched for, before the grace is over and once more after it.
+func marks(grace time.Duration) []time.Duration {
+	all := []time.Duration{
+		firstMark, 3 * time.Minute, 6 * time.Minute, 12 * time.Minute, 24 * time.Minute, 48 * time.Minute,
+	}
+	return append(slices.DeleteFunc(all, func(m time.Duration) bool { return m >= grace }), grace+lastMark)
+}
+
+// look is what searches for an attempt found so far, in this process.
+type look struct {
+	// complete is how many complete searches found nothing.
+	complete int
+	// candidates are the tasks of which one may be it, stalled says that searching can't tell.
+	candidates []string
+	stalled    bool
+}
+
+// Decision is what people said about an attempt: the task that it created, or that it created none.
+type Decision struct {
+	OperationID string
+	NotCreated  bool
+}
+
+// Resolve searches for what an attempt without an outcome may have created, once, and records what is certain. after is
+// when to call it again; 0 is never.
+func (c *Creator) Resolve(
+	ctx context.Context, app *Application, r *Record, d Decision,
+) (after time.Duration, err error) {
+	a := &attempt{appID: r.AppID, requestHash: r.RequestHash, number: r.Attempt, intent: r.Intent}
+	switch {
+	case d.OperationID != "":
+		return 0, c.settle(ctx, a, &storage.TaskOutcome{
+			Result: storage.TaskResultCreated, OperationID: d.OperationID, How: storage.TaskDeclared,
+		})
+	case d.NotCreated:
+		return 0, c.settle(ctx, a, &storage.TaskOutcome{
+			Result: storage.TaskResultAbsent, How: storage.TaskDeclared,
+		})
+	}
+	began := c.o.Clock.Now()
+	age := began.Sub(a.intent.Time.Time)
+	if age < firstMark {
+		return firstMark - max(0, age), nil
+	}
+	records, err := c.o.Ledger.All(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read what was created so far: %w", err)
+	}
+	b := bookOf(records)
+	if i := slices.IndexFunc(b[a.requestHash], func(x attempt) bool {
+		return x.number == a.number && x.outcome != nil
+	}); i >= 0 {
+		return 0, nil
+	}
+	found, complete, err := candidates(ctx, app, a, b)
+	if err != nil {
+		return nextLook(age, c.o.Grace), err
+	}
+	if len(found) == 1 {
+		return 0, c.settle(ctx, a, &storage.TaskOutcome{
+			Result: storage.TaskResultCreated, OperationID: found[0].id, How: found[0].how,
+		})
+	}
+	seen := c.note(a, found, complete, age, app.SearchIsProved)
+	if seen.complete >= enoughLooks && age >= c.o.Grace && len(found) == 0 && complete && app.SearchIsProved {
+		return 0, c.settle(ctx, a, &storage.TaskOutcome{
+			Result: storage.TaskResultAbsent, How: storage.TaskFound,
+		})
+	}
+	if age >= c.o.Grace && seen.complete < enoughLooks && complete {
+		return firstMark, nil
+	}
+	return nextLook(age, c.o.Grace), nil
+}
+
+func (c *Creator) settle(ctx context.Context, a *attempt, outcome *storage.TaskOutcome) error {
+	if _, err := c.conclude(ctx, a.appID, a.requestHash, a.number, outcome); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.looks, a.key())
+	return nil
+}
+
+// candidate is a task that an attempt may have created, and how it was found.
+type candidate struct {
+	id  string
+	how storage.TaskEvidence
+}
+
+// candidates returns the tasks that an attempt may have created: those in the platform's list, and those of which
+// results came. complete says that the list was read to its end.
+func candidates(
+	ctx context.Context, app *Application, a *attempt, b book,
+) (all []candidate, complete bool, err error) {
+	f := fingerprintOfIntent(a.intent)
+	found, err := search(ctx, app, &f, b, platform.PriorityResolve)
+	if err != nil {
+		return nil, false, err
+	}
+	add := func(t *platform.Task, how storage.TaskEvidence) {
+		at := createTime(app, t)
+		if !at.IsZero() && at.Before(a.intent.Time.Add(-skew)) ||
+			slices.ContainsFunc(all, func(x candidate) bool { return x.id == t.OperationID }) {
+			return
+		}
+		all = append(all, candidate{id: t.OperationID, how: how})
+	}
+	for i := range found.tasks {
+		add(&found.tasks[i], storage.TaskFound)
+	}
+	witnesses := app.Witnesses(a.intent.Time.Time)
+	for _, id := range witnesses[:min(len(witnesses), maxWitnesses)] {
+		if b.owner(id) != "" {
+			continue
+		}
+		t, err := app.Platform.Task(ctx, id, platform.PriorityResolve)
+		switch {
+		case platform.KindOf(err) == platform.NotFound:
+		case err != nil:
+			return nil, false, err
+		case f.matches(t):
+			add(t, storage.TaskWitnessed)
+		}
+	}
+	return all, found.complete, nil
+}
+
+// note notes what a search found.
+func (c *Creator) note(a *attempt, candidates []candidate, complete bool, age time.Duration, proved bool) look {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen := c.looks[a.key()]
+	seen.candidates = nil
+	for _, x := range candidates {
+		seen.candidates = append(seen.candidates, x.id)
+	}
+	switch {
+	case len(candidates) > 0:
+		seen.complete = 0
+	case complete:
+		seen.complete++
+	}
+	seen.stalled = age >= c.o.Grace && (len(candidates) > 0 || !complete || !proved)
+	c.looks[a.key()] = seen
+	return seen
+}
+
+// seen returns what searches found so far, and whether there were any.
+func (c *Creator) seen(a *attempt) (seen look, looked bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	seen, looked = c.looks[a.key()]
+	return seen, looked
+}
+
+func (a *attempt) key() string { return storage.IntentName(a.requestHash, a.number) }
+
+// nextLook is when an attempt of this age is searched for again.
+func nextLook(age, grace time.Duration) time.Duration {
+	for _, mark := range marks(grace) {
+		if mark > age {
+			return mark - age
+		}
+	}
+	return lookHourly
+}
+
+// Shown looks whether the platform's list shows a task that the platform said to have created: only where that was seen
+// once, it means something that the list does not show another one. after is when to call it again; 0 is never.
+func (c *Creator) Shown(
+	ctx context.Context, app *Application, intent, outcome *Record,
+) (lag time.Duration, shown bool, after time.Duration, err error) {
+	lag = c.o.Clock.Now().Sub(outcome.Outcome.Time.Time)
+	if lag > c.o.Grace {
+		return 0, false, 0, nil
+	}
+	f := fingerprintOfIntent(intent.Intent)
+	found, err := search(ctx, app, &f, book{}, platform.PriorityResolve)
+	if err != nil {
+		return 0, false, max(shownPeriod, lag), err
+	}
+	if slices.ContainsFunc(found.tasks, func(t platform.Task) bool {
+		return t.OperationID == outcome.Outcome.OperationID
+	}) {
+		return lag, true, 0, nil
+	}
+	return 0, false, max(shownPeriod, lag), nil
+}
+
+// shownPeriod is how soon a created task is looked for in the list, then ever later.
+const shownPeriod = 5 * time.Second

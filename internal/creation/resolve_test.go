@@ -1,0 +1,307 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package creation
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/hack/simulator/northbound"
+)
+
+// cutOnce has the answer to the next creation cut: whether there is a task is unclear.
+func cutOnce() northbound.Faults {
+	return northbound.Faults{AnswerCut: northbound.Fault{Next: 1, Calls: []northbound.Call{northbound.CallCreate}}}
+}
+
+// lostOnce has the next creation fail before anything is created.
+func lostOnce() northbound.Faults {
+	return northbound.Faults{ErrorBefore: northbound.Fault{Next: 1, Calls: []northbound.Call{northbound.CallCreate}}}
+}
+
+func (w *world) console(spec northbound.TaskSpec) string {
+	w.t.Helper()
+	id, err := w.CreateTask(spec)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return id
+}
+
+// intent returns the only attempt that is undecided.
+func (w *world) intent() *Record {
+	w.t.Helper()
+	of := bookOf(w.all()).undecided()
+	if len(of) != 1 {
+		w.t.Fatalf("undecided are %+v", of)
+	}
+	r, err := w.ledger.Get(w.t.Context(), storage.IntentName(of[0].requestHash, of[0].number))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+// decide says what people said about the attempt that is undecided.
+func (w *world) decide(d Decision) {
+	w.t.Helper()
+	if after, err := w.creator.Resolve(w.t.Context(), w.app(), w.intent(), d); err != nil || after != 0 {
+		w.t.Errorf("after %s, error %v", after, err)
+	}
+}
+
+// An attempt that nothing came of is not tried again before the grace is over and the list was read to its end thrice;
+// a list that never showed a task decides nothing.
+func TestAbsence(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: lostOnce()})
+	q := w.upgrade()
+	began := w.clock.Now()
+	w.until(q, 3*time.Hour, time.Minute, v1alpha1.ReasonCreated)
+	if passed := w.clock.Since(began); passed < time.Hour || passed > 70*time.Minute {
+		t.Errorf("it was created after %s", passed)
+	}
+	if got := len(w.Report().Creations); got != 2 {
+		t.Errorf("it was asked for %d times", got)
+	}
+
+	w = newWorld(t, northbound.Options{Faults: lostOnce()})
+	w.proved = false
+	q = w.upgrade()
+	v := w.until(q, 3*time.Hour, time.Minute, v1alpha1.ReasonCreationUncertain)
+	if !strings.Contains(v.Message, "run") || !strings.Contains(v.Message, "operationId") {
+		t.Errorf("nobody is told what to do: %s", v.Message)
+	}
+	w.clock.Step(48 * time.Hour)
+	w.turn(q)
+	if got := len(w.Report().Creations); got != 1 {
+		t.Errorf("it was asked for %d times", got)
+	}
+}
+
+// Another process that knows only the records waits as long, and looks as often.
+func TestAbsenceIsNoMatterOfOneProcess(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: lostOnce()})
+	q := w.upgrade()
+	w.turn(q)
+	w.clock.Step(2 * time.Hour)
+	w.restart()
+	looks := 0
+	for v := (Verdict{}); v.Reason != v1alpha1.ReasonCreated; w.clock.Step(2 * time.Minute) {
+		before := w.Report().Calls.ByKind[northbound.CallTasks]
+		v, _ = w.turn(q)
+		looks += w.Report().Calls.ByKind[northbound.CallTasks] - before
+		if len(w.Report().Creations) == 1 && looks > 20 {
+			t.Fatalf("after %d looks: %+v", looks, v)
+		}
+	}
+	if looks < enoughLooks {
+		t.Errorf("it was decided by %d looks", looks)
+	}
+	w.expectTasks(1)
+}
+
+// Three attempts in a row that nothing came of are a matter for people.
+func TestThriceAbsent(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: northbound.Faults{
+		ErrorBefore: northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallCreate}},
+	}})
+	w.until(w.upgrade(), 6*time.Hour, time.Minute, v1alpha1.ReasonCreationUncertain)
+	if got := len(w.Report().Creations); got != maxAbsent {
+		t.Errorf("it was asked for %d times", got)
+	}
+}
+
+// Two tasks that may be it: people say which, and that is that.
+func TestTwoMatch(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: cutOnce()})
+	q := w.upgrade()
+	w.turn(q)
+	id := w.console(northbound.TaskSpec{Devices: []string{"device-1", "device-2"}, FileID: "a-package"})
+	w.clock.Step(2 * time.Minute)
+	v := w.until(q, time.Hour, time.Minute, v1alpha1.ReasonCreationUncertain)
+	if !strings.Contains(v.Message, id) {
+		t.Errorf("the tasks are not named: %s", v.Message)
+	}
+	w.decide(Decision{OperationID: id})
+	if v, _ := w.turn(q); v.OperationID != id || v.Reason != v1alpha1.ReasonCreated {
+		t.Errorf("%+v", v)
+	}
+}
+
+// Another run after "there is none": whoever was wrong gets the task that there is, and no second one.
+func TestAnotherRun(t *testing.T) {
+	for name, faults := range map[string]northbound.Faults{"there is one": cutOnce(), "there is none": lostOnce()} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, northbound.Options{Faults: faults})
+			w.turn(w.upgrade())
+			second := w.upgrade(func(r *v1alpha1.TaskRequest) { r.Run = 2 })
+			if v, _ := w.turn(second); v.Reason != v1alpha1.ReasonWaiting {
+				t.Errorf("while the first is undecided: %+v", v)
+			}
+			w.decide(Decision{NotCreated: true})
+			v := w.until(second, time.Hour, time.Minute, map[string]string{
+				"there is one": v1alpha1.ReasonAdopted, "there is none": v1alpha1.ReasonCreated,
+			}[name])
+			if v.OperationID == "" {
+				t.Errorf("%+v", v)
+			}
+			w.expectTasks(1)
+		})
+	}
+}
+
+// A run that is asked for after another was created is another task.
+func TestSecondRun(t *testing.T) {
+	w := newWorld(t, northbound.Options{Devices: northbound.DeviceOptions{UpgradeTime: time.Minute}})
+	first := w.until(w.upgrade(), time.Hour, time.Minute, v1alpha1.ReasonCreated)
+	w.clock.Step(time.Hour)
+	w.AllowAgain(1)
+	second := w.until(w.upgrade(func(r *v1alpha1.TaskRequest) { r.Run = 2 }), time.Hour, time.Minute, v1alpha1.ReasonCreated)
+	if first.OperationID == second.OperationID {
+		t.Errorf("both are %s", first.OperationID)
+	}
+	w.expectTasks(2)
+}
+
+// What the platform has already is taken while it runs, or where it is younger than the wish; an older one that has
+// ended is not run again unless another run is asked for.
+func TestTaskThatIsThere(t *testing.T) {
+	devices := northbound.TaskSpec{Devices: []string{"device-1", "device-2"}, FileID: "a-package"}
+	quick := northbound.Options{Devices: northbound.DeviceOptions{UpgradeTime: time.Minute}}
+	t.Run("it runs", func(t *testing.T) {
+		w := newWorld(t, northbound.Options{})
+		id := w.console(devices)
+		if v, _ := w.turn(w.upgrade()); v.Reason != v1alpha1.ReasonAdopted || v.OperationID != id {
+			t.Errorf("%+v", v)
+		}
+		w.expectTasks(0)
+	})
+	t.Run("it ended, and is younger", func(t *testing.T) {
+		w := newWorld(t, quick)
+		q := w.upgrade()
+		w.clock.Step(time.Minute)
+		id := w.console(devices)
+		w.clock.Step(time.Hour)
+		if v, _ := w.turn(q); v.Reason != v1alpha1.ReasonAdopted || v.OperationID != id {
+			t.Errorf("%+v", v)
+		}
+		w.expectTasks(0)
+	})
+	t.Run("it ended, and is older", func(t *testing.T) {
+		w := newWorld(t, quick)
+		id := w.console(devices)
+		w.clock.Step(time.Hour)
+		v, _ := w.turn(w.upgrade())
+		if v.State != v1alpha1.TaskExists || !strings.Contains(v.Message, id) || !strings.Contains(v.Message, "run to 2") {
+			t.Errorf("%+v", v)
+		}
+		w.expectTasks(0)
+		w.AllowAgain(1)
+		w.until(w.upgrade(func(r *v1alpha1.TaskRequest) { r.Run = 2 }), time.Hour, time.Minute, v1alpha1.ReasonCreated)
+		// A new cluster to which the second run is applied, with nothing recorded: there were two.
+		w.clock.Step(time.Hour)
+		w.ledger.records = map[string]Record{}
+		w.restart()
+		if v, _ := w.turn(w.upgrade(func(r *v1alpha1.TaskRequest) { r.Run = 2 })); v.State != v1alpha1.TaskExists {
+			t.Errorf("%+v", v)
+		}
+		w.expectTasks(1)
+	})
+	t.Run("others are like it", func(t *testing.T) {
+		w := newWorld(t, northbound.Options{})
+		w.console(northbound.TaskSpec{Devices: []string{"device-1"}, FileID: "a-package"})
+		w.console(northbound.TaskSpec{Devices: []string{"device-1", "device-2"}, FileID: "a-package", Retries: 1})
+		w.console(northbound.TaskSpec{
+			Devices: []string{"device-1", "device-2"}, FileID: "a-package", StartsIn: northbound.Duration(time.Hour),
+		})
+		w.until(w.upgrade(), time.Hour, time.Minute, v1alpha1.ReasonCreated)
+		if got := w.Report().Tasks.Created; got != 1 {
+			t.Errorf("%d tasks were created", got)
+		}
+	})
+}
+
+// What was lost of the records is found again: on the platform, or in the status.
+func TestRestore(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	q := w.upgrade()
+	v := w.until(q, time.Hour, time.Minute, v1alpha1.ReasonCreated)
+	for name, lose := range map[string]func(){
+		"an older snapshot": func() { w.ledger.records = map[string]Record{} },
+		"the outcome is missing": func() {
+			for name, r := range w.ledger.records {
+				if r.Outcome != nil {
+					delete(w.ledger.records, name)
+				}
+			}
+			w.clock.Step(2 * time.Minute)
+		},
+		"the records are missing, the status is there": func() {
+			w.ledger.records = map[string]Record{}
+			q.OperationID = v.OperationID
+		},
+	} {
+		lose()
+		w.restart()
+		got, _ := w.turn(q)
+		if got.OperationID != v.OperationID {
+			t.Errorf("%s: %+v", name, got)
+		}
+		w.expectTasks(1)
+	}
+}
+
+// Where the platform has no list, its own pushes tell; without any, people do.
+func TestWitness(t *testing.T) {
+	faults := cutOnce()
+	faults.TasksUnlisted = true
+	w := newWorld(t, northbound.Options{Faults: faults})
+	w.proved = false
+	other := w.console(northbound.TaskSpec{Devices: []string{"another"}, FileID: "a-package"})
+	q := w.upgrade()
+	w.turn(q)
+	created := w.Report().Creations[0].OperationID
+	w.clock.Step(2 * time.Minute)
+	w.turn(q)
+	w.intent()
+	w.witnesses = []string{other, "unknown", created}
+	v := w.until(q, 10*time.Minute, time.Minute, v1alpha1.ReasonCreated)
+	if v.OperationID != created {
+		t.Errorf("%+v", v)
+	}
+	got, err := w.ledger.Get(t.Context(), storage.OutcomeName(v.RequestHash, 1))
+	if err != nil || got.Outcome.How != storage.TaskWitnessed {
+		t.Errorf("%+v, error %v", got, err)
+	}
+	w.expectTasks(1)
+}
+
+// Whether the list can be relied on is seen once, by a task that was certainly created.
+func TestShown(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: northbound.Faults{
+		ListLags: northbound.Fault{Share: 1, Delay: northbound.Duration(3 * time.Minute)},
+	}})
+	w.proved = false
+	q := w.upgrade()
+	v := w.until(q, time.Hour, time.Minute, v1alpha1.ReasonCreated)
+	intent, _ := w.ledger.Get(t.Context(), storage.IntentName(v.RequestHash, 1))
+	outcome, _ := w.ledger.Get(t.Context(), storage.OutcomeName(v.RequestHash, 1))
+	for range 100 {
+		lag, shown, after, err := w.creator.Shown(t.Context(), w.app(), intent, outcome)
+		if err != nil || !shown && after <= 0 {
+			t.Fatalf("after %s, error %v", after, err)
+		}
+		if shown {
+			if lag < 3*time.Minute || lag > 7*time.Minute {
+				t.Errorf("seen after %s", lag)
+			}
+			return
+		}
+		w.clock.Step(after)
+	}
+	t.Error("it was never seen")
+}
