@@ -38,6 +38,7 @@ type applicationReconciler struct {
 	namespace   string
 	hosts       PlatformHosts
 	connections *connections
+	creations   *creations
 	changed     chan event.GenericEvent
 	clock       clock.Clock
 	// instance names this process in Events.
@@ -67,7 +68,11 @@ func (r *applicationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	}
 	// What is told is what is stored: an Event's name follows from since when a condition holds, and who looks with an old
 	// cache fails here.
-	if err := r.write(ctx, app, applicationStatus(app, state, problem, r.clock.Now())); err != nil {
+	first := applicationStatus(app, state, problem, r.clock.Now())
+	if s := r.creations.search(app.Spec.AppID); s != nil && first.Search == nil {
+		first.Search = s
+	}
+	if err := r.write(ctx, app, first); err != nil {
 		return afterWrite(err)
 	}
 	next := *app.Status.DeepCopy()

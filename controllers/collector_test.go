@@ -116,30 +116,39 @@ func withDevices(operationID string, c v1alpha1.DeviceCounts) func(*v1alpha1.Fir
 func isPlaceholder(f *v1alpha1.FirmwareUpgrade) { f.Spec.Placeholder = true }
 
 // TestDevicesCountOnce holds that the devices of a task are counted by the one FirmwareUpgrade that has the task,
-// however many others claim it, and that an upgrade whose devices have not reported yet is counted, too.
+// however many others claim it, and that an upgrade whose devices have not reported yet is counted, too, once its task
+// is there.
 func TestDevicesCountOnce(t *testing.T) {
 	counts := v1alpha1.DeviceCounts{Succeeded: 5, Failed: 3, InProgress: 2, Pending: 1, Suspect: 4}
 	series := scrape(t, []result.Task{{OperationID: "op"}, {OperationID: "unknown"}},
 		upgrade("older", withDevices("op", counts)),
 		upgrade("younger", withDevices("op", counts), withStall(v1alpha1.ReasonDuplicateOperation, time.Minute)),
 		upgrade("silent", withDevices("silent", v1alpha1.DeviceCounts{Pending: 10})),
+		upgrade("created", withDevices("", v1alpha1.DeviceCounts{Pending: 20}), func(f *v1alpha1.FirmwareUpgrade) {
+			f.Status.OperationID = "created"
+		}),
+		upgrade("to-be-created", withDevices("", v1alpha1.DeviceCounts{Pending: 100})),
 	)
 	want := map[string]float64{
-		"fwupgrade_devices{state=succeeded}":                                         5,
-		"fwupgrade_devices{state=failed}":                                            3,
-		"fwupgrade_devices{state=in_progress}":                                       2,
-		"fwupgrade_devices{state=pending}":                                           11,
-		"fwupgrade_devices{state=suspect}":                                           4,
-		"fwupgrade_unclaimed_tasks{}":                                                1,
-		"fwupgrade_placeholders{}":                                                   0,
-		"fwupgrade_firmwareupgrades{phase=Running,stalled=}":                         2,
-		"fwupgrade_firmwareupgrades{phase=Running,stalled=DuplicateOperation}":       1,
-		"fwupgrade_upgrade_deadline_timestamp_seconds{name=older,namespace=fleet}":   float64(scrapeTime.Unix() + 3600),
-		"fwupgrade_upgrade_deadline_timestamp_seconds{name=silent,namespace=fleet}":  float64(scrapeTime.Unix() + 3600),
-		"fwupgrade_upgrade_deadline_timestamp_seconds{name=younger,namespace=fleet}": float64(scrapeTime.Unix() + 3600),
-		"fwupgrade_upgrade_start_timestamp_seconds{name=older,namespace=fleet}":      float64(scrapeTime.Unix() - 3600),
-		"fwupgrade_upgrade_start_timestamp_seconds{name=silent,namespace=fleet}":     float64(scrapeTime.Unix() - 3600),
-		"fwupgrade_upgrade_start_timestamp_seconds{name=younger,namespace=fleet}":    float64(scrapeTime.Unix() - 3600),
+		"fwupgrade_devices{state=succeeded}":                                               5,
+		"fwupgrade_devices{state=failed}":                                                  3,
+		"fwupgrade_devices{state=in_progress}":                                             2,
+		"fwupgrade_devices{state=pending}":                                                 31,
+		"fwupgrade_devices{state=suspect}":                                                 4,
+		"fwupgrade_unclaimed_tasks{}":                                                      1,
+		"fwupgrade_placeholders{}":                                                         0,
+		"fwupgrade_firmwareupgrades{phase=Running,stalled=}":                               4,
+		"fwupgrade_firmwareupgrades{phase=Running,stalled=DuplicateOperation}":             1,
+		"fwupgrade_upgrade_deadline_timestamp_seconds{name=created,namespace=fleet}":       float64(scrapeTime.Unix() + 3600),
+		"fwupgrade_upgrade_deadline_timestamp_seconds{name=to-be-created,namespace=fleet}": float64(scrapeTime.Unix() + 3600),
+		"fwupgrade_upgrade_deadline_timestamp_seconds{name=older,namespace=fleet}":         float64(scrapeTime.Unix() + 3600),
+		"fwupgrade_upgrade_deadline_timestamp_seconds{name=silent,namespace=fleet}":        float64(scrapeTime.Unix() + 3600),
+		"fwupgrade_upgrade_deadline_timestamp_seconds{name=younger,namespace=fleet}":       float64(scrapeTime.Unix() + 3600),
+		"fwupgrade_upgrade_start_timestamp_seconds{name=created,namespace=fleet}":          float64(scrapeTime.Unix() - 3600),
+		"fwupgrade_upgrade_start_timestamp_seconds{name=to-be-created,namespace=fleet}":    float64(scrapeTime.Unix() - 3600),
+		"fwupgrade_upgrade_start_timestamp_seconds{name=older,namespace=fleet}":            float64(scrapeTime.Unix() - 3600),
+		"fwupgrade_upgrade_start_timestamp_seconds{name=silent,namespace=fleet}":           float64(scrapeTime.Unix() - 3600),
+		"fwupgrade_upgrade_start_timestamp_seconds{name=younger,namespace=fleet}":          float64(scrapeTime.Unix() - 3600),
 		"fwupgrade_upgrade_stalled_timestamp_seconds{name=younger,namespace=fleet,reason=DuplicateOperation}": float64(
 			scrapeTime.Unix() - 60),
 	}

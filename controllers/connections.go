@@ -15,10 +15,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/creation"
 	"fwupgrade.io/operator/internal/link"
 	"fwupgrade.io/operator/internal/platform"
 	"fwupgrade.io/operator/internal/result"
@@ -271,6 +273,20 @@ func (c *connections) view(app *v1alpha1.IoTApplication, task result.Task) *stat
 		p.Since = of.began
 	}
 	return p
+}
+
+// creator is the connection at which the tasks of an application are created, nil where there is none or it does not
+// work, and since when this process leads.
+func (c *connections) creator(app *v1alpha1.IoTApplication) (of *creation.Application, led time.Time) {
+	connected := c.of(app.Spec.AppID)
+	c.mu.RLock()
+	led = c.led
+	c.mu.RUnlock()
+	if connected == nil || connected.link.State().Connected.Status != metav1.ConditionTrue ||
+		!connected.client.Status().BreakerOpenUntil.IsZero() {
+		return nil, led
+	}
+	return &creation.Application{ID: app.Spec.AppID, Platform: connected.client}, led
 }
 
 // wake has an application's platform asked soon.

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
@@ -61,8 +62,9 @@ type firmwareUpgradeReconciler struct {
 	whole      *wholeness
 	metrics    *metrics
 	clock      clock.Clock
-	// platform has the platform's own view of tasks.
-	platform *platformView
+	// platform has the platform's own view of tasks, creations how far the creation of each is.
+	platform  *platformView
+	creations *creations
 	// period is how far apart writes of one status are that tell mere progress.
 	period time.Duration
 }
@@ -76,7 +78,7 @@ func (r *firmwareUpgradeReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if err := r.store.ConfirmPurges(ctx, fwu.Spec.OperationID); err != nil {
+	if err := r.store.ConfirmPurges(ctx, fwu.OperationID()); err != nil {
 		return ctrl.Result{}, err
 	}
 	d, err := r.decide(ctx, fwu)
@@ -211,7 +213,8 @@ func (r *firmwareUpgradeReconciler) observe(
 	fwu *v1alpha1.FirmwareUpgrade,
 ) (status.Observation, error) {
 	seen := r.look(fwu)
-	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
+	seen.Creation = r.creations.of(fwu)
+	same, err := sameOperation(ctx, r.client, fwu.OperationID())
 	if err != nil {
 		return seen, err
 	}
@@ -219,23 +222,27 @@ func (r *firmwareUpgradeReconciler) observe(
 		return seen, nil
 	}
 	var reported bool
-	tasks := r.store.Tasks(fwu.Spec.OperationID)
+	tasks := r.store.Tasks(fwu.OperationID())
 	seen.Task, reported, seen.Claim = claim.Task(fwu, tasks, r.rules)
+	if seen.Task.OperationID == "" && seen.Claim.Holds() { // it is still to be created: there is nothing to look up
+		seen.Claim = status.Uncreated(fwu.Status, seen.Creation)
+		return seen, nil
+	}
 	seen.Unreadable = r.store.Unreadable(seen.Task)
 	if seen.Claim.Holds() && r.store.Purging(seen.Task) {
 		seen.Claim = claim.Purge(seen.Unreadable)
 		return seen, nil
 	}
-	if !reported && seen.Claim.Holds() && !fwu.Spec.Placeholder {
+	if !reported && seen.Claim.Holds() && !fwu.Spec.Placeholder && fwu.Spec.Task == nil { // another one may be meant
 		seen.OtherApplications = r.rules.OtherApplications(fwu, tasks)
 		if seen.Undeclared, err = undeclared(ctx, r.client, fwu.Namespace, r.rules); err != nil {
 			return seen, err
 		}
 	}
-	if reported || len(fwu.Spec.Devices) > 0 { // without a result, all of the devices are missing
+	if listed := fwu.Spec.ListedDevices(); reported || len(listed) > 0 { // without a result, all of the devices are missing
 		seen.Summary = r.store.Summary(
 			seen.Task,
-			tally.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices},
+			tally.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: listed},
 		)
 		seen.Lacking = r.whole.lacking(fwu, seen.Task)
 	}
@@ -255,6 +262,7 @@ func (r *firmwareUpgradeReconciler) SetupWithManager(mgr ctrl.Manager) error {
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: claimChanged})).
 		Watches(&v1alpha1.IoTApplication{}, handler.EnqueueRequestsFromMapFunc(everyUpgrade(r.client)),
 			builder.WithPredicates(predicate.Funcs{UpdateFunc: connectionChanged})).
+		WatchesRawSource(source.Channel(r.creations.changed, &handler.EnqueueRequestForObject{})).
 		WatchesRawSource(&storeSource[reconcile.Request]{
 			store: r.store, enqueue: r.enqueueClaimants, pause: r.gatherChanges, clock: r.clock,
 		}).

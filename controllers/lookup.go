@@ -18,23 +18,40 @@ import (
 
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/creation"
 	"fwupgrade.io/operator/internal/status"
 )
 
 // Fields by which the cache finds FirmwareUpgrades.
 const (
-	fieldOperationID = "spec.operationId"
+	fieldOperationID = "status.operationId"
 	fieldPlaceholder = "spec.placeholder"
+	// fieldRequest is the hash of the request of those that ask for a task.
+	fieldRequest = "spec.task"
+	// fieldAwaiting is the application that is still to create the task of those that ask for one.
+	fieldAwaiting = "status.task"
 )
 
 // indexFields lets the cache find FirmwareUpgrades by these fields.
 func indexFields(ctx context.Context, indexer client.FieldIndexer) error {
 	for field, value := range map[string]func(*v1alpha1.FirmwareUpgrade) string{
-		fieldOperationID: func(f *v1alpha1.FirmwareUpgrade) string { return f.Spec.OperationID },
+		fieldOperationID: (*v1alpha1.FirmwareUpgrade).OperationID,
 		fieldPlaceholder: func(f *v1alpha1.FirmwareUpgrade) string { return strconv.FormatBool(f.Spec.Placeholder) },
+		fieldRequest: func(f *v1alpha1.FirmwareUpgrade) string {
+			if f.Spec.Task == nil {
+				return ""
+			}
+			return creation.Hash(f.Spec.AppID, f.Spec.Task)
+		},
+		fieldAwaiting: func(f *v1alpha1.FirmwareUpgrade) string {
+			if f.Spec.Task == nil || f.OperationID() != "" {
+				return ""
+			}
+			return f.Spec.AppID
+		},
 	} {
 		err := indexer.IndexField(ctx, &v1alpha1.FirmwareUpgrade{}, field, func(o client.Object) []string {
-			if fwu, ok := o.(*v1alpha1.FirmwareUpgrade); ok {
+			if fwu, ok := o.(*v1alpha1.FirmwareUpgrade); ok && value(fwu) != "" {
 				return []string{value(fwu)}
 			}
 			return nil
@@ -46,9 +63,12 @@ func indexFields(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// sameOperation returns all FirmwareUpgrades with the operationId, from the cache. They must not be changed: they are
-// the cache's own.
+// sameOperation returns all FirmwareUpgrades with the operationId, from the cache; none where that is empty, as the tasks
+// that are still to be created have nothing in common. They must not be changed: they are the cache's own.
 func sameOperation(ctx context.Context, c client.Reader, operationID string) ([]v1alpha1.FirmwareUpgrade, error) {
+	if operationID == "" {
+		return nil, nil
+	}
 	list := &v1alpha1.FirmwareUpgradeList{}
 	err := c.List(ctx, list, client.MatchingFields{fieldOperationID: operationID}, client.UnsafeDisableDeepCopy)
 	if err != nil {
@@ -74,10 +94,14 @@ func undeclared(ctx context.Context, c client.Reader, namespace string, rules cl
 	return rules.Undeclared(namespace, list.Items), nil
 }
 
-// claimChanged says whether a change may make somebody else have a task: of the spec, a deletion, and of the finalizer
-// with which one that is being deleted keeps its task. The last one is metadata, and has no generation.
+// claimChanged says whether a change may make somebody else have a task: of the spec, a deletion, that the task was
+// created, and of the finalizer with which one that is being deleted keeps its task. The last two are status and
+// metadata, and have no generation.
 func claimChanged(e event.UpdateEvent) bool {
+	before, ok := e.ObjectOld.(*v1alpha1.FirmwareUpgrade)
+	after, isToo := e.ObjectNew.(*v1alpha1.FirmwareUpgrade)
 	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+		ok && isToo && before.OperationID() != after.OperationID() ||
 		controllerutil.ContainsFinalizer(e.ObjectOld, v1alpha1.FinalizerPurge) !=
 			controllerutil.ContainsFinalizer(e.ObjectNew, v1alpha1.FinalizerPurge)
 }
@@ -86,7 +110,7 @@ func claimChanged(e event.UpdateEvent) bool {
 func rivals(c client.Reader) handler.EventHandler {
 	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, obj client.Object) []reconcile.Request {
 		if fwu, ok := obj.(*v1alpha1.FirmwareUpgrade); ok {
-			return requestsFor(ctx, c, fwu.Spec.OperationID, fwu.UID)
+			return requestsFor(ctx, c, fwu.OperationID(), fwu.UID)
 		}
 		return nil
 	})

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/status"
@@ -67,7 +68,7 @@ func RegisterMetrics(reg prometheus.Registerer) error {
 		return err
 	}
 	return registerCollectors(reg, newUpgradesCollector(nil, nil, claim.Rules{}, clock.RealClock{}),
-		newPlatformCollector(nil, nil))
+		newPlatformCollector(nil, nil, nil))
 }
 
 // registerCollectors registers what tells something only when it is asked.
@@ -94,7 +95,7 @@ func (m *metrics) openSeries() {
 	}
 	for _, reason := range []string{
 		status.EventStarted, status.EventDevicesRecovered, status.EventPlaceholderCreated, status.EventFinished,
-		status.EventOutcomeChanged, status.EventResultsRepaired,
+		status.EventOutcomeChanged, status.EventResultsRepaired, status.EventTaskCreated, status.EventTaskAdopted,
 	} {
 		m.events.WithLabelValues(corev1.EventTypeNormal, reason)
 	}
@@ -104,8 +105,16 @@ func (m *metrics) openSeries() {
 		v1alpha1.ReasonDuplicateOperation, v1alpha1.ReasonAmbiguousOperation, v1alpha1.ReasonNotPermitted,
 		v1alpha1.ReasonResultsIncomplete, v1alpha1.ReasonResultsArchived,
 		v1alpha1.ReasonTaskUnknown, v1alpha1.ReasonDrift,
+		v1alpha1.ReasonTaskRefused, v1alpha1.ReasonTaskExists, v1alpha1.ReasonCreationExpired,
+		v1alpha1.ReasonCreationUncertain, v1alpha1.ReasonApplicationNotFound,
 	} {
 		m.events.WithLabelValues(corev1.EventTypeWarning, reason)
+	}
+	for _, outcome := range []string{
+		string(storage.TaskAnswered), string(storage.TaskFound), string(storage.TaskWitnessed),
+		string(storage.TaskDeclared), creationRefused, creationAbsent, creationUnanswered,
+	} {
+		m.creations.WithLabelValues(outcome)
 	}
 	for _, kind := range []string{corev1.EventTypeNormal, corev1.EventTypeWarning} {
 		m.eventDelay.WithLabelValues(kind)

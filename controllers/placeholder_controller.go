@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/claim"
 	"fwupgrade.io/operator/internal/result"
@@ -36,6 +37,12 @@ const (
 	maxPlaceholders = 1000
 	// placeholderRetry is when a task that found no room is looked at again.
 	placeholderRetry = 10 * time.Minute
+	// placeholderCreationRetry is when a task is looked at again that may be one that is being created.
+	placeholderCreationRetry = 10 * time.Second
+	// maxUndecided is how long after an attempt to create a task unknown ones may be it, maxAwaited how long after it was
+	// found its FirmwareUpgrade may still have to learn its operationId.
+	maxUndecided = 2 * time.Hour
+	maxAwaited   = time.Minute
 )
 
 // Placeholders are made in one namespace: --default-namespace.
@@ -45,8 +52,10 @@ const (
 // that nobody declared, and removes it once somebody did.
 type placeholderReconciler struct {
 	client client.Client
-	store  *store.Store
-	rules  claim.Rules
+	// records reads those of created tasks.
+	records client.Reader
+	store   *store.Store
+	rules   claim.Rules
 	// adopt says that placeholders are made; without it those of before are removed.
 	adopt bool
 	clock clock.Clock
@@ -84,6 +93,8 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task result.Task)
 		case !waited:
 			r.unclaimed[task] = now
 			return ctrl.Result{RequeueAfter: placeholderDelay}, nil
+		case r.mayBeCreated(ctx, task):
+			return ctrl.Result{RequeueAfter: placeholderCreationRetry}, nil
 		case now.Sub(since) < placeholderDelay:
 			return ctrl.Result{RequeueAfter: placeholderDelay - now.Sub(since)}, nil
 		}
@@ -94,6 +105,27 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task result.Task)
 		return afterWrite(r.remove(ctx, task, same))
 	}
 	return ctrl.Result{}, nil
+}
+
+// mayBeCreated says whether a task may be one that is being created for a FirmwareUpgrade, or was and is not known by it
+// yet: then its results are no stranger's.
+func (r *placeholderReconciler) mayBeCreated(ctx context.Context, task result.Task) bool {
+	records := &storage.FirmwareUpgradeTaskRecordList{}
+	if err := r.records.List(ctx, records, client.UnsafeDisableDeepCopy); err != nil {
+		return false
+	}
+	concluded := concludedAttempts(records.Items)
+	return slices.ContainsFunc(records.Items, func(record storage.FirmwareUpgradeTaskRecord) bool {
+		switch of := &record.Spec; {
+		case of.AppID != task.AppID:
+			return false
+		case of.Intent != nil:
+			return !concluded[record.Name] && r.clock.Since(of.Intent.Time.Time) < maxUndecided
+		default:
+			return of.Outcome != nil && of.Outcome.OperationID == task.OperationID &&
+				r.clock.Since(of.Outcome.Time.Time) < maxAwaited
+		}
+	})
 }
 
 // recordRelease records that the FirmwareUpgrade of a task was deleted, if one was and that matters.
@@ -177,7 +209,7 @@ func (r *placeholderReconciler) enqueue(obj client.Object, q workqueue.TypedRate
 	if !ok {
 		return
 	}
-	for _, task := range r.store.Tasks(fwu.Spec.OperationID) {
+	for _, task := range r.store.Tasks(fwu.OperationID()) {
 		q.AddAfter(task, placeholderDelay)
 	}
 	if fwu.Spec.Placeholder { // its results may be gone
@@ -196,7 +228,7 @@ func (r *placeholderReconciler) claimed(obj client.Object) []result.Task {
 	if !ok {
 		return nil
 	}
-	return slices.DeleteFunc(r.store.Tasks(fwu.Spec.OperationID), func(task result.Task) bool {
+	return slices.DeleteFunc(r.store.Tasks(fwu.OperationID()), func(task result.Task) bool {
 		return !r.rules.Claims(fwu, task)
 	})
 }

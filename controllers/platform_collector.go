@@ -13,29 +13,32 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/internal/status"
 	"fwupgrade.io/operator/internal/store"
 )
 
 // platformCollector tells about the connection to the platform when metrics are scraped: which IoTApplications are not
-// Ready and since when, and how far the counts are from the platform's.
+// Ready and since when, how far the counts are from the platform's, and how many attempts to create a task are undecided.
 type platformCollector struct {
-	reader client.Reader
-	store  *store.Store
+	reader, records client.Reader
+	store           *store.Store
 
-	notReady, drift *prometheus.Desc
+	notReady, drift, undecided *prometheus.Desc
 }
 
-func newPlatformCollector(reader client.Reader, results *store.Store) *platformCollector {
+func newPlatformCollector(reader, records client.Reader, results *store.Store) *platformCollector {
 	return &platformCollector{
-		reader: reader, store: results,
+		reader: reader, records: records, store: results,
 		notReady: prometheus.NewDesc("fwupgrade_application_not_ready_timestamp_seconds",
 			"Since when IoTApplications are not Ready, without those that are suspended, the first 1,000.",
 			[]string{"name", "reason"}, nil),
 		drift: prometheus.NewDesc(platformMetricsPrefix+"drift_devices",
 			"By how many devices the counts of FirmwareUpgrades differ from the platform's figures, where Synced is False.",
 			nil, nil),
+		undecided: prometheus.NewDesc(platformMetricsPrefix+"undecided_attempts",
+			"Attempts to create a task of which nobody knows whether they did.", nil, nil),
 	}
 }
 
@@ -43,6 +46,7 @@ func newPlatformCollector(reader client.Reader, results *store.Store) *platformC
 func (c *platformCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.notReady
 	ch <- c.drift
+	ch <- c.undecided
 }
 
 // Collect implements prometheus.Collector. Only a leader that has read all slices reports anything, and nothing without
@@ -54,11 +58,13 @@ func (c *platformCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout)
 	defer cancel()
 	apps, upgrades := &v1alpha1.IoTApplicationList{}, &v1alpha1.FirmwareUpgradeList{}
-	if err := c.reader.List(ctx, apps, client.UnsafeDisableDeepCopy); err != nil {
-		return
-	}
-	if err := c.reader.List(ctx, upgrades, client.UnsafeDisableDeepCopy); err != nil {
-		return
+	records := &storage.FirmwareUpgradeTaskRecordList{}
+	for list, reader := range map[client.ObjectList]client.Reader{
+		apps: c.reader, upgrades: c.reader, records: c.records,
+	} {
+		if err := reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+			return
+		}
 	}
 	for _, app := range notReady(apps.Items) {
 		ready := meta.FindStatusCondition(app.Status.Conditions, v1alpha1.ConditionReady)
@@ -66,6 +72,18 @@ func (c *platformCollector) Collect(ch chan<- prometheus.Metric) {
 			timestamp(ready.LastTransitionTime.Time), app.Name, ready.Reason)
 	}
 	ch <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, float64(drift(upgrades.Items)))
+	ch <- prometheus.MustNewConstMetric(c.undecided, prometheus.GaugeValue, float64(undecided(records.Items)))
+}
+
+// undecided counts the intents without an outcome.
+func undecided(records []storage.FirmwareUpgradeTaskRecord) (n int) {
+	concluded := concludedAttempts(records)
+	for i := range records {
+		if records[i].Spec.Intent != nil && !concluded[records[i].Name] {
+			n++
+		}
+	}
+	return n
 }
 
 // notReady returns the IoTApplications that are not Ready, the first 1,000 by name. One that is suspended is not meant

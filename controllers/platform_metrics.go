@@ -6,6 +6,7 @@ package controllers
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/internal/platform"
 )
 
@@ -17,7 +18,15 @@ type platformMetrics struct {
 	durations *prometheus.HistogramVec
 	waited    prometheus.Counter
 	repaired  prometheus.Counter
+	creations *prometheus.CounterVec
 }
+
+// What became of an attempt to create a task, beside what storage.TaskEvidence says of those that created it.
+const (
+	creationRefused    = "Refused"
+	creationAbsent     = "Absent"
+	creationUnanswered = "Unanswered"
+)
 
 func newPlatformMetrics() platformMetrics {
 	return platformMetrics{
@@ -38,11 +47,31 @@ func newPlatformMetrics() platformMetrics {
 			Name: platformMetricsPrefix + "repaired_results_total",
 			Help: "Results that no push brought, and that the IoT platform was asked for.",
 		}),
+		creations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: platformMetricsPrefix + "creations_total",
+			Help: "What became of attempts to create a task: Answered, Found, Witnessed or Declared where there is one, " +
+				"Refused, Absent; Unanswered where the answer did not come, which another one follows.",
+		}, []string{"outcome"}),
 	}
 }
 
 func (m *platformMetrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.calls, m.durations, m.waited, m.repaired}
+	return []prometheus.Collector{m.calls, m.durations, m.waited, m.repaired, m.creations}
+}
+
+// creationConcluded counts what became of an attempt to create a task; nil: its answer did not come.
+func (m *platformMetrics) creationConcluded(o *storage.TaskOutcome) {
+	outcome := creationUnanswered
+	switch {
+	case o == nil:
+	case o.Result == storage.TaskResultCreated:
+		outcome = string(o.How)
+	case o.Result == storage.TaskResultRefused:
+		outcome = creationRefused
+	default:
+		outcome = creationAbsent
+	}
+	m.creations.WithLabelValues(outcome).Inc()
 }
 
 // platformCall counts a call.

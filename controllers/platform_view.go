@@ -114,7 +114,7 @@ func applicationOf(
 }
 
 // followed returns the tasks of an application that FirmwareUpgrades follow: those that have what they claim, and are
-// neither archived, as their results would come back for ever, nor about to go.
+// neither archived, as their results would come back for ever, nor about to go, nor still to be created.
 func (v *platformView) followed(
 	ctx context.Context, appID string, results *store.Store, rules claim.Rules,
 ) ([]link.Followed, error) {
@@ -133,11 +133,11 @@ func (v *platformView) followed(
 	var followed []link.Followed
 	for i := range all.Items {
 		f := &all.Items[i]
-		if !f.DeletionTimestamp.IsZero() || status.Archived(f.Status) || f.Spec.AppID != "" && f.Spec.AppID != appID ||
+		if f.OperationID() == "" || !f.DeletionTimestamp.IsZero() || status.Archived(f.Status) || f.Spec.AppID != "" && f.Spec.AppID != appID ||
 			!claim.Resolve(f, sameOperation(i), rules).Holds() {
 			continue
 		}
-		task, reported, ambiguous := claim.Task(f, results.Tasks(f.Spec.OperationID), rules)
+		task, reported, ambiguous := claim.Task(f, results.Tasks(f.OperationID()), rules)
 		app, _ := applicationOf(apps, f, task, reported)
 		if !ambiguous.Holds() || app == nil || app.Spec.AppID != appID {
 			continue
@@ -155,10 +155,11 @@ func (v *platformView) followed(
 func rivalsOf(all []v1alpha1.FirmwareUpgrade) func(i int) []v1alpha1.FirmwareUpgrade {
 	byOperation := make(map[string][]int, len(all))
 	for i := range all {
-		byOperation[all[i].Spec.OperationID] = append(byOperation[all[i].Spec.OperationID], i)
+		id := all[i].OperationID()
+		byOperation[id] = append(byOperation[id], i)
 	}
 	return func(i int) []v1alpha1.FirmwareUpgrade {
-		same := byOperation[all[i].Spec.OperationID]
+		same := byOperation[all[i].OperationID()]
 		if len(same) == 1 {
 			return all[i : i+1]
 		}

@@ -23,7 +23,8 @@ import (
 )
 
 // An application's platform is asked for the tasks that somebody follows: with the application or without, and not for
-// those of others, of which another FirmwareUpgrade has the task, whose results are about to go, or are gone.
+// those of others, of which another FirmwareUpgrade has the task, whose results are about to go, or are gone, nor for
+// what is still to be created.
 func TestFollowed(t *testing.T) {
 	s := startStore(t)
 	namespace := harness.NewNamespace(t, k8s)
@@ -47,6 +48,8 @@ func TestFollowed(t *testing.T) {
 	}
 	create(of("runs").App(app).Obj(), v1alpha1.FirmwareUpgradeStatus{})
 	create(of("no-app").Obj(), v1alpha1.FirmwareUpgradeStatus{})
+	create(of("to-be-created").App(app).Task("d").Obj(), v1alpha1.FirmwareUpgradeStatus{})
+	create(of("created").App(app).Task("d").Obj(), v1alpha1.FirmwareUpgradeStatus{OperationID: prefix + "created"})
 	create(of("another-app").App("another").Obj(), v1alpha1.FirmwareUpgradeStatus{})
 	create(of("rival").App(app).Operation(prefix+"runs").Obj(), v1alpha1.FirmwareUpgradeStatus{})
 	create(of("finished").App(app).Obj(), v1alpha1.FirmwareUpgradeStatus{
@@ -120,13 +123,13 @@ func TestFollowed(t *testing.T) {
 		slices.Sort(operations)
 		return operations
 	}
-	want := []string{"finished", "finished-anew", "no-app", "reported-by-us", "runs"}
+	want := []string{"created", "finished", "finished-anew", "no-app", "reported-by-us", "runs"}
 	if diff := cmp.Diff(want, followed()); diff != "" {
 		t.Errorf("followed (-want +got):\n%s", diff)
 	}
 	// With two applications for the namespace nobody knows at which one a task without application or results is.
 	declare("second", "second", namespace)
-	if diff := cmp.Diff([]string{"finished", "finished-anew", "reported-by-us", "runs"}, followed()); diff != "" {
+	if diff := cmp.Diff([]string{"created", "finished", "finished-anew", "reported-by-us", "runs"}, followed()); diff != "" {
 		t.Errorf("followed with two applications (-want +got):\n%s", diff)
 	}
 }

@@ -170,18 +170,21 @@ func (r *purgeReconciler) counted(
 	if err := r.store.WaitForSync(ctx); err != nil {
 		return task, false, err
 	}
-	same, err := sameOperation(ctx, r.client, fwu.Spec.OperationID)
+	if fwu.OperationID() == "" { // its task has not been created
+		return task, false, nil
+	}
+	same, err := sameOperation(ctx, r.client, fwu.OperationID())
 	if err != nil {
 		return task, false, err
 	}
-	counted := result.Task{AppID: fwu.Status.AppID, OperationID: fwu.Spec.OperationID}
+	counted := result.Task{AppID: fwu.Status.AppID, OperationID: fwu.OperationID()}
 	switch {
 	case !claim.Resolve(fwu, same, r.rules).Holds():
 		return task, false, nil
 	case fwu.Status.StartTime != nil: // if it is still its task: the spec, or who may claim what, may have changed
 		return counted, r.rules.Claims(fwu, counted), nil
 	}
-	task, _, ambiguous := claim.Task(fwu, r.store.Tasks(fwu.Spec.OperationID), r.rules) // nothing was counted yet
+	task, _, ambiguous := claim.Task(fwu, r.store.Tasks(fwu.OperationID()), r.rules) // nothing was counted yet
 	return task, ambiguous.Holds(), nil
 }
 

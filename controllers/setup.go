@@ -21,6 +21,7 @@ import (
 
 	"fwupgrade.io/operator/internal/applications"
 	"fwupgrade.io/operator/internal/claim"
+	"fwupgrade.io/operator/internal/creation"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/internal/store"
 )
@@ -32,6 +33,9 @@ const (
 	// UndeclaredHold leaves their results unclaimed.
 	UndeclaredHold = "Hold"
 )
+
+// DefaultCreationGrace is Options.CreationGrace where nobody sets it.
+const DefaultCreationGrace = time.Hour
 
 const (
 	// minRetry and maxRetry bound how long a request that failed waits.
@@ -63,6 +67,11 @@ type Options struct {
 	PlatformHosts PlatformHosts
 	// RoundPeriod is how far apart comparisons with the platform are; link.RoundPeriod where it is not set.
 	RoundPeriod time.Duration
+	// CreationGrace is how long an attempt to create a task of which nothing was found counts as perhaps made; at least a
+	// minute.
+	CreationGrace time.Duration
+	// Leads says whether nobody else leads for certain; nil: always.
+	Leads func() bool
 	// Registerer takes the metrics.
 	Registerer prometheus.Registerer
 	// Clock is the time.
@@ -87,6 +96,8 @@ func (o *Options) Validate() error {
 	case o.RequireApplication && o.Applications != nil:
 		return errors.New("--require-application and --applications-file both say which namespaces may claim what: remove " +
 			"one of the two. A webhook that runs alone may have the file, for its secrets")
+	case o.CreationGrace < time.Minute:
+		return fmt.Errorf("--creation-grace=%s: set it to 1m or more", o.CreationGrace)
 	case o.RetainUnclaimed < time.Minute:
 		return fmt.Errorf("--retain-unclaimed=%s: set it to 1m or more", o.RetainUnclaimed)
 	}
@@ -122,6 +133,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := indexApplications(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
+	records, err := newRecordCache(ctx, mgr, o.Namespace)
+	if err != nil {
+		return err
+	}
 	rules := newRules(mgr.GetClient(), o)
 	results, err := newStore(mgr, o, rules)
 	if err != nil {
@@ -132,7 +147,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		return err
 	}
 	err = registerCollectors(o.Registerer, newUpgradesCollector(mgr.GetClient(), results, rules, o.Clock),
-		newPlatformCollector(mgr.GetClient(), results))
+		newPlatformCollector(mgr.GetClient(), records, results))
 	if err != nil {
 		return err
 	}
@@ -144,17 +159,33 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	if err := mgr.Add(connected); err != nil {
 		return fmt.Errorf("add the connections to the platform: %w", err)
 	}
+	ledger := &taskLedger{
+		cached: records, direct: mgr.GetAPIReader(), writer: mgr.GetClient(), namespace: o.Namespace,
+	}
+	creator := creation.New(creation.Options{
+		Ledger: ledger, Clock: o.Clock, Holder: o.Instance, Leads: o.leads, Grace: o.CreationGrace,
+		Observe: m.creationConcluded,
+	})
+	made := newCreations()
+	tasks := &taskReconciler{
+		client: mgr.GetClient(), records: records, direct: mgr.GetAPIReader(), creator: creator, creations: made, connections: connected,
+		platform: &platformView{client: mgr.GetClient(), connections: connected}, store: results, rules: rules,
+		clock: o.Clock,
+	}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
+		tasks,
+		&taskRecordReconciler{client: mgr.GetClient(), records: records, ledger: ledger, creator: creator, tasks: tasks, clock: o.Clock},
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), store: results, rules: rules,
 			bucket:  newBucket(ofStatuses, results.Received, o.Clock),
 			written: newWrittenStatuses(o.Clock), deliveries: sent, whole: newWholeness(results),
 			metrics: m, clock: o.Clock, period: statusPeriod,
-			platform: &platformView{client: mgr.GetClient(), connections: connected, hosts: o.PlatformHosts},
+			platform:  &platformView{client: mgr.GetClient(), connections: connected, hosts: o.PlatformHosts},
+			creations: made,
 		},
 		&applicationReconciler{
 			client: mgr.GetClient(), secrets: mgr.GetAPIReader(), namespace: o.Namespace, hosts: o.PlatformHosts,
-			connections: connected, changed: applicationsChanged, clock: o.Clock, instance: o.Instance,
+			connections: connected, creations: made, changed: applicationsChanged, clock: o.Clock, instance: o.Instance,
 			reasons: map[string]map[string]heldReason{},
 		},
 		&eventReconciler{
@@ -163,7 +194,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		},
 		&purgeReconciler{client: mgr.GetClient(), store: results, rules: rules, clock: o.Clock, instance: o.Instance},
 		&placeholderReconciler{
-			client: mgr.GetClient(), store: results, rules: rules, adopt: o.Undeclared == UndeclaredAdopt, clock: o.Clock,
+			client: mgr.GetClient(), records: records, store: results, rules: rules, adopt: o.Undeclared == UndeclaredAdopt, clock: o.Clock,
 			unclaimed: map[result.Task]time.Time{}, released: map[result.Task]time.Time{},
 		},
 	} {
@@ -173,6 +204,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	}
 	return nil
 }
+
+func (o *Options) leads() bool { return o.Leads == nil || o.Leads() }
 
 // newRules makes the rules of claims: by IoTApplications, by the file, or none.
 func newRules(reader client.Reader, o Options) claim.Rules {

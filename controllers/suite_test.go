@@ -101,7 +101,7 @@ func startControllers(t *testing.T, adjust func(*Options)) (stop func()) {
 	o := Options{
 		Namespace: operatorNamespace, DefaultNamespace: "default", Undeclared: UndeclaredAdopt, MaxStoredResults: 1_000_000,
 		MaxWritesPerSecond: 150, RetainUnclaimed: 24 * time.Hour, Instance: "test", Registerer: prometheus.NewRegistry(),
-		Clock: clock.RealClock{},
+		Clock: clock.RealClock{}, CreationGrace: time.Hour,
 	}
 	if adjust != nil {
 		adjust(&o)

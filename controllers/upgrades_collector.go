@@ -101,7 +101,9 @@ func (c *upgradesCollector) report(
 	placeholders := 0
 	for i := range upgrades {
 		f := &upgrades[i]
-		byOperation[f.Spec.OperationID] = append(byOperation[f.Spec.OperationID], *f)
+		if id := f.OperationID(); id != "" {
+			byOperation[id] = append(byOperation[id], *f)
+		}
 		if f.Spec.Placeholder {
 			placeholders++
 		}

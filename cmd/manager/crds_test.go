@@ -30,9 +30,9 @@ func TestMissingCRDs(t *testing.T) {
 	stop(t, m)
 }
 
-// An installation from before IoTApplications whose CRDs were not upgraded is said by the controllers. The webhook
-// stores: it needs the kinds of the store alone, and complains of no other.
-func TestMissingCRDOfIoTApplications(t *testing.T) {
+// An installation from before IoTApplications, or before the records of tasks, whose CRDs were not upgraded is said by
+// the controllers. The webhook stores: it needs the kinds of the store alone, and complains of no other.
+func TestMissingCRDsOfThePlatform(t *testing.T) {
 	config := withCRDs(t, "fwupgrade.io_firmwareupgrades.yaml", "storage.fwupgrade.io_resultslices.yaml",
 		"storage.fwupgrade.io_resultstores.yaml")
 	m, out := launch(t, config, "controllers", "--operator-namespace=default")

@@ -57,6 +57,7 @@ type options struct {
 	retainUnclaimed  time.Duration
 	platformHosts    []string
 	requireApp       bool
+	creationGrace    time.Duration
 
 	metricsBindAddress string
 	metricsSecure      bool
@@ -220,6 +221,8 @@ func (o *options) controllerFlags() *pflag.FlagSet {
 	)
 	fs.BoolVar(&o.requireApp, "require-application", false,
 		"let a namespace claim only tasks of IoTApplications that list it, instead of those of --applications-file")
+	fs.DurationVar(&o.creationGrace, "creation-grace", controllers.DefaultCreationGrace,
+		"how long a task whose creation was not answered counts as perhaps created, while nothing shows it; at least 1m")
 	fs.BoolVar(
 		&o.leaderElect,
 		"leader-elect",
@@ -307,6 +310,9 @@ func (o *options) samePorts() []error {
 	}
 	return problems
 }
+
+// elects says whether there may be other leaders.
+func (o *options) elects() bool { return o.leaderElect && o.runs(componentControllers) }
 
 func (o *options) runs(component string) bool { return slices.Contains(o.components, component) }
 

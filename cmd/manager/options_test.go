@@ -27,6 +27,7 @@ func TestWrongFlagsAreRefused(t *testing.T) {
 		"long drain":                  {[]string{"--allow-anonymous", "--drain-duration=10m"}, "--drain-duration"},
 		"unknown policy":              {[]string{"--components=controllers", "--undeclared=Foo"}, "--undeclared=Foo"},
 		"short retention":             {[]string{"--components=controllers", "--retain-unclaimed=1s"}, "--retain-unclaimed"},
+		"short grace":                 {[]string{"--components=controllers", "--creation-grace=59s"}, "--creation-grace"},
 		"no results":                  {[]string{"--components=controllers", "--max-stored-results=0"}, "--max-stored-results"},
 		"no status writes":            {[]string{"--components=controllers", "--max-writes-per-second=0"}, "--max-writes-per-second=0"},
 		"no default namespace":        {[]string{"--components=controllers", "--default-namespace="}, "--default-namespace"},

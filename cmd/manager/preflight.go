@@ -95,10 +95,12 @@ func kindsOfWebhook() []schema.GroupVersionKind {
 	}
 }
 
-// kindsOfControllers are the kinds that the controllers watch, IoTApplications also where none is to be connected.
+// kindsOfControllers are the kinds that the controllers watch, those of the platform also where nothing is to be
+// connected.
 func kindsOfControllers() []schema.GroupVersionKind {
 	return append(kindsOfWebhook(),
-		v1alpha1.GroupVersion.WithKind("FirmwareUpgrade"), v1alpha1.GroupVersion.WithKind("IoTApplication"))
+		v1alpha1.GroupVersion.WithKind("FirmwareUpgrade"), v1alpha1.GroupVersion.WithKind("IoTApplication"),
+		storage.GroupVersion.WithKind("FirmwareUpgradeTaskRecord"))
 }
 
 // kindsExist says which CRDs are missing.

@@ -71,7 +71,11 @@ func start(ctx context.Context, o *options) error {
 		}
 		stop += wo.StopTimeout()
 	}
-	mgr, err := newManager(o, cfg, stop, &fence{clock: clock.RealClock{}})
+	lease := &fence{clock: clock.RealClock{}}
+	if o.elects() {
+		co.Leads = lease.leads
+	}
+	mgr, err := newManager(o, cfg, stop, lease)
 	if err != nil {
 		return err
 	}
@@ -169,8 +173,7 @@ func newManager(o *options, cfg *rest.Config, stop time.Duration, lease *fence) 
 	forLease, guarded := rest.CopyConfig(cfg), rest.CopyConfig(cfg)
 	forLease.Wrap(lease.observe)
 	forLease.ContentType = runtime.ContentTypeJSON // which it can read
-	elects := o.leaderElect && o.runs(componentControllers)
-	if elects {
+	if o.elects() {
 		guarded.Wrap(lease.guard)
 	}
 	scheme := runtime.NewScheme()
@@ -188,7 +191,7 @@ func newManager(o *options, cfg *rest.Config, stop time.Duration, lease *fence) 
 		HealthProbeBindAddress:  addressOff,
 		PprofBindAddress:        addressOff,
 		Cache:                   cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		LeaderElection:          elects,
+		LeaderElection:          o.elects(),
 		LeaderElectionID:        leaseName,
 		LeaderElectionNamespace: o.operatorNS,
 		LeaderElectionConfig:    forLease,
@@ -233,7 +236,7 @@ func controllerOptions(o *options, apps *applications.Map) controllers.Options {
 	return controllers.Options{
 		Namespace: o.operatorNS, DefaultNamespace: o.defaultNS, Undeclared: o.undeclared, Applications: apps,
 		MaxStoredResults: o.maxStored, MaxWritesPerSecond: o.maxWrites, RetainUnclaimed: o.retainUnclaimed,
-		PlatformHosts: o.platformHosts, RequireApplication: o.requireApp,
+		PlatformHosts: o.platformHosts, RequireApplication: o.requireApp, CreationGrace: o.creationGrace,
 		Registerer: metrics.Registry, Clock: clock.RealClock{},
 	}
 }

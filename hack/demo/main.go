@@ -200,7 +200,7 @@ func planOf(fwu *v1alpha1.FirmwareUpgrade) platform.PlanOptions {
 		StateChanges:  0.05,
 		Seed:          seed,
 		AppID:         fwu.Spec.AppID,
-		OperationID:   fwu.Spec.OperationID,
+		OperationID:   fwu.OperationID(),
 		TargetVersion: fwu.Spec.TargetVersion,
 	}
 }

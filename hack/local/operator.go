@@ -71,7 +71,10 @@ type Operator struct {
 	// CallbackURL is where to push notifications, with the secret. It is a secret itself.
 	CallbackURL string
 
-	lock, log io.Closer
+	lock io.Closer
+	log  *os.File
+	// start starts a manager.
+	start func(ctx context.Context) (*Manager, error)
 }
 
 // StartOperator starts a control plane and the operator and returns when both are ready. A path secret is made anew
@@ -116,32 +119,39 @@ func StartOperator(ctx context.Context, o OperatorOptions) (_ *Operator, err err
 	}
 	op.CallbackURL = scheme(o.Args) + "://" + address + CallbackPath + "/" + secret
 	options.Progress("the operator")
-	if err := op.startManager(ctx, o, address, secrets); err != nil {
+	if op.log, err = os.Create(filepath.Join(o.Dir, "manager.log")); err != nil {
+		return nil, fmt.Errorf("make the log of the manager: %w", err)
+	}
+	op.start = func(ctx context.Context) (*Manager, error) {
+		return StartManager(ctx, ManagerOptions{
+			Config:          op.Cluster.Config(),
+			Dir:             op.Cluster.guard.dir, // goes with the control plane, however that ends
+			CallbackAddress: address,
+			Output:          op.log,
+			Args: append([]string{
+				"--callback-secrets-file=" + secrets,
+				"--operator-namespace=" + OperatorNamespace,
+				"--default-namespace=default",
+				"--leader-elect=false",
+				// There is no load balancer that has to notice first.
+				"--drain-duration=1s",
+			}, o.Args...),
+		})
+	}
+	if op.Manager, err = op.start(ctx); err != nil {
 		return nil, err
 	}
 	return op, nil
 }
 
-func (op *Operator) startManager(ctx context.Context, o OperatorOptions, address, secrets string) error {
-	log, err := os.Create(filepath.Join(o.Dir, "manager.log"))
-	if err != nil {
-		return fmt.Errorf("make the log of the manager: %w", err)
+// ReplaceManager kills the manager and starts another one in its place.
+func (op *Operator) ReplaceManager(ctx context.Context) error {
+	if err := op.Manager.Kill(); err != nil {
+		return err
 	}
-	op.log = log
-	op.Manager, err = StartManager(ctx, ManagerOptions{
-		Config:          op.Cluster.Config(),
-		Dir:             op.Cluster.guard.dir, // goes with the control plane, however that ends
-		CallbackAddress: address,
-		Output:          log,
-		Args: append([]string{
-			"--callback-secrets-file=" + secrets,
-			"--operator-namespace=" + OperatorNamespace,
-			"--default-namespace=default",
-			"--leader-elect=false",
-			// There is no load balancer that has to notice first.
-			"--drain-duration=1s",
-		}, o.Args...),
-	})
+	op.Manager = nil
+	var err error
+	op.Manager, err = op.start(ctx)
 	return err
 }
 

@@ -44,7 +44,12 @@ func (c Claim) Holds() bool { return c.Reason == "" }
 
 // Waits says whether the claim may come to hold without anybody's help.
 func (c Claim) Waits() bool {
-	return c.Reason == v1alpha1.ReasonPurging || c.Reason == v1alpha1.ReasonAwaitingTask
+	switch c.Reason {
+	case v1alpha1.ReasonPurging, v1alpha1.ReasonAwaitingTask, v1alpha1.ReasonWaiting, v1alpha1.ReasonResolving,
+		v1alpha1.ReasonCreated, v1alpha1.ReasonAdopted: // the last two are about to be counted
+		return true
+	}
+	return false
 }
 
 // At is the claim as it is to be told at a time: before Until a duplicate is none yet, and waits for the task.
@@ -63,9 +68,13 @@ func (c Claim) At(now time.Time) Claim {
 //  2. A claim to an application that is not the namespace's is void.
 //  3. In that order, each gets what it claims unless one that got its task claims any of the same applications.
 //  4. Who comes too late waits a moment before that is a duplicate: the other one may be about to go.
+//  5. One whose task is still to be created has no operationId, and so neither a task nor rivals.
 func Resolve(fwu *v1alpha1.FirmwareUpgrade, sameOperation []v1alpha1.FirmwareUpgrade, rules Rules) Claim {
 	if !rules.permitted(fwu) {
 		return Claim{Reason: v1alpha1.ReasonNotPermitted, Message: notPermittedMessage(fwu, rules)}
+	}
+	if fwu.OperationID() == "" {
+		return Claim{}
 	}
 	for _, holder := range Holders(sameOperation, rules) {
 		if holder.UID == fwu.UID {
@@ -98,7 +107,8 @@ func Resolve(fwu *v1alpha1.FirmwareUpgrade, sameOperation []v1alpha1.FirmwareUpg
 func Holders(sameOperation []v1alpha1.FirmwareUpgrade, rules Rules) []*v1alpha1.FirmwareUpgrade {
 	byPrecedence := make([]*v1alpha1.FirmwareUpgrade, 0, len(sameOperation))
 	for i := range sameOperation {
-		if f := &sameOperation[i]; (f.DeletionTimestamp.IsZero() || purging(f)) && rules.permitted(f) {
+		f := &sameOperation[i]
+		if f.OperationID() != "" && (f.DeletionTimestamp.IsZero() || purging(f)) && rules.permitted(f) {
 			byPrecedence = append(byPrecedence, f)
 		}
 	}
@@ -208,8 +218,12 @@ func HolderOf(task result.Task, sameOperation []v1alpha1.FirmwareUpgrade, rules 
 
 // Task returns the one task that a FirmwareUpgrade which holds its claim counts, out of the tasks with results
 // under its operationId. Where there are no results yet, ok is false and the claim holds. One that has finished keeps
-// the task that it counted, whoever else reports its operationId then.
+// the task that it counted, whoever else reports its operationId then. One whose task is still to be created has none,
+// whatever has results without an operationId.
 func Task(f *v1alpha1.FirmwareUpgrade, withResults []result.Task, rules Rules) (task result.Task, ok bool, c Claim) {
+	if f.OperationID() == "" {
+		return result.Task{AppID: f.Spec.AppID}, false, Claim{}
+	}
 	var found []result.Task
 	for _, t := range withResults {
 		if rules.covers(f, t.AppID) {
@@ -222,7 +236,7 @@ func Task(f *v1alpha1.FirmwareUpgrade, withResults []result.Task, rules Rules) (
 	}
 	switch len(found) {
 	case 0:
-		return result.Task{AppID: f.Spec.AppID, OperationID: f.Spec.OperationID}, false, Claim{}
+		return result.Task{AppID: f.Spec.AppID, OperationID: f.OperationID()}, false, Claim{}
 	case 1:
 		return found[0], true, Claim{}
 	default:
@@ -239,7 +253,7 @@ func finishedTask(f *v1alpha1.FirmwareUpgrade) (task result.Task, ok bool) {
 		ready == nil || ready.Reason == v1alpha1.ReasonAmbiguousOperation || f.Status.StartTime == nil {
 		return result.Task{}, false
 	}
-	return result.Task{AppID: f.Status.AppID, OperationID: f.Spec.OperationID}, true
+	return result.Task{AppID: f.Status.AppID, OperationID: f.OperationID()}, true
 }
 
 func notPermittedMessage(f *v1alpha1.FirmwareUpgrade, rules Rules) string {

@@ -48,7 +48,7 @@ func (r Rules) mayClaim(appID, namespace string) bool {
 
 // Claims says whether the object claims the task and may do so.
 func (r Rules) Claims(f *v1alpha1.FirmwareUpgrade, task result.Task) bool {
-	return f.Spec.OperationID == task.OperationID && r.permitted(f) && r.covers(f, task.AppID)
+	return f.OperationID() != "" && f.OperationID() == task.OperationID && r.permitted(f) && r.covers(f, task.AppID)
 }
 
 // covers says whether the object claims the task of this application.

@@ -33,7 +33,7 @@ func (s *session) expectedDevices(
 	}
 	switch {
 	case o.missing:
-		for _, device := range fwu.Spec.Devices {
+		for _, device := range fwu.Spec.ListedDevices() {
 			if err := expected.add(device); err != nil {
 				return nil, errors.Join(err, expected.close())
 			}

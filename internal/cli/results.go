@@ -104,7 +104,7 @@ func (s *session) results(ctx context.Context, name string, o *resultsOptions) (
 	if err != nil {
 		return err
 	}
-	if o.missing && len(fwu.Spec.Devices) == 0 {
+	if o.missing && len(fwu.Spec.ListedDevices()) == 0 {
 		return fmt.Errorf("spec.devices of %s is not set, so that nobody can say which devices are missing: "+
 			"give a list of them with --missing-from FILE", name)
 	}
@@ -227,7 +227,7 @@ func (s *session) printResults(
 func commonTarget(
 	ctx context.Context, fwu *v1alpha1.FirmwareUpgrade, gathered *sorter[result.Result],
 ) (string, error) {
-	listed := sets.New(fwu.Spec.Devices...)
+	listed := sets.New(fwu.Spec.ListedDevices()...)
 	devices := map[string]int64{}
 	for r, err := range gathered.sorted(ctx) {
 		if err != nil {

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -144,15 +145,17 @@ func phaseLine(fwu *v1alpha1.FirmwareUpgrade) string {
 	return text
 }
 
+// taskLine names the task, once there is one.
 func taskLine(fwu *v1alpha1.FirmwareUpgrade) string {
+	task := cmp.Or(fwu.OperationID(), "not created yet")
 	application := fwu.Spec.AppID
 	if application == "" {
 		application = fwu.Status.AppID
 	}
 	if application == "" {
-		return fwu.Spec.OperationID
+		return task
 	}
-	return fwu.Spec.OperationID + ", application " + application
+	return task + ", application " + application
 }
 
 func deadlineLine(deadline, now time.Time) string {

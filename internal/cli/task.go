@@ -31,7 +31,7 @@ type wantedTask struct {
 // operator counts. A placeholder without one is of the task whose notifications name none.
 func taskOf(fwu *v1alpha1.FirmwareUpgrade) *wantedTask {
 	t := &wantedTask{
-		Task:         result.Task{AppID: cmp.Or(fwu.Spec.AppID, fwu.Status.AppID), OperationID: fwu.Spec.OperationID},
+		Task:         result.Task{AppID: cmp.Or(fwu.Spec.AppID, fwu.Status.AppID), OperationID: fwu.OperationID()},
 		applications: map[string]struct{}{},
 	}
 	counted := fwu.Status.StartTime != nil || fwu.Spec.Placeholder
@@ -39,9 +39,9 @@ func taskOf(fwu *v1alpha1.FirmwareUpgrade) *wantedTask {
 	return t
 }
 
-// has says whether a result is one of the task.
+// has says whether a result is one of the task; none is while the task has not been created.
 func (t *wantedTask) has(r *result.Result) bool {
-	if r.OperationID != t.OperationID {
+	if t.OperationID == "" || r.OperationID != t.OperationID {
 		return false
 	}
 	if !t.anyApplication {

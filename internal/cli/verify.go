@@ -127,7 +127,7 @@ func (s *session) recount(
 	next, _ := status.Compute(fwu, v1alpha1.FirmwareUpgradeStatus{}, status.Observation{
 		Task: task.Task, Failures: counted, Now: s.Clock.Now(),
 		Summary: counted.Summary(task.Task, tally.Query{
-			TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.Devices,
+			TargetVersion: fwu.Spec.TargetVersion, Devices: fwu.Spec.ListedDevices(),
 		}),
 	})
 	return next, nil

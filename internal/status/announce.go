@@ -45,6 +45,7 @@ func announce(
 	if fwu.Spec.Placeholder && !record.Placeholder {
 		record.Placeholder = b.add(placeholderCreated(fwu))
 	}
+	b.announceTask(next)
 	if next.StartTime != nil && !record.Started {
 		record.Started = b.add(started())
 	}

@@ -35,6 +35,8 @@ type Observation struct {
 	Undeclared int
 	// Platform is what is known of the platform's own view of the task; nil where no application is connected.
 	Platform *Platform
+	// Creation is how far the creation of the task is that the spec asks for; nil where nobody looked yet.
+	Creation *Creation
 	// Failures is the log of the task's failures.
 	Failures FailureLog
 	// Delivered is the number of the newest Event of the outbox that is known to be created; 0 where none is.
@@ -72,6 +74,7 @@ func Compute(
 		prev = forAnotherTask(prev)
 	}
 	next, counted, again := computeConditions(fwu, prev, seen)
+	setTask(fwu, &next, prev, seen.Creation, seen.Now)
 	state, due := announce(fwu, prev.OperatorState, next, counted, seen)
 	next.OperatorState = state
 	again = earliest(again, due)
@@ -117,8 +120,8 @@ func forAnotherTask(prev v1alpha1.FirmwareUpgradeStatus) v1alpha1.FirmwareUpgrad
 	state := prev.OperatorState
 	announced := v1alpha1.Announced{Placeholder: state.Announced.Placeholder, Problem: state.Announced.Problem}
 	return v1alpha1.FirmwareUpgradeStatus{
-		ObservedGeneration: prev.ObservedGeneration,
-		OperatorState:      v1alpha1.OperatorState{Announced: announced, Sequence: state.Sequence, Outbox: state.Outbox},
+		ObservedGeneration: prev.ObservedGeneration, OperationID: prev.OperationID, Task: prev.Task,
+		OperatorState: v1alpha1.OperatorState{Announced: announced, Sequence: state.Sequence, Outbox: state.Outbox},
 	}
 }
 
@@ -196,7 +199,7 @@ func setCounts(next *v1alpha1.FirmwareUpgradeStatus, spec v1alpha1.FirmwareUpgra
 // startTime is when the first notification arrived. Where devices are listed, it is the first one of these that is
 // known of; it does not move when they report more.
 func startTime(spec v1alpha1.FirmwareUpgradeSpec, previous *metav1.Time, sum tally.Summary) *metav1.Time {
-	if len(spec.Devices) == 0 {
+	if len(spec.ListedDevices()) == 0 {
 		return seconds(sum.FirstReceivedAt)
 	}
 	first := seconds(sum.Listed.FirstReceivedAt)
@@ -252,7 +255,7 @@ func deviceCounts(
 	reported := sum.Reported()
 	expected, known := expectedDevices(spec, platform, reported)
 	switch {
-	case len(spec.Devices) > 0:
+	case len(spec.ListedDevices()) > 0:
 		c.Expected, c.Pending, c.Unexpected = expected, expected-sum.Listed.Reported(), reported-sum.Listed.Reported()
 	case known:
 		c.Expected, c.Pending, c.Unexpected = expected, max(0, expected-reported), max(0, reported-expected)
@@ -295,14 +298,15 @@ func version(v string) string { return result.Clean(v, maxVersionBytes) }
 // maxVersionBytes is how long a version in the details may be.
 const maxVersionBytes = 256
 
-// expectedDevices returns how many devices there are: those that the spec names or, where it names none, those that the
-// platform counts, unless more have reported. Known is false where nobody says.
+// expectedDevices returns how many devices there are: those that the spec names, be it in the task that is created, or,
+// where it names none, those that the platform counts, unless more have reported. Known is false where nobody says.
 func expectedDevices(
 	spec v1alpha1.FirmwareUpgradeSpec, platform *v1alpha1.PlatformStatus, reported int64,
 ) (expected int64, known bool) {
+	listed := int64(len(spec.ListedDevices()))
 	switch {
-	case len(spec.Devices) > 0:
-		return int64(len(spec.Devices)), true
+	case listed > 0:
+		return listed, true
 	case spec.ExpectedDevices != nil:
 		return *spec.ExpectedDevices, true
 	case platform != nil && platform.Total > 0 && platform.Total >= reported:

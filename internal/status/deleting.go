@@ -20,6 +20,7 @@ func Deleting(
 ) v1alpha1.FirmwareUpgradeStatus {
 	next, why := *prev.DeepCopy(), claim.Deletion(fwu)
 	next.ObservedGeneration = fwu.Generation
+	setTask(fwu, &next, prev, nil, seen.Now)
 	set := conditionSetter(&next, fwu.Generation, seen.Now)
 	set(v1alpha1.ConditionReady, false, why.Reason, why.Message)
 	set(v1alpha1.ConditionReconciling, why.Waits(), why.Reason, "")

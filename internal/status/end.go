@@ -92,7 +92,7 @@ func (j judged) missing() string {
 func judgedDevices(spec v1alpha1.FirmwareUpgradeSpec, st v1alpha1.FirmwareUpgradeStatus, seen Observation) judged {
 	expected, _ := expectedDevices(spec, seen.figures(), seen.Summary.Reported())
 	c := st.Devices
-	if len(spec.Devices) > 0 {
+	if len(spec.ListedDevices()) > 0 {
 		asked := seen.Platform != nil && seen.Platform.Judgement == Repairing
 		l := seen.Summary.Listed
 		return judged{l.Succeeded, l.Failed, l.InProgress, c.Pending, l.Suspect, l.Retried, expected, 0, 0, asked}
@@ -177,7 +177,7 @@ func (v *verdict) complete(fwu *v1alpha1.FirmwareUpgrade, seen Observation) (boo
 		v.wait = max(v.wait, retryPatience)
 	}
 	last := seen.Summary.LastReceivedAt
-	if len(spec.Devices) > 0 {
+	if len(spec.ListedDevices()) > 0 {
 		last = seen.Summary.Listed.LastReceivedAt
 	}
 	until := time.UnixMicro(last).Add(v.wait)
@@ -202,8 +202,11 @@ func Deadline(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus) 
 
 func deadline(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus, connected bool) time.Time {
 	from := fwu.CreationTimestamp.Time
-	if st.StartTime != nil && (!connected || from.Before(st.StartTime.Time)) {
+	switch {
+	case st.StartTime != nil && (!connected || from.Before(st.StartTime.Time)):
 		from = st.StartTime.Time
+	case fwu.Spec.Task != nil:
+		from = taskBegin(fwu.Spec.Task, st, from)
 	}
 	return from.Add(duration(fwu.Spec.DeadlineSeconds, defaultDeadline))
 }

@@ -39,6 +39,9 @@ const (
 	EventVersionSuspect = "VersionSuspect"
 	// EventResultsRepaired says that results had to be asked for, and that the counts equal the platform's figures since.
 	EventResultsRepaired = "ResultsRepaired"
+	// EventTaskCreated says that the platform created the task of spec.task, EventTaskAdopted that it had one like it.
+	EventTaskCreated = "TaskCreated"
+	EventTaskAdopted = "TaskAdopted"
 	// EventPlaceholderCreated says that the operator made the FirmwareUpgrade for a task that nobody declared.
 	EventPlaceholderCreated = "PlaceholderCreated"
 )
@@ -65,7 +68,7 @@ func warning(reason, note string) v1alpha1.OutboxEvent {
 
 func placeholderCreated(fwu *v1alpha1.FirmwareUpgrade) v1alpha1.OutboxEvent {
 	return normal(EventPlaceholderCreated, "Nobody declared this task: apply a FirmwareUpgrade with operationId "+
-		fwu.Spec.OperationID+", or set spec.placeholder of this one to false")
+		fwu.OperationID()+", or set spec.placeholder of this one to false")
 }
 
 func started() v1alpha1.OutboxEvent { return normal(EventStarted, "The first device has reported") }
@@ -137,7 +140,9 @@ func isConfiguration(reason string) bool {
 	switch reason {
 	case v1alpha1.ReasonDuplicateOperation, v1alpha1.ReasonAmbiguousOperation,
 		v1alpha1.ReasonNotPermitted, v1alpha1.ReasonResultsIncomplete, v1alpha1.ReasonResultsArchived,
-		v1alpha1.ReasonPurgeBlocked, v1alpha1.ReasonTaskUnknown, v1alpha1.ReasonDrift:
+		v1alpha1.ReasonPurgeBlocked, v1alpha1.ReasonTaskUnknown, v1alpha1.ReasonDrift,
+		v1alpha1.ReasonTaskRefused, v1alpha1.ReasonTaskExists, v1alpha1.ReasonCreationExpired,
+		v1alpha1.ReasonCreationUncertain, v1alpha1.ReasonApplicationNotFound:
 		return true
 	}
 	return false

@@ -201,7 +201,7 @@ func (v verdict) unexpected(spec v1alpha1.FirmwareUpgradeSpec, c v1alpha1.Device
 		{c.Suspect - v.judged.suspect, "suspect"},
 		{c.InProgress - v.judged.inProgress, "in progress"},
 	} {
-		if s.n > 0 && len(spec.Devices) > 0 {
+		if s.n > 0 && len(spec.ListedDevices()) > 0 {
 			states = append(states, fmt.Sprintf("%d %s", s.n, s.what))
 		}
 	}

@@ -35,7 +35,7 @@ func Compare(stored, next v1alpha1.FirmwareUpgradeStatus) Worth {
 	case equality.Semantic.DeepEqual(a, b):
 		return Nothing
 	case stored.ObservedGeneration != next.ObservedGeneration ||
-		(stored.Devices.Failed == 0) != (next.Devices.Failed == 0) ||
+		(stored.Devices.Failed == 0) != (next.Devices.Failed == 0) || !sameTask(stored.Task, next.Task) ||
 		!sameConditions(stored.Conditions, next.Conditions):
 		return News
 	}

@@ -1,0 +1,227 @@
+// Copyright The Firmware Upgrade Operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
+	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/creation"
+)
+
+const (
+	// retainRecords is how long the records of a request are kept that no FirmwareUpgrade asks for.
+	retainRecords = 400 * 24 * time.Hour
+	// recordPeriod is how often a record is looked at of which nothing is to be found out.
+	recordPeriod = 24 * time.Hour
+	// provePeriod is how long after a task was created the platform's list may still come to show it.
+	provePeriod = 24 * time.Hour
+)
+
+// taskRecordReconciler finds out what became of attempts to create a task whose answer did not come, whether their
+// FirmwareUpgrade is still there or not, and removes records that nobody needs any more.
+type taskRecordReconciler struct {
+	client client.Client
+	// records are those of the operator's namespace.
+	records cache.Cache
+	ledger  *taskLedger
+	creator *creation.Creator
+	tasks   *taskReconciler
+	clock   clock.PassiveClock
+}
+
+// Reconcile looks at one record.
+func (r *taskRecordReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	record := &storage.FirmwareUpgradeTaskRecord{}
+	if err := r.records.Get(ctx, req.NamespacedName, record); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	of, err := r.ledger.Cached(record.Spec.RequestHash)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	intent, outcome := halves(of, record.Spec.Attempt)
+	switch {
+	case outcome == nil:
+		return r.resolve(ctx, intent)
+	case record.Spec.Outcome != nil && intent != nil && outcome.Outcome.How == storage.TaskAnswered &&
+		outcome.Outcome.Result == storage.TaskResultCreated:
+		if after, err := r.prove(ctx, intent, outcome); err != nil || after > 0 {
+			return ctrl.Result{RequeueAfter: after}, err
+		}
+	}
+	return r.retain(ctx, record, of)
+}
+
+// halves returns the intent and the outcome of an attempt, nil where there is none.
+func halves(records []creation.Record, attempt int32) (intent, outcome *creation.Record) {
+	for i := range records {
+		switch r := &records[i]; {
+		case r.Attempt != attempt:
+		case r.Intent != nil:
+			intent = r
+		case r.Outcome != nil:
+			outcome = r
+		}
+	}
+	return intent, outcome
+}
+
+// resolve searches for what an attempt may have created.
+func (r *taskRecordReconciler) resolve(ctx context.Context, intent *creation.Record) (ctrl.Result, error) {
+	decision, err := r.decision(ctx, intent)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	app, err := r.tasks.connected(ctx, intent.AppID)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if app == nil && decision == (creation.Decision{}) {
+		return ctrl.Result{RequeueAfter: creationRetry}, nil
+	}
+	after, err := r.creator.Resolve(ctx, app, intent, decision)
+	if err != nil {
+		if after == 0 {
+			return ctrl.Result{}, err
+		}
+		ctrl.LoggerFrom(ctx).Info("Could not search for a task, will try again", "error", err.Error())
+	}
+	for _, request := range r.tasks.asking(ctx, intent.RequestHash) { // what was found is shown
+		if err := r.tasks.creations.lookAgain(ctx, request.NamespacedName); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return ctrl.Result{RequeueAfter: after}, nil
+}
+
+// decision is what people said about an attempt: by replacing the task by its operationId, or by asking for another run
+// of the same.
+func (r *taskRecordReconciler) decision(ctx context.Context, intent *creation.Record) (creation.Decision, error) {
+	fwu, err := whoAskedFor(ctx, r.client, intent.Intent.For)
+	if err != nil || fwu == nil {
+		return creation.Decision{}, err
+	}
+	if fwu.Spec.OperationID != "" {
+		return creation.Decision{OperationID: fwu.Spec.OperationID}, nil
+	}
+	if fwu.Spec.Task == nil || fwu.Spec.Task.Run <= intent.Intent.Run {
+		return creation.Decision{}, nil
+	}
+	same := *fwu.Spec.Task
+	same.Run = intent.Intent.Run
+	return creation.Decision{NotCreated: creation.Hash(fwu.Spec.AppID, &same) == intent.RequestHash}, nil
+}
+
+// prove looks whether the platform's list shows a task that it said to have created, and notes that it does.
+func (r *taskRecordReconciler) prove(ctx context.Context, intent, outcome *creation.Record) (time.Duration, error) {
+	if r.clock.Since(outcome.Outcome.Time.Time) > provePeriod {
+		return 0, nil
+	}
+	app, err := r.tasks.connected(ctx, intent.AppID)
+	switch {
+	case err != nil || app != nil && app.SearchIsProved:
+		return 0, err
+	case app == nil:
+		return creationRetry, nil
+	}
+	lag, shown, after, err := r.creator.Shown(ctx, app, intent, outcome)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Info("Could not look whether the platform lists a task, will try again", "error", err.Error())
+		return after, nil
+	}
+	if !shown {
+		return after, nil
+	}
+	r.tasks.creations.noteSearch(intent.AppID, v1alpha1.SearchStatus{
+		VerifiedTime: metav1.Time{Time: r.clock.Now().UTC().Truncate(time.Second)}, LagSeconds: int64(lag.Seconds()),
+	})
+	if declared, err := r.tasks.declared(ctx, intent.AppID); err == nil && declared != nil {
+		r.tasks.connections.changedApp(declared.Name)
+	}
+	return 0, nil
+}
+
+// retain removes the records of a request that is old and that nobody asks for, an outcome after its intent, which would
+// be an attempt that is still undecided.
+func (r *taskRecordReconciler) retain(
+	ctx context.Context, record *storage.FirmwareUpgradeTaskRecord, of []creation.Record,
+) (ctrl.Result, error) {
+	for i := range of {
+		if wait := recordedAt(&of[i]).Add(retainRecords).Sub(r.clock.Now()); wait > 0 {
+			return ctrl.Result{RequeueAfter: min(wait, recordPeriod)}, nil
+		}
+	}
+	if intent, _ := halves(of, record.Spec.Attempt); record.Spec.Outcome != nil && intent != nil ||
+		len(r.tasks.asking(ctx, record.Spec.RequestHash)) > 0 {
+		return ctrl.Result{RequeueAfter: recordPeriod}, nil
+	}
+	if err := r.client.Delete(ctx, record, client.Preconditions{UID: &record.UID}); client.IgnoreNotFound(err) != nil {
+		return ctrl.Result{}, fmt.Errorf("delete the record %s: %w", record.Name, err)
+	}
+	return ctrl.Result{}, nil
+}
+
+func recordedAt(r *creation.Record) time.Time {
+	if r.Outcome != nil {
+		return r.Outcome.Time.Time
+	}
+	return r.Intent.Time.Time
+}
+
+// SetupWithManager watches the records, and FirmwareUpgrades, whose spec may decide what became of an attempt.
+func (r *taskRecordReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("taskrecord").
+		WatchesRawSource(source.Kind(r.records, &storage.FirmwareUpgradeTaskRecord{},
+			&handler.TypedEnqueueRequestForObject[*storage.FirmwareUpgradeTaskRecord]{})).
+		Watches(&v1alpha1.FirmwareUpgrade{}, handler.EnqueueRequestsFromMapFunc(r.intentsOf),
+			builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: taskWorkers, CacheSyncTimeout: syncTimeout, RateLimiter: retries[reconcile.Request](),
+		}).
+		Complete(r)
+}
+
+// intentsOf maps a FirmwareUpgrade to the intents that were for it: what nobody knows of them, its spec may say.
+func (r *taskRecordReconciler) intentsOf(ctx context.Context, o client.Object) []reconcile.Request {
+	records := &storage.FirmwareUpgradeTaskRecordList{}
+	err := r.records.List(ctx, records, client.MatchingFields{fieldIntentFor: string(o.GetUID())},
+		client.UnsafeDisableDeepCopy)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not look up the records of tasks")
+		return nil
+	}
+	requests := make([]reconcile.Request, len(records.Items))
+	for i := range records.Items {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&records.Items[i])
+	}
+	return requests
+}
+
+// concludedAttempts returns the names of the intents of which it is recorded what became.
+func concludedAttempts(records []storage.FirmwareUpgradeTaskRecord) map[string]bool {
+	concluded := map[string]bool{}
+	for i := range records {
+		if of := &records[i].Spec; of.Outcome != nil {
+			concluded[storage.IntentName(of.RequestHash, of.Attempt)] = true
+		}
+	}
+	return concluded
+}
