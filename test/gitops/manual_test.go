@@ -6,6 +6,7 @@ package gitops
 import (
 	"cmp"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,11 +65,22 @@ func table() string {
 // TestManualShowsTheSamples holds that the manual shows each sample as it is, but for the comment at its head.
 func TestManualShowsTheSamples(t *testing.T) {
 	_, text := manual(t)
+	shown := map[string]string{}
 	for _, file := range sampleFiles(t) {
+		shown[sampleFolder(t, file)] = file
+	}
+	waves := path(t, "config", "samples", "waves")
+	must(t, fs.WalkDir(os.DirFS(waves), ".", func(file string, _ fs.DirEntry, err error) error {
+		if filepath.Ext(file) == ".yaml" {
+			shown[filepath.Join(waves, file)] = file
+		}
+		return err
+	}))
+	for name, file := range shown {
 		if filepath.Base(file) == "kustomization.yaml" {
 			continue
 		}
-		content, err := os.ReadFile(sampleFolder(t, file))
+		content, err := os.ReadFile(name)
 		must(t, err)
 		body := string(content)
 		for strings.HasPrefix(body, "# ") {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/controllers"
 	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/internal/creation"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/test/wrappers"
 )
@@ -47,6 +49,7 @@ func record(t *testing.T) map[string]*unstructured.Unstructured {
 	stop := operator{undeclared: controllers.UndeclaredHold, applications: apps}.run(t)
 	r.recordCounted()
 	r.recordUncounted()
+	r.recordTasks()
 	r.recordArchived()
 	r.recordReleased()
 	r.recordPurgeBlocked()
@@ -165,6 +168,77 @@ func (r recorder) recordUncounted() {
 	})
 	must(r.t, k8s.Delete(r.t.Context(), lost))
 	r.take("incomplete", "incomplete", hasReason(v1alpha1.ReasonResultsIncomplete))
+}
+
+// recordTasks records those whose task is not created, by what is recorded of it.
+func (r recorder) recordTasks() {
+	r.t.Helper()
+	r.t.Cleanup(func() {
+		must(r.t, k8s.DeleteAllOf(context.Background(), &storage.FirmwareUpgradeTaskRecord{},
+			client.InNamespace(operatorNamespace)))
+	})
+	asks := func(name string) *wrappers.FirmwareUpgrade { return upgrade(name).Task(name + "-1") }
+	absent := storage.TaskOutcome{Result: storage.TaskResultAbsent, How: storage.TaskFound}
+	refused := storage.TaskOutcome{
+		Result: storage.TaskResultRefused, How: storage.TaskAnswered, Code: "123016",
+		Message: "The parameter is error, targetversion not match with device.",
+	}
+	created := storage.TaskOutcome{
+		Result: storage.TaskResultCreated, How: storage.TaskAnswered, OperationID: "task-created",
+	}
+	adopted := storage.TaskOutcome{Result: storage.TaskResultCreated, How: storage.TaskFound, OperationID: "task-adopted"}
+	r.recordOutcomes(asks("task-created"), created)
+	r.recordOutcomes(asks("task-adopted"), adopted)
+	r.recordOutcomes(asks("task-resolving"))
+	r.recordOutcomes(asks("task-uncertain"), absent, absent, absent)
+	r.recordOutcomes(asks("task-refused"), refused)
+	expired := asks("task-expired")
+	expired.Spec.Task.CreateBefore = metav1.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
+	for _, w := range []*wrappers.FirmwareUpgrade{
+		asks("task-created"), asks("task-adopted"), asks("task-resolving"), asks("task-uncertain"), asks("task-refused"), expired, asks("task-without-application"),
+	} {
+		r.create(w)
+	}
+	for _, s := range states {
+		if strings.HasPrefix(s.name, "task-") {
+			r.take(s.name, s.name, func(fwu *v1alpha1.FirmwareUpgrade) string {
+				if problem := hasReason(s.reason)(fwu); problem != "" {
+					return problem
+				}
+				return isQuiet(fwu)
+			})
+		}
+	}
+}
+
+// recordOutcomes stores the records of attempts: what came of each, or of one that nobody knows what came of. What was
+// found without being asked for has no intent.
+func (r recorder) recordOutcomes(w *wrappers.FirmwareUpgrade, outcomes ...storage.TaskOutcome) {
+	r.t.Helper()
+	hash := creation.Hash(w.Spec.AppID, w.Spec.Task)
+	store := func(name string, of storage.FirmwareUpgradeTaskRecordSpec) {
+		of.RequestHash, of.AppID = hash, w.Spec.AppID
+		must(r.t, k8s.Create(r.t.Context(), &storage.FirmwareUpgradeTaskRecord{
+			ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: name}, Spec: of,
+		}))
+	}
+	for n := range max(1, len(outcomes)) {
+		attempt := int32(n + 1)
+		intent := &storage.TaskIntent{
+			Time: metav1.NowMicro(), Deadline: w.Spec.Task.CreateBefore, Nonce: "nonce", Holder: "test",
+			For:       storage.ObjectReference{Namespace: fleet, Name: w.Name, UID: "uid"},
+			PackageID: w.Spec.Task.PackageID, TargetsHash: strings.Repeat("0", 32), ProbeDevices: w.Spec.Task.Devices, Run: 1,
+		}
+		if n >= len(outcomes) || outcomes[n].How != storage.TaskFound || outcomes[n].Result != storage.TaskResultCreated {
+			store(storage.IntentName(hash, attempt), storage.FirmwareUpgradeTaskRecordSpec{Attempt: attempt, Intent: intent})
+		}
+		if n < len(outcomes) {
+			outcomes[n].Time = metav1.NowMicro()
+			store(storage.OutcomeName(hash, attempt), storage.FirmwareUpgradeTaskRecordSpec{
+				Attempt: attempt, Outcome: &outcomes[n],
+			})
+		}
+	}
 }
 
 // recordArchived records one whose results were removed by retention, and then had its spec changed.

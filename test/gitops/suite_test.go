@@ -128,7 +128,8 @@ func (o operator) run(t *testing.T) (stop func()) {
 	must(t, controllers.Setup(t.Context(), mgr, controllers.Options{
 		Namespace: operatorNamespace, DefaultNamespace: "default", Undeclared: o.undeclared, Applications: o.applications,
 		MaxStoredResults: 1_000_000, MaxWritesPerSecond: 150, RetainUnclaimed: 24 * time.Hour, Instance: "test",
-		Registerer: prometheus.NewRegistry(), Clock: aheadClock{by: o.ahead},
+		CreationGrace: time.Hour,
+		Registerer:    prometheus.NewRegistry(), Clock: aheadClock{by: o.ahead},
 	}))
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
