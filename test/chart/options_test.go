@@ -147,6 +147,7 @@ func options() map[string]option {
 			"platform: {hosts: ['iot.example.com:8743', '*.example.com:443']}", controllers, args,
 			"--platform-hosts=iot.example.com:8743,*.example.com:443",
 		},
+		"grace of creations": {"platform: {creationGrace: 90m}", controllers, args, "--creation-grace=90m"},
 		"who may get Secrets": {
 			"platform: {hosts: ['192.0.2.1:8743']}", "RoleBinding fwupgrade-system/fwupgrade-platform-secrets",
 			[]any{"subjects", 0, "name"}, "fwupgrade-controllers",

@@ -30,8 +30,13 @@ func sample(t *testing.T, parts ...string) string {
 
 // The API server takes the samples as they are, and finds no unknown field in them.
 func TestSamplesAreValid(t *testing.T) {
+	for _, namespace := range []string{"fleet", "fleet-canary"} { // whose samples name
+		_, err := harness.Kubectl(t.Context(), kubeconfig, "create", "namespace", namespace)
+		must(t, err)
+	}
 	for _, file := range []string{
 		"fwupgrade_v1alpha1_firmwareupgrade.yaml", "platform/iotapplication.yaml", "platform/secrets.yaml",
+		"waves/1/canary.yaml", "waves/2/main.yaml",
 	} {
 		t.Run(file, func(t *testing.T) {
 			_, err := harness.Kubectl(t.Context(), kubeconfig, "apply", "--server-side", "--dry-run=server",

@@ -118,13 +118,21 @@ type world struct {
 	secrets map[string]string
 	// stop ends the controllers.
 	stop func()
+	// kill is where the controllers are to die, nil for nowhere.
+	kill *kill
 }
 
 // start runs a platform, the webhook and the controllers until the test ends. The application is not declared yet.
 func start(t *testing.T, o northbound.Options) *world {
 	t.Helper()
+	return startWith(t, o, newSteppedClock())
+}
+
+// startWith is start with a clock of the test's own.
+func startWith(t *testing.T, o northbound.Options, clk *steppedClock) *world {
+	t.Helper()
 	w := &world{
-		t: t, namespace: harness.NewNamespace(t, k8s), registry: prometheus.NewRegistry(), clock: newSteppedClock(),
+		t: t, namespace: harness.NewNamespace(t, k8s), registry: prometheus.NewRegistry(), clock: clk,
 		secrets: map[string]string{},
 	}
 	var err error
@@ -151,6 +159,13 @@ func start(t *testing.T, o northbound.Options) *world {
 	w.stop = w.startControllers()
 	t.Cleanup(w.expectNoSecrets)
 	return w
+}
+
+// runClock is a clock that goes from a time on.
+func runClock(_ *testing.T, now time.Time) *steppedClock {
+	c := newSteppedClock()
+	c.ahead = time.Until(now)
+	return c
 }
 
 func (w *world) startWebhook() {
@@ -189,6 +204,10 @@ func (w *world) startControllers() (stop func()) {
 
 func (w *world) runControllers(account *rest.Config) (stop func()) {
 	w.t.Helper()
+	if w.kill != nil {
+		account = rest.CopyConfig(account)
+		account.Wrap(w.kill.wrap)
+	}
 	scheme, err := harness.NewScheme()
 	if err != nil {
 		w.t.Fatal(err)
@@ -203,6 +222,7 @@ func (w *world) runControllers(account *rest.Config) (stop func()) {
 	err = controllers.Setup(w.t.Context(), mgr, controllers.Options{
 		Namespace: operatorNamespace, DefaultNamespace: "default", Undeclared: controllers.UndeclaredAdopt,
 		MaxStoredResults: 1_000_000, MaxWritesPerSecond: 150, RetainUnclaimed: 24 * time.Hour, Instance: "test",
+		CreationGrace: time.Hour, Leads: w.leads,
 		Registerer: w.registry, Clock: w.clock, RoundPeriod: roundPeriod,
 		PlatformHosts: controllers.PlatformHosts{strings.TrimPrefix(w.platform.URL(), "https://")},
 	})

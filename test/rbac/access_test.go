@@ -143,6 +143,7 @@ func questions(served []schema.GroupResource, namespace string) (all []question)
 		{verb: "use", group: "security.openshift.io", resource: "securitycontextconstraints"},
 		{verb: "*", group: "*", resource: "*"}, {verb: "get", group: "*", resource: "*"},
 		{verb: "get", resource: "nodes", subresource: "proxy"}, {verb: "create", resource: "nodes", subresource: "proxy"},
+		{verb: "upgrade", group: "fwupgrade.io", resource: "firmwareupgrades"}, // see config/policy/upgrade.yaml
 	} {
 		special.namespace = namespace
 		all = append(all, special)

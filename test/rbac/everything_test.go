@@ -19,6 +19,7 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/internal/creation"
 	"fwupgrade.io/operator/internal/result"
 	"fwupgrade.io/operator/test/harness"
 	"fwupgrade.io/operator/test/wrappers"
@@ -36,6 +37,7 @@ func (op *operator) doEverything(t *testing.T) {
 	op.purges(t)
 	op.fillsAndReopens(t)
 	op.connects(t)
+	op.keepsRecords(t)
 	op.changesLeader(t)
 	op.leavesAnotherInstallationAlone(t)
 }
@@ -303,4 +305,48 @@ func (op *operator) leavesAnotherInstallationAlone(t *testing.T) {
 	if !strings.Contains(m.Tail(), "belong to the installation in namespace "+op.namespace) {
 		t.Errorf("it does not say whose they are: %s", m.Tail())
 	}
+}
+
+// keepsRecords has a task recorded that a status names and no record does, and a record removed that nobody needs.
+func (op *operator) keepsRecords(t *testing.T) {
+	t.Helper()
+	const operation = "created-before"
+	fwu := op.declare("restored").Task("d1").Obj()
+	fwu.Spec.ExpectedDevices = nil
+	must(t, op.k8s.Create(t.Context(), fwu))
+	hash := creation.Hash(fwu.Spec.AppID, fwu.Spec.Task)
+	old := &storage.FirmwareUpgradeTaskRecord{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: operatorNamespace, Name: storage.OutcomeName(strings.Repeat("0", len(hash)), 1),
+		},
+		Spec: storage.FirmwareUpgradeTaskRecordSpec{
+			RequestHash: strings.Repeat("0", len(hash)), Attempt: 1, AppID: "app",
+			Outcome: &storage.TaskOutcome{
+				Time: metav1.NewMicroTime(time.Now().AddDate(-2, 0, 0)), Result: storage.TaskResultCreated,
+				How: storage.TaskDeclared, OperationID: "of-long-ago",
+			},
+		},
+	}
+	must(t, op.k8s.Create(t.Context(), old))
+	harness.Eventually(t, func() string {
+		if err := op.k8s.Get(t.Context(), client.ObjectKeyFromObject(fwu), fwu); err != nil {
+			return err.Error()
+		}
+		fwu.Status.OperationID, fwu.Status.OperatorState.Leader = operation, "another"
+		fwu.Status.Task = &v1alpha1.TaskStatus{State: v1alpha1.TaskCreated, RequestHash: hash}
+		if err := op.k8s.Status().Update(t.Context(), fwu); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	harness.Eventually(t, func() string {
+		records := &storage.FirmwareUpgradeTaskRecordList{}
+		if err := op.k8s.List(t.Context(), records, client.InNamespace(operatorNamespace)); err != nil {
+			return err.Error()
+		}
+		if len(records.Items) != 1 || records.Items[0].Spec.Outcome.OperationID != operation {
+			return fmt.Sprintf("want one record, of %s, got %+v", operation, records.Items)
+		}
+		return ""
+	})
 }

@@ -34,12 +34,16 @@ func table() map[string]map[string][]string {
 			operatorNamespace: {
 				"create /events",
 				"create coordination.k8s.io/leases",
+				"create storage.fwupgrade.io/firmwareupgradetaskrecords",
 				"create storage.fwupgrade.io/resultslices",
+				"delete storage.fwupgrade.io/firmwareupgradetaskrecords",
 				"delete storage.fwupgrade.io/resultslices",
 				"get coordination.k8s.io/leases fwupgrade-controllers",
 				"get storage.fwupgrade.io/resultslices",
+				"list storage.fwupgrade.io/firmwareupgradetaskrecords",
 				"list storage.fwupgrade.io/resultslices",
 				"update coordination.k8s.io/leases fwupgrade-controllers",
+				"watch storage.fwupgrade.io/firmwareupgradetaskrecords",
 				"watch storage.fwupgrade.io/resultslices",
 			},
 			placeholderNamespace: {

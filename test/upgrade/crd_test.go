@@ -25,7 +25,7 @@ import (
 func (in *installation) checkStored(t *testing.T, versions ...*version) {
 	t.Helper()
 	// Nothing connects the platform here, so that there is none of these.
-	ofThePlatform := map[string]bool{"IoTApplication": true}
+	ofThePlatform := map[string]bool{"IoTApplication": true, "FirmwareUpgradeTaskRecord": true}
 	pruned := map[string]bool{}
 	for _, v := range versions {
 		for _, crd := range v.crds {
