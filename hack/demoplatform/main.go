@@ -3,8 +3,9 @@
 
 // Command demoplatform shows the connection to the platform from beginning to end: a control plane, the operator and
 // the simulator's platform, an IoTApplication applied as Git would, the callback subscribed by the operator, and an
-// upgrade of 1,000 devices of which every tenth push is lost. It ends with an error if the status differs in any count
-// from the platform's own truth.
+// upgrade of 1,000 devices of which every tenth push is lost. Then two waves whose tasks the operator has created: the
+// canary, in the middle of whose creation the operator is killed, and the main wave when the canary is Ready. It ends
+// with an error if the status differs in any count from the platform's own truth, or if there is a second task.
 package main
 
 import (
@@ -24,7 +25,7 @@ import (
 
 const (
 	// demoTimeout ends a demo that hangs.
-	demoTimeout = 10 * time.Minute
+	demoTimeout = 25 * time.Minute
 	// speed is how many times faster than real ones the devices are: an upgrade takes a quarter of a minute.
 	speed   = 20
 	devices = 1000
@@ -59,8 +60,11 @@ func run(ctx context.Context, out *console.Console) (err error) {
 	}
 	platform, err := northbound.Start(ctx, northbound.Options{
 		Seed: seed, Speed: speed,
-		Devices: northbound.DeviceOptions{Fail: 0.03, UpgradeTime: 3 * time.Minute, Spread: 5 * time.Minute},
-		Faults:  northbound.Faults{PushLost: northbound.Fault{Share: 0.1}},
+		Devices: northbound.DeviceOptions{
+			Fail: 0.03, UpgradeTime: 3 * time.Minute, Spread: 5 * time.Minute, Fates: canaryFates(),
+		},
+		Faults: northbound.Faults{PushLost: northbound.Fault{Share: lostPushes}},
+		Groups: map[string]int{mainGroup: mainDevices},
 	})
 	if err != nil {
 		return err

@@ -120,7 +120,10 @@ func (s *stage) upgrade(ctx context.Context) error {
 		return err
 	}
 	s.out.Title("Every count against the platform's own truth")
-	return s.check(fwu, operation)
+	if err := s.check(fwu, operation); err != nil {
+		return err
+	}
+	return s.playWaves(ctx)
 }
 
 // awaitUpgrade shows a step until it is done, and how far the devices are where it is not.
@@ -193,7 +196,8 @@ func (s *stage) connect(ctx context.Context) error {
 		&v1alpha1.IoTApplication{
 			ObjectMeta: metav1.ObjectMeta{Name: application},
 			Spec: v1alpha1.IoTApplicationSpec{
-				AppID: s.platform.AppID(), Notifications: []v1alpha1.Notification{v1alpha1.NotificationResult},
+				AppID: s.platform.AppID(), Namespaces: []string{metav1.NamespaceDefault}, Tasks: v1alpha1.TasksCreate,
+				Notifications: []v1alpha1.Notification{v1alpha1.NotificationResult},
 				Northbound: v1alpha1.Northbound{
 					Endpoint: s.platform.URL(), CredentialsRef: v1alpha1.SecretReference{Name: "meters-platform"},
 					TLSRef: &v1alpha1.SecretReference{Name: "meters-ca"},
