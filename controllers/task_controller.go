@@ -75,7 +75,7 @@ func (r *taskReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 	switch {
 	case err != nil || !begin:
 	case v.OperationID != "":
-		v, err = r.creator.Restore(ctx, asked)
+		v, err = r.restore(ctx, asked)
 	default:
 		v, err = r.create(ctx, fwu, asked, v)
 	}
@@ -89,6 +89,15 @@ func (r *taskReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 		return ctrl.Result{}, err
 	}
 	return ctrl.Result{RequeueAfter: v.After}, nil
+}
+
+// restore records a task that the status names and no record does.
+func (r *taskReconciler) restore(ctx context.Context, asked *creation.Asked) (creation.Verdict, error) {
+	app, err := r.connected(ctx, asked.AppID)
+	if err != nil {
+		return creation.Verdict{}, err
+	}
+	return r.creator.Restore(ctx, app, asked)
 }
 
 // askedBy is what a FirmwareUpgrade asks for.

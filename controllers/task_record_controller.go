@@ -93,15 +93,14 @@ func (r *taskRecordReconciler) resolve(ctx context.Context, intent *creation.Rec
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	if app == nil && decision == (creation.Decision{}) {
-		return ctrl.Result{RequeueAfter: creationRetry}, nil
-	}
-	after, err := r.creator.Resolve(ctx, app, intent, decision)
-	if err != nil {
-		if after == 0 {
-			return ctrl.Result{}, err
+	after := creationRetry
+	if app != nil || decision != (creation.Decision{}) {
+		if after, err = r.creator.Resolve(ctx, app, intent, decision); err != nil {
+			if after == 0 {
+				return ctrl.Result{}, err
+			}
+			ctrl.LoggerFrom(ctx).Info("Could not search for a task, will try again", "error", err.Error())
 		}
-		ctrl.LoggerFrom(ctx).Info("Could not search for a task, will try again", "error", err.Error())
 	}
 	for _, request := range r.tasks.asking(ctx, intent.RequestHash) { // what was found is shown
 		if err := r.tasks.creations.lookAgain(ctx, request.NamespacedName); err != nil {

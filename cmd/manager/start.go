@@ -28,13 +28,14 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/controllers"
 	"fwupgrade.io/operator/internal/applications"
+	"fwupgrade.io/operator/internal/creation"
 	"fwupgrade.io/operator/webhook"
 )
 
 const (
 	// leaseName is the Lease by which the controllers elect their leader.
 	leaseName = "fwupgrade-controllers"
-	// stopMargin is what the manager gets beyond the receiver's own time to stop.
+	// stopMargin is what the manager gets beyond the time that its components need to stop.
 	stopMargin = 5 * time.Second
 )
 
@@ -63,6 +64,9 @@ func start(ctx context.Context, o *options) error {
 		return err
 	}
 	stop := stopMargin
+	if o.runs(componentControllers) {
+		stop += creation.AnswerWithin
+	}
 	var receiver *webhook.Receiver
 	if o.runs(componentWebhook) {
 		wo.Config = cfg

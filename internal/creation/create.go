@@ -24,6 +24,9 @@ import (
 // still, and others may have searched for the task by then.
 const callWithin = 10 * time.Second
 
+// AnswerWithin is how long a process that is told to stop goes on with waiting for the platform's answer, and storing it.
+const AnswerWithin = 10 * time.Second
+
 // maxMessageBytes is how much of the platform's text a record has, which has to be stored.
 const maxMessageBytes = 512
 
@@ -151,10 +154,11 @@ func (c *Creator) Create(
 	return v, nil
 }
 
-// Restore records the task that a status names although no record does: the records were lost, or are older than the
-// status, as in a backup. It calls nobody, and may be called for whatever Known says that there is an operationId of
-// and that something is to begin.
-func (c *Creator) Restore(ctx context.Context, q *Asked) (Verdict, error) {
+// Restore records the task that a status names although no record does, once the platform says that there is such a
+// task: the records were lost, or are older than the status, as in a backup. It may be called for whatever Known says
+// that there is an operationId of and that something is to begin. Without app, which is nil where the application is not
+// connected, nothing is recorded yet.
+func (c *Creator) Restore(ctx context.Context, app *Application, q *Asked) (Verdict, error) {
 	records, err := c.o.Ledger.All(ctx)
 	if err != nil {
 		return Verdict{}, fmt.Errorf("read what was created so far: %w", err)
@@ -163,6 +167,21 @@ func (c *Creator) Restore(ctx context.Context, q *Asked) (Verdict, error) {
 	v, begin := c.judge(q, attempts)
 	if !begin || v.OperationID == "" {
 		return v, nil
+	}
+	if app == nil {
+		v.After = lookAgain
+		return v, nil
+	}
+	switch _, err := app.Platform.Task(ctx, q.OperationID, platform.PriorityResolve); {
+	case platform.KindOf(err) == platform.NotFound:
+		v.State, v.Reason, v.OperationID, v.After = v1alpha1.TaskUncertain, v1alpha1.ReasonCreationUncertain, "", lookHourly
+		v.Message = "the status names the task " + q.OperationID + ", which neither the records of creations nor the " +
+			"platform know. Replace spec.task by the operationId of the right one, or increase spec.task.run to have another " +
+			"one created"
+		return v, nil
+	case err != nil:
+		v.After = lookAgain
+		return v, nil //nolint:nilerr // The task is followed all the same.
 	}
 	number := v.Attempt + 1
 	if a := undecidedOf(attempts); a != nil {
@@ -241,7 +260,9 @@ func (c *Creator) attempt(
 	case !mine:
 		return made, v, nil
 	}
-	operationID, err := app.Platform.CreateTask(ctx, callOf(q.Task), func() error { return c.mayCall(ctx, began) })
+	outliving, cancel := outlive(ctx, AnswerWithin)
+	defer cancel()
+	operationID, err := app.Platform.CreateTask(outliving, callOf(q.Task), func() error { return c.mayCall(ctx, began) })
 	outcome := &storage.TaskOutcome{
 		Result: storage.TaskResultCreated, OperationID: operationID, How: storage.TaskAnswered,
 	}
@@ -252,11 +273,22 @@ func (c *Creator) attempt(
 		}
 		outcome = refusalOf(err)
 	}
-	concluded, err := c.conclude(ctx, q.AppID, v.RequestHash, v.Attempt, outcome)
+	concluded, err := c.conclude(outliving, q.AppID, v.RequestHash, v.Attempt, outcome)
 	if concluded != nil {
 		concluded.intent = intent.Intent
 	}
 	return concluded, v, err
+}
+
+// outlive returns a context that ends some time after the one it is of: a process that is told to stop while the
+// platform is asked would not know what it did.
+func outlive(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(after, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (c *Creator) intentOf(q *Asked, v *Verdict, at time.Time) *Record {

@@ -4,6 +4,7 @@
 package creation
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/northbound"
+	"fwupgrade.io/operator/internal/platform"
 )
 
 // A request is known by its content, in whatever order it is written, and by nothing else.
@@ -61,6 +63,66 @@ func TestHash(t *testing.T) {
 			t.Errorf("%s is the same as %s", name, other)
 		}
 		seen[hash] = name
+	}
+}
+
+// A task is recognised by its devices or groups, in whatever order, what groups are of, its policy and its version.
+func TestFingerprint(t *testing.T) {
+	devices := &v1alpha1.TaskRequest{Devices: []string{"a", "b"}, Retries: 1}
+	groups := &v1alpha1.TaskRequest{DeviceGroups: &v1alpha1.DeviceGroups{Names: []string{"a", "b"}, Model: "NB-600"}}
+	retry := platform.Policy{ExecuteType: "now", Retry: true, RetryTimes: 1}
+	once := platform.Policy{ExecuteType: "now"}
+	of := func(groups []string, model string) platform.Targets {
+		return platform.Targets{DeviceGroups: groups, Model: model}
+	}
+	for name, c := range map[string]struct {
+		asked *v1alpha1.TaskRequest
+		task  platform.Task
+		want  bool
+	}{
+		"the same": {devices, platform.Task{Targets: platform.Targets{Devices: []string{"b", "a", "b"}}, Policy: retry}, true},
+		"the version": {
+			devices, platform.Task{Targets: platform.Targets{Devices: []string{"a", "b"}}, Policy: retry, FileVersion: "1.6"},
+			true,
+		},
+		"another version": {
+			devices, platform.Task{Targets: platform.Targets{Devices: []string{"a", "b"}}, Policy: retry, FileVersion: "1.7"},
+			false,
+		},
+		"another policy":    {devices, platform.Task{Targets: platform.Targets{Devices: []string{"a", "b"}}, Policy: once}, false},
+		"a device less":     {devices, platform.Task{Targets: platform.Targets{Devices: []string{"a"}}, Policy: retry}, false},
+		"groups":            {groups, platform.Task{Targets: of([]string{"b", "a"}, "NB-600"), Policy: once}, true},
+		"no model told":     {groups, platform.Task{Targets: of([]string{"b", "a"}, ""), Policy: once}, true},
+		"of another model":  {groups, platform.Task{Targets: of([]string{"b", "a"}, "NB-700"), Policy: once}, false},
+		"devices, not such": {groups, platform.Task{Targets: platform.Targets{Devices: []string{"a", "b"}}, Policy: once}, false},
+	} {
+		f := fingerprintOf(c.asked, "1.6")
+		if got := f.matches(&c.task); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// What is listed for other devices can't be what was asked for, and what does not tell its devices can.
+func TestResembles(t *testing.T) {
+	devices := fingerprintOf(&v1alpha1.TaskRequest{Devices: []string{"a", "b"}}, "")
+	groups := fingerprintOf(&v1alpha1.TaskRequest{DeviceGroups: &v1alpha1.DeviceGroups{Names: []string{"a", "b"}}}, "")
+	for name, c := range map[string]struct {
+		of      fingerprint
+		targets platform.Targets
+		want    bool
+	}{
+		"some of the devices": {devices, platform.Targets{Devices: []string{"b", "c"}}, true},
+		"other devices":       {devices, platform.Targets{Devices: []string{"c"}}, false},
+		"a device's group":    {devices, platform.Targets{DeviceGroups: []string{"c"}}, true},
+		"some of the groups":  {groups, platform.Targets{DeviceGroups: []string{"c", "a"}}, true},
+		"other groups":        {groups, platform.Targets{DeviceGroups: []string{"c"}}, false},
+		"a group's devices":   {groups, platform.Targets{Devices: []string{"c"}}, true},
+		"nothing is told":     {groups, platform.Targets{}, true},
+	} {
+		if got := c.of.resembles(&platform.Task{Targets: c.targets}); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
 
@@ -229,5 +291,43 @@ func TestFrozen(t *testing.T) {
 	}
 	w.leads = true
 	w.until(q, time.Hour, time.Minute, v1alpha1.ReasonCreated)
+	w.expectTasks(1)
+}
+
+// stoppedPlatform has the process be told to stop as soon as the platform is asked.
+type stoppedPlatform struct {
+	steppedPlatform
+	stop func()
+}
+
+func (p stoppedPlatform) CreateTask(
+	ctx context.Context, r platform.TaskRequest, ready func() error,
+) (string, error) {
+	return p.steppedPlatform.CreateTask(ctx, r, func() error {
+		err := ready()
+		p.stop()
+		return err
+	})
+}
+
+// A process that is told to stop while it asks the platform records the answer.
+func TestStopped(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	q := w.upgrade()
+	ctx, cancel := context.WithCancel(t.Context())
+	app := w.app()
+	app.Platform = stoppedPlatform{steppedPlatform{w}, cancel}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v, err := w.creator.Create(ctx, app, q, func(context.Context, Verdict) error { return nil })
+		if err != nil || v.OperationID == "" {
+			t.Errorf("%+v, error %v", v, err)
+		}
+	}()
+	w.await(done)
+	if len(w.all()) != 2 {
+		t.Errorf("%d records", len(w.all()))
+	}
 	w.expectTasks(1)
 }

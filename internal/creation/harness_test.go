@@ -235,7 +235,11 @@ func (w *world) await(done <-chan struct{}) {
 
 func (w *world) goOn(q *Asked) Verdict {
 	v, begin, err := w.creator.Known(q)
-	if err == nil && begin {
+	switch {
+	case err != nil || !begin:
+	case v.OperationID != "":
+		v, err = w.creator.Restore(w.t.Context(), w.app(), q)
+	default:
 		v, err = w.creator.Create(w.t.Context(), w.app(), q, func(_ context.Context, v Verdict) error {
 			w.step()
 			defer w.step()

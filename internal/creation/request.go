@@ -119,15 +119,36 @@ func fingerprintOfIntent(i *storage.TaskIntent) fingerprint {
 
 // matches says whether a task of the platform has this fingerprint.
 func (f *fingerprint) matches(t *platform.Task) bool {
+	if g := f.groups; g != nil && !t.Targets.AreOfKind(g.DeviceType, g.Model, g.ManufacturerName) {
+		return false
+	}
 	return targetsHash(t.Targets) == f.targetsHash && t.Policy.Matches(f.start, f.end, int(f.retries)) &&
-		agree(f.fileVersion, t.FileVersion)
+		platform.Agrees(t.FileVersion, f.fileVersion)
+}
+
+// resembles says whether a task that was listed for the devices of this fingerprint may be for some of them. It is not
+// where it tells others.
+func (f *fingerprint) resembles(t *platform.Task) bool {
+	if f.groups != nil {
+		return len(t.Targets.DeviceGroups) == 0 || haveCommon(t.Targets.DeviceGroups, f.groups.Names)
+	}
+	return len(t.Targets.Devices) == 0 || haveCommon(t.Targets.Devices, f.probes)
+}
+
+func haveCommon(a, b []string) bool {
+	return slices.ContainsFunc(a, func(name string) bool { return slices.Contains(b, name) })
 }
 
 // meets says whether a task could have both fingerprints.
 func (f *fingerprint) meets(g *fingerprint) bool {
-	return f.targetsHash == g.targetsHash && f.start.Equal(g.start) && f.end.Equal(g.end) && f.retries == g.retries &&
-		agree(f.fileVersion, g.fileVersion)
+	return f.targetsHash == g.targetsHash && f.kind() == g.kind() && f.start.Equal(g.start) && f.end.Equal(g.end) &&
+		f.retries == g.retries && platform.Agrees(f.fileVersion, g.fileVersion)
 }
 
-// agree says whether two versions are the same, where both are known.
-func agree(a, b string) bool { return a == "" || b == "" || a == b }
+// kind is what the devices of groups are; empty where the devices are named.
+func (f *fingerprint) kind() (kind [3]string) {
+	if g := f.groups; g != nil {
+		kind = [3]string{g.DeviceType, g.Model, g.ManufacturerName}
+	}
+	return kind
+}

@@ -22,6 +22,8 @@ const (
 	enoughLooks = 3
 	// skew is how much earlier than its request a task may seem to be created.
 	skew = 2 * time.Minute
+	// lookRetry is how soon it is searched again at the latest where the list could not be read, or not to its end.
+	lookRetry = 5 * time.Minute
 	// maxWitnesses is how many tasks that nobody declared are looked at in one search.
 	maxWitnesses = 10
 )
@@ -38,9 +40,11 @@ func marks(grace time.Duration) []time.Duration {
 type look struct {
 	// complete is how many complete searches found nothing.
 	complete int
-	// candidates are the tasks of which one may be it, stalled says that searching can't tell.
-	candidates []string
-	stalled    bool
+	// candidates are the tasks of which one may be it; similar are those since then that may be for the same devices,
+	// but are not quite what was asked for.
+	candidates, similar []string
+	// stalled says that searching can't tell.
+	stalled bool
 }
 
 // Decision is what people said about an attempt: the task that it created, or that it created none.
@@ -80,25 +84,24 @@ func (c *Creator) Resolve(
 	}); i >= 0 {
 		return 0, nil
 	}
-	found, complete, err := candidates(ctx, app, a, b)
+	seen, err := c.lookFor(ctx, app, a, b)
 	if err != nil {
-		return nextLook(age, c.o.Grace), err
+		return min(nextLook(age, c.o.Grace), lookRetry), err
 	}
-	if len(found) == 1 {
+	if len(seen.candidates) == 1 {
 		return 0, c.settle(ctx, a, &storage.TaskOutcome{
-			Result: storage.TaskResultCreated, OperationID: found[0].id, How: found[0].how,
+			Result: storage.TaskResultCreated, OperationID: seen.candidates[0].id, How: seen.candidates[0].how,
 		})
 	}
-	seen := c.note(a, found, complete, age, app.SearchIsProved)
-	if seen.complete >= enoughLooks && age >= c.o.Grace && len(found) == 0 && complete && app.SearchIsProved {
-		return 0, c.settle(ctx, a, &storage.TaskOutcome{
-			Result: storage.TaskResultAbsent, How: storage.TaskFound,
-		})
-	}
-	if age >= c.o.Grace && seen.complete < enoughLooks && complete {
+	switch looks := c.note(a, seen, age, app.SearchIsProved); {
+	case !seen.complete && !seen.unsupported:
+		return min(nextLook(age, c.o.Grace), lookRetry), nil
+	case age < c.o.Grace || looks.stalled:
+		return nextLook(age, c.o.Grace), nil
+	case looks.complete < enoughLooks:
 		return firstMark, nil
 	}
-	return nextLook(age, c.o.Grace), nil
+	return 0, c.settle(ctx, a, &storage.TaskOutcome{Result: storage.TaskResultAbsent, How: storage.TaskFound})
 }
 
 func (c *Creator) settle(ctx context.Context, a *attempt, outcome *storage.TaskOutcome) error {
@@ -117,26 +120,40 @@ type candidate struct {
 	how storage.TaskEvidence
 }
 
-// candidates returns the tasks that an attempt may have created: those in the platform's list, and those of which
-// results came. complete says that the list was read to its end.
-func candidates(
-	ctx context.Context, app *Application, a *attempt, b book,
-) (all []candidate, complete bool, err error) {
+// sight is what one search for what an attempt may have created saw.
+type sight struct {
+	candidates []candidate
+	// similar are tasks that are not quite what was asked for.
+	similar []string
+	// complete says that the platform's list was read to its end, unsupported that it has none.
+	complete, unsupported bool
+}
+
+// lookFor searches for the tasks that an attempt may have created: in the platform's list, and among those of which
+// results came.
+func (c *Creator) lookFor(ctx context.Context, app *Application, a *attempt, b book) (sight, error) {
 	f := fingerprintOfIntent(a.intent)
 	found, err := search(ctx, app, &f, b, platform.PriorityResolve)
 	if err != nil {
-		return nil, false, err
+		return sight{}, err
+	}
+	seen := sight{complete: found.complete && !found.unsupported, unsupported: found.unsupported}
+	isOlder := func(t *platform.Task) bool {
+		at := createTime(app, t)
+		return !at.IsZero() && at.Before(a.intent.Time.Add(-skew))
 	}
 	add := func(t *platform.Task, how storage.TaskEvidence) {
-		at := createTime(app, t)
-		if !at.IsZero() && at.Before(a.intent.Time.Add(-skew)) ||
-			slices.ContainsFunc(all, func(x candidate) bool { return x.id == t.OperationID }) {
-			return
+		if !isOlder(t) && !slices.ContainsFunc(seen.candidates, func(x candidate) bool { return x.id == t.OperationID }) {
+			seen.candidates = append(seen.candidates, candidate{id: t.OperationID, how: how})
 		}
-		all = append(all, candidate{id: t.OperationID, how: how})
 	}
 	for i := range found.tasks {
 		add(&found.tasks[i], storage.TaskFound)
+	}
+	for i := range found.similar {
+		if t := &found.similar[i]; !isOlder(t) {
+			seen.similar = append(seen.similar, t.OperationID)
+		}
 	}
 	witnesses := app.Witnesses(a.intent.Time.Time)
 	for _, id := range witnesses[:min(len(witnesses), maxWitnesses)] {
@@ -147,32 +164,34 @@ func candidates(
 		switch {
 		case platform.KindOf(err) == platform.NotFound:
 		case err != nil:
-			return nil, false, err
+			return sight{}, err
 		case f.matches(t):
 			add(t, storage.TaskWitnessed)
 		}
 	}
-	return all, found.complete, nil
+	return seen, nil
 }
 
-// note notes what a search found.
-func (c *Creator) note(a *attempt, candidates []candidate, complete bool, age time.Duration, proved bool) look {
+// note notes what a search saw. Past the grace it can't tell where anything is there that may be it, or where the list
+// can't be relied on.
+func (c *Creator) note(a *attempt, seen sight, age time.Duration, proved bool) look {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	seen := c.looks[a.key()]
-	seen.candidates = nil
-	for _, x := range candidates {
-		seen.candidates = append(seen.candidates, x.id)
+	of := c.looks[a.key()]
+	of.candidates, of.similar = nil, seen.similar
+	for _, x := range seen.candidates {
+		of.candidates = append(of.candidates, x.id)
 	}
+	isEmpty := len(seen.candidates) == 0 && len(seen.similar) == 0
 	switch {
-	case len(candidates) > 0:
-		seen.complete = 0
-	case complete:
-		seen.complete++
+	case !isEmpty:
+		of.complete = 0
+	case seen.complete:
+		of.complete++
 	}
-	seen.stalled = age >= c.o.Grace && (len(candidates) > 0 || !complete || !proved)
-	c.looks[a.key()] = seen
-	return seen
+	of.stalled = age >= c.o.Grace && (!isEmpty || !seen.complete || !proved)
+	c.looks[a.key()] = of
+	return of
 }
 
 // seen returns what searches found so far, and whether there were any.

@@ -32,6 +32,14 @@ func (w *world) console(spec northbound.TaskSpec) string {
 	return id
 }
 
+// fail changes the faults.
+func (w *world) fail(f northbound.Faults) {
+	w.t.Helper()
+	if err := w.SetFaults(f); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // intent returns the only attempt that is undecided.
 func (w *world) intent() *Record {
 	w.t.Helper()
@@ -225,6 +233,59 @@ func TestTaskThatIsThere(t *testing.T) {
 	})
 }
 
+// A task since then that is not quite what was asked for may be it all the same, as where targetVersion is not what the
+// platform calls the package's version: then there is no second attempt, and people are told which task it may be.
+func TestSimilarTask(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: cutOnce()})
+	q := w.upgrade()
+	q.FileVersion = "not the package's"
+	v := w.until(q, 3*time.Hour, time.Minute, v1alpha1.ReasonCreationUncertain)
+	if id := w.Report().Creations[0].OperationID; !strings.Contains(v.Message, id) {
+		t.Errorf("the task %s is not named: %s", id, v.Message)
+	}
+	w.clock.Step(24 * time.Hour)
+	w.turn(q)
+	w.expectTasks(1)
+
+	w = newWorld(t, northbound.Options{Faults: lostOnce()})
+	w.console(northbound.TaskSpec{Devices: []string{"device-1"}, FileID: "a-package"})
+	w.clock.Step(time.Hour) // older tasks, and those for other devices, can't be it
+	w.console(northbound.TaskSpec{Devices: []string{"device-3"}, FileID: "a-package"})
+	w.until(w.upgrade(), 3*time.Hour, time.Minute, v1alpha1.ReasonCreated)
+}
+
+// While the list can't be read nothing is decided, and nothing is said to come that has passed. Once it can, it does not
+// take an hour until it is.
+func TestListCannotBeRead(t *testing.T) {
+	w := newWorld(t, northbound.Options{Faults: lostOnce()})
+	q := w.upgrade()
+	w.turn(q)
+	w.fail(northbound.Faults{
+		ErrorBefore: northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallTasks}},
+	})
+	for range 3 * 12 {
+		w.clock.Step(5 * time.Minute)
+		w.turn(q)
+	}
+	v, _ := w.turn(q)
+	if v.Reason != v1alpha1.ReasonResolving || !strings.Contains(v.Message, "could not be asked") {
+		t.Errorf("%+v", v)
+	}
+	w.fail(northbound.Faults{})
+	for waited := time.Duration(0); ; {
+		after, err := w.creator.Resolve(t.Context(), w.app(), w.intent(), Decision{})
+		if after == 0 && err == nil {
+			break
+		}
+		if waited += after; after == 0 || waited > 30*time.Minute {
+			t.Fatalf("after %s: again in %s, error %v", waited, after, err)
+		}
+		w.clock.Step(after)
+	}
+	w.until(q, time.Hour, time.Minute, v1alpha1.ReasonCreated)
+	w.expectTasks(1)
+}
+
 // What was lost of the records is found again: on the platform, or in the status.
 func TestRestore(t *testing.T) {
 	w := newWorld(t, northbound.Options{})
@@ -253,6 +314,37 @@ func TestRestore(t *testing.T) {
 		}
 		w.expectTasks(1)
 	}
+}
+
+// What only the status names is recorded when the platform says that there is such a task, and not while it can't be
+// asked. It is followed meanwhile, and nothing is created in any case.
+func TestRestoreAsksThePlatform(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	q := w.upgrade()
+	q.OperationID = w.console(northbound.TaskSpec{Devices: []string{"device-1", "device-2"}, FileID: "a-package"})
+	for name, app := range map[string]*Application{"not connected": nil, "no answer": w.app()} {
+		w.fail(northbound.Faults{
+			ErrorBefore: northbound.Fault{Share: 1, Calls: []northbound.Call{northbound.CallTask}},
+		})
+		v, err := w.creator.Restore(t.Context(), app, q)
+		if err != nil || v.OperationID != q.OperationID || v.After == 0 || len(w.all()) > 0 {
+			t.Errorf("%s: %+v, error %v, %d records", name, v, err, len(w.all()))
+		}
+	}
+	w.fail(northbound.Faults{})
+	w.clock.Step(time.Hour)
+	if v, _ := w.turn(q); v.OperationID != q.OperationID || v.After != 0 || len(w.all()) != 1 {
+		t.Errorf("%+v, %d records", v, len(w.all()))
+	}
+
+	w = newWorld(t, northbound.Options{})
+	q = w.upgrade()
+	q.OperationID = "nobody knows it"
+	v, _ := w.turn(q)
+	if v.Reason != v1alpha1.ReasonCreationUncertain || !strings.Contains(v.Message, q.OperationID) || len(w.all()) > 0 {
+		t.Errorf("%+v, %d records", v, len(w.all()))
+	}
+	w.expectTasks(0)
 }
 
 // Where the platform has no list, its own pushes tell; without any, people do.

@@ -15,6 +15,9 @@ type found struct {
 	// tasks have the fingerprint and are recorded for no request, owned have it and are.
 	tasks []platform.Task
 	owned int
+	// similar are recorded for no request and may be for the same devices, but something about them is not as it was
+	// asked for: the version, the policy, the devices.
+	similar []platform.Task
 	// complete says that the platform's list was read to its end, unsupported that it has none.
 	complete, unsupported bool
 }
@@ -44,12 +47,15 @@ func search(
 		}
 		of.complete = of.complete && list.Complete
 		for i := range list.Tasks {
-			switch {
-			case !f.matches(&list.Tasks[i]):
-			case b.owner(list.Tasks[i].OperationID) != "":
-				of.owned++
-			default:
-				of.tasks = append(of.tasks, list.Tasks[i])
+			switch t := &list.Tasks[i]; {
+			case b.owner(t.OperationID) != "":
+				if f.matches(t) {
+					of.owned++
+				}
+			case f.matches(t):
+				of.tasks = append(of.tasks, *t)
+			case f.resembles(t):
+				of.similar = append(of.similar, *t)
 			}
 		}
 		if len(list.Tasks) > 0 {

@@ -139,20 +139,25 @@ func created(v Verdict, a *attempt) Verdict {
 func (c *Creator) unclear(v Verdict, q *Asked, a *attempt) Verdict {
 	v.State, v.Reason = v1alpha1.TaskUncertain, v1alpha1.ReasonResolving
 	v.Attempt, v.AttemptTime = a.number, a.time()
+	may := "the platform may have created a task at " + instant(a.intent.Time.Time)
 	decide := ". To decide now, replace spec.task by the operationId, or increase spec.task.run if there is none"
+	until := a.intent.Time.Add(c.o.Grace + lastMark)
 	seen, looked := c.seen(a)
 	switch {
 	case len(seen.candidates) > 1:
 		v.Reason = v1alpha1.ReasonCreationUncertain
-		v.Message = "the platform has several tasks like this, of which one may be that of " +
-			instant(a.intent.Time.Time) + ": " + listed(seen.candidates) + decide
+		v.Message = may + ", and has several like it: " + listed(seen.candidates) + decide
+	case looked && seen.stalled && len(seen.similar) > 0:
+		v.Reason = v1alpha1.ReasonCreationUncertain
+		v.Message = may + ". Of those since then, " + listed(seen.similar) + " may be it, but the version, the policy or the " +
+			"devices are not what was asked for" + decide
 	case looked && seen.stalled, !looked && q.Reason == v1alpha1.ReasonCreationUncertain:
 		v.Reason = v1alpha1.ReasonCreationUncertain
-		v.Message = "the platform may have created a task at " + instant(a.intent.Time.Time) +
-			", and its list of tasks can't tell" + decide
+		v.Message = may + ", and its list of tasks can't tell" + decide
+	case c.o.Clock.Now().Before(until):
+		v.Message = may + "; it is searched for until " + instant(until) + decide
 	default:
-		v.Message = fmt.Sprintf("the platform may have created a task at %s; it is searched for until %s%s",
-			instant(a.intent.Time.Time), instant(a.intent.Time.Add(c.o.Grace+lastMark)), decide)
+		v.Message = may + "; the platform could not be asked often enough by " + instant(until) + ", and is searched on" + decide
 	}
 	return v
 }

@@ -4,42 +4,24 @@
 package platform
 
 import (
-	"maps"
 	"strings"
 	"time"
 
 	"fwupgrade.io/operator/internal/result"
 )
 
-// Matches says whether a task is what a request asks for, of a package with this fileVersion; empty: of any. The
-// platform does not tell the package itself, nor who created the task. What it leaves out does not speak against the
-// task where it is the default, or a name beside others: who takes another's task for his own has a wave that was not
-// asked for like this, but who does not know his own creates a second one.
-func (t Task) Matches(r TaskRequest, fileVersion string) bool {
-	return t.Targets.match(r.Targets) && t.Policy.Matches(r.Start, r.End, r.Retries) &&
-		agree(t.FileVersion, fileVersion)
+// The platform does not tell the package of a task, nor who created it: a task is recognised by its targets, its policy
+// and the version of its package. What the platform leaves out does not speak against the task where it is the default,
+// or a name beside others: who takes another's task for his own has a wave that was not asked for like this, but who does
+// not know his own creates a second one.
+
+// AreOfKind says whether the devices of targets are what was asked for, as far as both say it.
+func (t Targets) AreOfKind(deviceType, model, manufacturerName string) bool {
+	return Agrees(t.DeviceType, deviceType) && Agrees(t.Model, model) && Agrees(t.ManufacturerName, manufacturerName)
 }
 
-// match says whether targets of the platform are those of a request: the same devices, or the same groups, in whatever
-// order and however often.
-func (t Targets) match(asked Targets) bool {
-	return sameNames(t.Devices, asked.Devices) && sameNames(t.DeviceGroups, asked.DeviceGroups) &&
-		agree(t.DeviceType, asked.DeviceType) && agree(t.Model, asked.Model) &&
-		agree(t.ManufacturerName, asked.ManufacturerName)
-}
-
-func sameNames(a, b []string) bool { return maps.Equal(setOf(a), setOf(b)) }
-
-func setOf(names []string) map[string]bool {
-	set := make(map[string]bool, len(names))
-	for _, name := range names {
-		set[name] = true
-	}
-	return set
-}
-
-// agree says whether a name of the platform, as it may be shown, is the one that was asked for, where both are given.
-func agree(told, asked string) bool {
+// Agrees says whether a name of the platform, as it may be shown, is the one that was asked for, where both are given.
+func Agrees(told, asked string) bool {
 	return told == "" || asked == "" || told == result.Shorten(asked, maxTextBytes)
 }
 

@@ -4,49 +4,30 @@
 package platform
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
 
-func TestMatchesTargets(t *testing.T) {
-	devices := func(ids ...string) Targets { return Targets{Devices: ids} }
-	groups := func(names ...string) Targets {
-		return Targets{DeviceGroups: names, DeviceType: "Meter", Model: "NB-600", ManufacturerName: "Acme"}
-	}
-	but := func(t Targets, change func(*Targets)) Targets { change(&t); return t }
-	two, both := devices("d-1", "d-2"), groups("north", "south")
+func TestAreOfKind(t *testing.T) {
+	asked := Targets{DeviceType: "Meter", Model: "NB-600", ManufacturerName: "Acme"}
+	but := func(change func(*Targets)) Targets { t := asked; change(&t); return t }
 	cases := map[string]struct {
 		told, asked Targets
 		want        bool
 	}{
-		"the same":                  {two, two, true},
-		"another order":             {devices("d-2", "d-1"), two, true},
-		"told twice":                {devices("d-1", "d-2", "d-1"), two, true},
-		"asked twice":               {two, devices("d-2", "d-2", "d-1"), true},
-		"a device less":             {devices("d-1"), two, false},
-		"a device more":             {devices("d-1", "d-2", "d-3"), two, false},
-		"another device":            {devices("d-1", "d-3"), two, false},
-		"another case":              {devices("d-1", "D-2"), two, false},
-		"nothing":                   {Targets{}, two, false},
-		"groups, too":               {but(two, func(t *Targets) { t.DeviceGroups = []string{"north"} }), two, false},
-		"the model of devices":      {but(two, func(t *Targets) { t.Model = "NB-600" }), two, true},
-		"devices named as groups":   {two, groups("d-1", "d-2"), false},
-		"groups":                    {both, both, true},
-		"groups in another order":   {groups("south", "north"), both, true},
-		"a group less":              {groups("north"), both, false},
-		"groups and devices":        {but(both, func(t *Targets) { t.Devices = []string{"d-1"} }), both, false},
-		"another type":              {but(both, func(t *Targets) { t.DeviceType = "Lamp" }), both, false},
-		"another model":             {but(both, func(t *Targets) { t.Model = "NB-700" }), both, false},
-		"a model in another case":   {but(both, func(t *Targets) { t.Model = "nb-600" }), both, false},
-		"another manufacturer":      {but(both, func(t *Targets) { t.ManufacturerName = "Other" }), both, false},
-		"a type that is not told":   {but(both, func(t *Targets) { t.DeviceType = "" }), both, true},
-		"a model that is not told":  {but(both, func(t *Targets) { t.Model = "" }), both, true},
-		"a model that is not asked": {both, but(both, func(t *Targets) { t.Model = "" }), true},
-		"a model as it is shown":    {both, but(both, func(t *Targets) { t.Model = " NB-600\n" }), true},
+		"the same":                  {asked, asked, true},
+		"another type":              {but(func(t *Targets) { t.DeviceType = "Lamp" }), asked, false},
+		"another model":             {but(func(t *Targets) { t.Model = "NB-700" }), asked, false},
+		"a model in another case":   {but(func(t *Targets) { t.Model = "nb-600" }), asked, false},
+		"another manufacturer":      {but(func(t *Targets) { t.ManufacturerName = "Other" }), asked, false},
+		"a type that is not told":   {but(func(t *Targets) { t.DeviceType = "" }), asked, true},
+		"a model that is not told":  {but(func(t *Targets) { t.Model = "" }), asked, true},
+		"a model that is not asked": {asked, but(func(t *Targets) { t.Model = "" }), true},
+		"a model as it is shown":    {asked, but(func(t *Targets) { t.Model = " NB-600\n" }), true},
 	}
 	for name, tc := range cases {
-		task := Task{Targets: tc.told, Policy: Policy{ExecuteType: "now"}}
-		if got := task.Matches(TaskRequest{PackageID: "package", Targets: tc.asked}, ""); got != tc.want {
+		if got := tc.told.AreOfKind(tc.asked.DeviceType, tc.asked.Model, tc.asked.ManufacturerName); got != tc.want {
 			t.Errorf("%s: %t, want %t", name, got, tc.want)
 		}
 	}
@@ -97,16 +78,13 @@ func TestMatchesPolicy(t *testing.T) {
 		"a number that is void":       {Policy{ExecuteType: "now", RetryTimes: 3}, never, never, 0, true},
 	}
 	for name, tc := range cases {
-		task := Task{Targets: requested().Targets, Policy: tc.told}
-		r := requested()
-		r.Start, r.End, r.Retries = tc.start, tc.end, tc.retries
-		if got := task.Matches(r, ""); got != tc.want {
+		if got := tc.told.Matches(tc.start, tc.end, tc.retries); got != tc.want {
 			t.Errorf("%s: %t, want %t", name, got, tc.want)
 		}
 	}
 }
 
-func TestMatchesVersion(t *testing.T) {
+func TestAgrees(t *testing.T) {
 	for _, tc := range []struct {
 		told, asked string
 		want        bool
@@ -114,15 +92,14 @@ func TestMatchesVersion(t *testing.T) {
 		{"1.6", "1.6", true}, {"1.6", "1.7", false}, {"", "1.6", true}, {"1.6", "", true}, {"1.6", "1.6 ", true},
 		{"1.6", "1.60", false}, {"v1", "V1", false},
 	} {
-		task := Task{Targets: requested().Targets, FileVersion: tc.told}
-		if got := task.Matches(requested(), tc.asked); got != tc.want {
+		if got := Agrees(tc.told, tc.asked); got != tc.want {
 			t.Errorf("%q for %q: %t", tc.told, tc.asked, got)
 		}
 	}
 }
 
-// TestMatchesAfterRedaction holds that a model is recognised that is a word of the callback URL.
-func TestMatchesAfterRedaction(t *testing.T) {
+// TestIsRecognisedAfterRedaction holds that a model is recognised that is a word of the callback URL.
+func TestIsRecognisedAfterRedaction(t *testing.T) {
 	p := startPlatform(t)
 	p.set(nil, always(200, `{"operationId":"op-1","targets":{"deviceGroups":["iot1"],"deviceType":"push","model":"iot1",
 		"manufacturerName":"push"},"policy":{"executeType":"now"},"extendPara":{"fileVersion":"push"}}`))
@@ -130,10 +107,8 @@ func TestMatchesAfterRedaction(t *testing.T) {
 	c.Redact([]byte("https://receiver.example.com:443/push"), []byte("https://receiver.example.com:443/iot1"))
 	task, err := c.Task(t.Context(), "op-1", PriorityResolve)
 	c.must("", err)
-	r := TaskRequest{Targets: Targets{
-		DeviceGroups: []string{"iot1"}, DeviceType: "push", Model: "iot1", ManufacturerName: "push",
-	}}
-	if !task.Matches(r, "push") {
+	if !slices.Equal(task.Targets.DeviceGroups, []string{"iot1"}) || !task.Targets.AreOfKind("push", "iot1", "push") ||
+		!Agrees(task.FileVersion, "push") {
 		t.Errorf("not recognised: %+v", task)
 	}
 }

@@ -147,6 +147,9 @@ func computeConditions(
 	case next.ArchiveTime != nil:
 		return next, false, time.Time{}
 	case !seen.Claim.Holds():
+		if isAwaited(fwu, prev, seen.Creation) {
+			setCounts(&next, fwu.Spec, Observation{Task: result.Task{AppID: fwu.Spec.AppID}})
+		}
 		again = setUncounted(fwu, &next, seen.Claim, seen.Now)
 		return next, false, again
 	case shrunk(prev, seen.Summary) || seen.Lacking > 0:

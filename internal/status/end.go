@@ -136,7 +136,7 @@ func judge(
 	complete, again := v.complete(fwu, seen)
 	v.deadline = deadline(fwu, st, seen.Platform != nil && !seen.Platform.NotConnected)
 	if v.synced.reason == v1alpha1.ReasonTaskUnknown && !seen.Platform.Guessed && v.judged.reported() == 0 {
-		after := fwu.CreationTimestamp.Add(unknownPatience)
+		after := begin(fwu, prev).Add(unknownPatience)
 		if v.taskUnknown = !seen.Now.Before(after); !v.taskUnknown {
 			again = earliest(again, after)
 		}
@@ -205,8 +205,8 @@ func deadline(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus, 
 	switch {
 	case st.StartTime != nil && (!connected || from.Before(st.StartTime.Time)):
 		from = st.StartTime.Time
-	case fwu.Spec.Task != nil:
-		from = taskBegin(fwu.Spec.Task, st, from)
+	default:
+		from = begin(fwu, st)
 	}
 	return from.Add(duration(fwu.Spec.DeadlineSeconds, defaultDeadline))
 }

@@ -42,6 +42,11 @@ func setTask(
 		seen.Message)
 }
 
+// isAwaited says whether a task is yet to be created.
+func isAwaited(fwu *v1alpha1.FirmwareUpgrade, prev v1alpha1.FirmwareUpgradeStatus, seen *Creation) bool {
+	return fwu.Spec.Task != nil && prev.OperationID == "" && (seen == nil || seen.OperationID == "")
+}
+
 func createdStatus(state v1alpha1.TaskState) metav1.ConditionStatus {
 	switch state {
 	case v1alpha1.TaskCreated:
@@ -87,21 +92,28 @@ func sameTask(a, b *v1alpha1.TaskStatus) bool {
 	return a.State == b.State && a.Attempt == b.Attempt && a.RequestHash == b.RequestHash
 }
 
-// taskBegin is when a task that the operator creates begins: when it was created, or when its window opens. One that is
-// not created yet is waited for until it may not be any more.
-func taskBegin(asked *v1alpha1.TaskRequest, st v1alpha1.FirmwareUpgradeStatus, declared time.Time) time.Time {
-	begin := declared
+// begin is when the task of a FirmwareUpgrade begins: when it was declared or, where the operator creates it, when it
+// was created or when its window opens. One that is not created yet is waited for until it may not be any more.
+func begin(fwu *v1alpha1.FirmwareUpgrade, st v1alpha1.FirmwareUpgradeStatus) time.Time {
+	begin, asked := fwu.CreationTimestamp.Time, fwu.Spec.Task
+	if asked == nil {
+		return begin
+	}
 	switch {
 	case st.OperationID == "":
-		begin = asked.CreateBefore.Time
+		begin = later(begin, asked.CreateBefore.Time)
 	case st.Task != nil && st.Task.AttemptTime != nil:
-		begin = st.Task.AttemptTime.Time
+		begin = later(begin, st.Task.AttemptTime.Time)
 	}
-	if w := asked.Window; w != nil && w.Start.After(begin) {
-		begin = w.Start.Time
-	}
-	if begin.Before(declared) {
-		return declared
+	if asked.Window != nil {
+		begin = later(begin, asked.Window.Start.Time)
 	}
 	return begin
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }

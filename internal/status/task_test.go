@@ -134,8 +134,8 @@ func seenOf(state v1alpha1.TaskState, reason string, at time.Time) Observation {
 // How far the creation is decides whether it is right to wait, and whether somebody has to act.
 func TestConditionsOfATask(t *testing.T) {
 	const (
-		waits = "Pending  Reconciling="
-		acts  = "Stalled  Stalled="
+		waits = "Pending 0/1 Reconciling="
+		acts  = "Stalled 0/1 Stalled="
 	)
 	cases := map[string]struct {
 		state  v1alpha1.TaskState
@@ -233,7 +233,7 @@ func TestDeadlineOfATask(t *testing.T) {
 		t.Errorf("it is looked at again at %s", again)
 	}
 	next, _ = Compute(fwu, next, seenOf(v1alpha1.TaskWaiting, v1alpha1.ReasonWaiting, again))
-	if got, want := told(next), "Failed  Stalled=Waiting Finished=DeadlineExceeded"; got != want {
+	if got, want := told(next), "Failed 0/1 Stalled=Waiting Finished=DeadlineExceeded"; got != want {
 		t.Errorf("want %q, got %q", want, got)
 	}
 }
@@ -258,5 +258,36 @@ func TestPinning(t *testing.T) {
 	}
 	if diff := cmp.Diff(fwu.Status.OperatorState.Outbox, next.OperatorState.Outbox); diff != "" {
 		t.Errorf("something is announced anew (-was +is):\n%s", diff)
+	}
+}
+
+// Before its task is created a wave tells how many devices it is for, where the request says it.
+func TestProgressBeforeTheTask(t *testing.T) {
+	fwu := made().App("x").Task("d").Obj()
+	next, _ := Compute(fwu, fwu.Status, seenOf(v1alpha1.TaskWaiting, v1alpha1.ReasonWaiting, first))
+	if d := next.Devices; next.Progress != "0/1" || d.Expected != 1 || d.Pending != 1 || next.AppID != "x" {
+		t.Errorf("%q, %+v", next.Progress, d)
+	}
+	fwu.Spec.Task.Devices, fwu.Spec.Task.DeviceGroups = nil, &v1alpha1.DeviceGroups{Names: []string{"north"}}
+	if next, _ = Compute(fwu, fwu.Status, seenOf(v1alpha1.TaskWaiting, v1alpha1.ReasonWaiting, first)); next.Progress != "0/?" {
+		t.Errorf("%q", next.Progress)
+	}
+}
+
+// A task that the operator had created may be unknown to the platform for a while after that, however old its wish is.
+func TestCreatedTaskMayBeUnknownForAWhile(t *testing.T) {
+	fwu := made().App("x").Task("d").Obj()
+	seen := seenOf(v1alpha1.TaskCreated, v1alpha1.ReasonCreated, last)
+	seen.Creation.OperationID, seen.Creation.AttemptTime = "made", &metav1.Time{Time: last}
+	fwu.Status, _ = Compute(fwu, fwu.Status, seen)
+	seen.Platform, seen.Failures = &Platform{Unknown: true}, tally.New()
+	for at, want := range map[time.Time]string{
+		last.Add(unknownPatience - time.Second): "Pending 0/1 Reconciling=Pending",
+		last.Add(unknownPatience):               "Stalled 0/1 Stalled=TaskUnknown",
+	} {
+		seen.Now = at
+		if next, _ := Compute(fwu, fwu.Status, seen); told(next) != want {
+			t.Errorf("at %s: want %q, got %q", at, want, told(next))
+		}
 	}
 }
