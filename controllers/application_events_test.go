@@ -37,7 +37,8 @@ func newReconciler(t *testing.T) (*applicationReconciler, *v1alpha1.IoTApplicati
 	})
 	clk := clocktesting.NewFakeClock(time.Now())
 	r := &applicationReconciler{
-		client: k8s, namespace: operatorNamespace, clock: clk, instance: "test", connections: &connections{clock: clk}, creations: newCreations(),
+		client: k8s, namespace: operatorNamespace, clock: clk, instance: "test",
+		connections: &connections{clock: clk}, creations: newCreations(),
 		reasons: map[string]map[string]heldReason{},
 	}
 	return r, app, clk

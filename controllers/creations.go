@@ -22,7 +22,8 @@ import (
 // creations are how far the creation of each task is that a FirmwareUpgrade asks for. The task's reconciler finds it
 // out, and the status's writes it down, as it is the only writer. Safe for concurrent use.
 type creations struct {
-	// changed takes FirmwareUpgrades whose creation went on, again those that are to be looked at by the task's reconciler.
+	// changed takes FirmwareUpgrades whose creation went on, again those that are to be looked at by the task's
+	// reconciler.
 	changed, again chan event.GenericEvent
 
 	mu    sync.Mutex
@@ -109,7 +110,8 @@ func dependsOnMore(state v1alpha1.TaskState) bool {
 func asStatus(v creation.Verdict) *status.Creation {
 	of := &status.Creation{
 		TaskStatus: v1alpha1.TaskStatus{
-			State: v.State, RequestHash: v.RequestHash, Attempt: v.Attempt, Message: result.Shorten(v.Message, maxConditionBytes),
+			State: v.State, RequestHash: v.RequestHash, Attempt: v.Attempt,
+			Message: result.Shorten(v.Message, maxConditionBytes),
 		},
 		Reason: v.Reason, OperationID: v.OperationID,
 	}

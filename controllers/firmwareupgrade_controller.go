@@ -239,7 +239,7 @@ func (r *firmwareUpgradeReconciler) observe(
 			return seen, err
 		}
 	}
-	if listed := fwu.Spec.ListedDevices(); reported || len(listed) > 0 { // without a result, all of the devices are missing
+	if listed := fwu.Spec.ListedDevices(); reported || len(listed) > 0 { // without a result, all devices are missing
 		seen.Summary = r.store.Summary(
 			seen.Task,
 			tally.Query{TargetVersion: fwu.Spec.TargetVersion, Devices: listed},

@@ -63,8 +63,8 @@ func indexFields(ctx context.Context, indexer client.FieldIndexer) error {
 	return nil
 }
 
-// sameOperation returns all FirmwareUpgrades with the operationId, from the cache; none where that is empty, as the tasks
-// that are still to be created have nothing in common. They must not be changed: they are the cache's own.
+// sameOperation returns all FirmwareUpgrades with the operationId, from the cache; none where that is empty, as the
+// tasks that are still to be created have nothing in common. They must not be changed: they are the cache's own.
 func sameOperation(ctx context.Context, c client.Reader, operationID string) ([]v1alpha1.FirmwareUpgrade, error) {
 	if operationID == "" {
 		return nil, nil

@@ -107,8 +107,8 @@ func (r *placeholderReconciler) Reconcile(ctx context.Context, task result.Task)
 	return ctrl.Result{}, nil
 }
 
-// mayBeCreated says whether a task may be one that is being created for a FirmwareUpgrade, or was and is not known by it
-// yet: then its results are no stranger's.
+// mayBeCreated says whether a task may be one that is being created for a FirmwareUpgrade, or was and is not known by
+// it yet: then its results are no stranger's.
 func (r *placeholderReconciler) mayBeCreated(ctx context.Context, task result.Task) bool {
 	records := &storage.FirmwareUpgradeTaskRecordList{}
 	if err := r.records.List(ctx, records, client.UnsafeDisableDeepCopy); err != nil {

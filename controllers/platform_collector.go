@@ -20,7 +20,8 @@ import (
 )
 
 // platformCollector tells about the connection to the platform when metrics are scraped: which IoTApplications are not
-// Ready and since when, how far the counts are from the platform's, and how many attempts to create a task are undecided.
+// Ready and since when, how far the counts are from the platform's, and how many attempts to create a task are
+// undecided.
 type platformCollector struct {
 	reader, records client.Reader
 	store           *store.Store

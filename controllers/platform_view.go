@@ -133,7 +133,8 @@ func (v *platformView) followed(
 	var followed []link.Followed
 	for i := range all.Items {
 		f := &all.Items[i]
-		if f.OperationID() == "" || !f.DeletionTimestamp.IsZero() || status.Archived(f.Status) || f.Spec.AppID != "" && f.Spec.AppID != appID ||
+		if f.OperationID() == "" || !f.DeletionTimestamp.IsZero() || status.Archived(f.Status) ||
+			f.Spec.AppID != "" && f.Spec.AppID != appID ||
 			!claim.Resolve(f, sameOperation(i), rules).Holds() {
 			continue
 		}

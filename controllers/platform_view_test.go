@@ -129,7 +129,8 @@ func TestFollowed(t *testing.T) {
 	}
 	// With two applications for the namespace nobody knows at which one a task without application or results is.
 	declare("second", "second", namespace)
-	if diff := cmp.Diff([]string{"created", "finished", "finished-anew", "reported-by-us", "runs"}, followed()); diff != "" {
+	want = []string{"created", "finished", "finished-anew", "reported-by-us", "runs"}
+	if diff := cmp.Diff(want, followed()); diff != "" {
 		t.Errorf("followed with two applications (-want +got):\n%s", diff)
 	}
 }

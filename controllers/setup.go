@@ -168,13 +168,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	})
 	made := newCreations()
 	tasks := &taskReconciler{
-		client: mgr.GetClient(), records: records, direct: mgr.GetAPIReader(), creator: creator, creations: made, connections: connected,
-		platform: &platformView{client: mgr.GetClient(), connections: connected}, store: results, rules: rules,
+		client: mgr.GetClient(), records: records, direct: mgr.GetAPIReader(), creator: creator, creations: made,
+		connections: connected,
+		platform:    &platformView{client: mgr.GetClient(), connections: connected}, store: results, rules: rules,
 		clock: o.Clock,
 	}
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		tasks,
-		&taskRecordReconciler{client: mgr.GetClient(), records: records, ledger: ledger, creator: creator, tasks: tasks, clock: o.Clock},
+		&taskRecordReconciler{
+			client: mgr.GetClient(), records: records, ledger: ledger, creator: creator, tasks: tasks, clock: o.Clock,
+		},
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), store: results, rules: rules,
 			bucket:  newBucket(ofStatuses, results.Received, o.Clock),
@@ -194,7 +197,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 		},
 		&purgeReconciler{client: mgr.GetClient(), store: results, rules: rules, clock: o.Clock, instance: o.Instance},
 		&placeholderReconciler{
-			client: mgr.GetClient(), records: records, store: results, rules: rules, adopt: o.Undeclared == UndeclaredAdopt, clock: o.Clock,
+			client: mgr.GetClient(), records: records, store: results, rules: rules, adopt: o.Undeclared == UndeclaredAdopt,
+			clock:     o.Clock,
 			unclaimed: map[result.Task]time.Time{}, released: map[result.Task]time.Time{},
 		},
 	} {

@@ -150,8 +150,8 @@ func (r *taskReconciler) application(
 		return nil, &problem{v1alpha1.ReasonNotPermitted, "IoTApplication " + app.Name + " does not list the namespace " +
 			fwu.Namespace + " in spec.namespaces"}, nil
 	case app.Spec.Tasks != v1alpha1.TasksCreate:
-		return nil, &problem{v1alpha1.ReasonNotPermitted, "IoTApplication " + app.Name + " has spec.tasks: Observe, so that " +
-			"nothing is created: set it to Create"}, nil
+		return nil, &problem{v1alpha1.ReasonNotPermitted, "IoTApplication " + app.Name + " has spec.tasks: Observe, so " +
+			"that nothing is created: set it to Create"}, nil
 	}
 	of, led := r.connections.creator(app)
 	switch wait := led.Add(leadBeforeCreating).Sub(r.clock.Now()); {

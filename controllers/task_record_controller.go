@@ -157,8 +157,8 @@ func (r *taskRecordReconciler) prove(ctx context.Context, intent, outcome *creat
 	return 0, nil
 }
 
-// retain removes the records of a request that is old and that nobody asks for, an outcome after its intent, which would
-// be an attempt that is still undecided.
+// retain removes the records of a request that is old and that nobody asks for, an outcome after its intent, which
+// would be an attempt that is still undecided.
 func (r *taskRecordReconciler) retain(
 	ctx context.Context, record *storage.FirmwareUpgradeTaskRecord, of []creation.Record,
 ) (ctrl.Result, error) {

@@ -34,8 +34,8 @@ func recordCreated(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, operationID stri
 	})
 }
 
-// Those whose task is still to be created are no rivals, whatever they ask for, and hold nobody's placeholder back. Once
-// the id is there, the FirmwareUpgrade has the task as one that named it from the beginning.
+// Those whose task is still to be created are no rivals, whatever they ask for, and hold nobody's placeholder back.
+// Once the id is there, the FirmwareUpgrade has the task as one that named it from the beginning.
 func TestTaskIsClaimedOnceItIsCreated(t *testing.T) {
 	ns := harness.NewNamespace(t, k8s)
 	operation := "created-" + ns

@@ -83,7 +83,8 @@ func (s *stage) playWaves(ctx context.Context) error {
 	if err := s.killInCreation(ctx); err != nil {
 		return err
 	}
-	if err := s.finish(ctx, canary, len(canaryDevices()), "the new leader finds the task, and the canary is Ready"); err != nil {
+	err = s.finish(ctx, canary, len(canaryDevices()), "the new leader finds the task, and the canary is Ready")
+	if err != nil {
 		return err
 	}
 	s.out.Title("The main wave, now that the canary is Ready")

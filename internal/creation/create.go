@@ -24,7 +24,8 @@ import (
 // still, and others may have searched for the task by then.
 const callWithin = 10 * time.Second
 
-// AnswerWithin is how long a process that is told to stop goes on with waiting for the platform's answer, and storing it.
+// AnswerWithin is how long a process that is told to stop goes on with waiting for the platform's answer, and storing
+// it.
 const AnswerWithin = 10 * time.Second
 
 // maxMessageBytes is how much of the platform's text a record has, which has to be stored.
@@ -156,8 +157,8 @@ func (c *Creator) Create(
 
 // Restore records the task that a status names although no record does, once the platform says that there is such a
 // task: the records were lost, or are older than the status, as in a backup. It may be called for whatever Known says
-// that there is an operationId of and that something is to begin. Without app, which is nil where the application is not
-// connected, nothing is recorded yet.
+// that there is an operationId of and that something is to begin. Without app, which is nil where the application is
+// not connected, nothing is recorded yet.
 func (c *Creator) Restore(ctx context.Context, app *Application, q *Asked) (Verdict, error) {
 	records, err := c.o.Ledger.All(ctx)
 	if err != nil {
@@ -197,8 +198,8 @@ func (c *Creator) Restore(ctx context.Context, app *Application, q *Asked) (Verd
 	return v, nil
 }
 
-// lookFirst looks whether the platform has the task already. It returns free if not, an attempt that was concluded if it
-// was taken, and neither if the verdict says what is to be waited for.
+// lookFirst looks whether the platform has the task already. It returns free if not, an attempt that was concluded if
+// it was taken, and neither if the verdict says what is to be waited for.
 func (c *Creator) lookFirst(
 	ctx context.Context, app *Application, v Verdict, q *Asked, b book,
 ) (taken *attempt, free bool, _ Verdict, err error) {

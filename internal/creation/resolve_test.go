@@ -168,7 +168,8 @@ func TestSecondRun(t *testing.T) {
 	first := w.until(w.upgrade(), time.Hour, time.Minute, v1alpha1.ReasonCreated)
 	w.clock.Step(time.Hour)
 	w.AllowAgain(1)
-	second := w.until(w.upgrade(func(r *v1alpha1.TaskRequest) { r.Run = 2 }), time.Hour, time.Minute, v1alpha1.ReasonCreated)
+	another := w.upgrade(func(r *v1alpha1.TaskRequest) { r.Run = 2 })
+	second := w.until(another, time.Hour, time.Minute, v1alpha1.ReasonCreated)
 	if first.OperationID == second.OperationID {
 		t.Errorf("both are %s", first.OperationID)
 	}
@@ -254,8 +255,8 @@ func TestSimilarTask(t *testing.T) {
 	w.until(w.upgrade(), 3*time.Hour, time.Minute, v1alpha1.ReasonCreated)
 }
 
-// While the list can't be read nothing is decided, and nothing is said to come that has passed. Once it can, it does not
-// take an hour until it is.
+// While the list can't be read nothing is decided, and nothing is said to come that has passed. Once it can, it does
+// not take an hour until it is.
 func TestListCannotBeRead(t *testing.T) {
 	w := newWorld(t, northbound.Options{Faults: lostOnce()})
 	q := w.upgrade()

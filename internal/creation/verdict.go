@@ -77,7 +77,8 @@ func (c *Creator) judge(q *Asked, attempts []attempt) (v Verdict, begin bool) {
 	now := c.o.Clock.Now()
 	if newest != nil && newest.outcome.Result == storage.TaskResultRefused && newest.outcome.Code != "" {
 		v.State, v.Reason = v1alpha1.TaskRefused, v1alpha1.ReasonTaskRefused
-		v.Message = "the platform refuses the task: " + newest.outcome.Message + ". Correct spec.task"
+		v.Message = "the platform refuses the task: " + sentence(newest.outcome.Message) +
+			". Correct spec.task or, if the platform was corrected, increase spec.task.run"
 		return v, false
 	}
 	if n := inARow(attempts, storage.TaskResultAbsent); n >= maxAbsent {
@@ -95,7 +96,7 @@ func (c *Creator) judge(q *Asked, attempts []attempt) (v Verdict, begin bool) {
 	if newest != nil && newest.outcome.Result == storage.TaskResultRefused {
 		n := inARow(attempts, storage.TaskResultRefused)
 		if again := newest.outcome.Time.Add(backoff(n)); now.Before(again) {
-			return waiting(v, "the platform did not take the task: "+newest.outcome.Message+"; it is asked again",
+			return waiting(v, "the platform did not take the task: "+sentence(newest.outcome.Message)+"; it is asked again",
 				again.Sub(now)), false
 		}
 	}
@@ -149,15 +150,16 @@ func (c *Creator) unclear(v Verdict, q *Asked, a *attempt) Verdict {
 		v.Message = may + ", and has several like it: " + listed(seen.candidates) + decide
 	case looked && seen.stalled && len(seen.similar) > 0:
 		v.Reason = v1alpha1.ReasonCreationUncertain
-		v.Message = may + ". Of those since then, " + listed(seen.similar) + " may be it, but the version, the policy or the " +
-			"devices are not what was asked for" + decide
+		v.Message = may + ". Of those since then, " + listed(seen.similar) + " may be it, but the version, the policy " +
+			"or the devices are not what was asked for" + decide
 	case looked && seen.stalled, !looked && q.Reason == v1alpha1.ReasonCreationUncertain:
 		v.Reason = v1alpha1.ReasonCreationUncertain
 		v.Message = may + ", and its list of tasks can't tell" + decide
 	case c.o.Clock.Now().Before(until):
 		v.Message = may + "; it is searched for until " + instant(until) + decide
 	default:
-		v.Message = may + "; the platform could not be asked often enough by " + instant(until) + ", and is searched on" + decide
+		v.Message = may + "; the platform could not be asked often enough by " + instant(until) + ", and is still searched" +
+			decide
 	}
 	return v
 }
@@ -171,6 +173,9 @@ func waiting(v Verdict, why string, after time.Duration) Verdict {
 func backoff(refusals int) time.Duration {
 	return min(firstBackoff<<min(max(0, refusals-1), 8), lastBackoff)
 }
+
+// sentence is a text of the platform to which more is added.
+func sentence(text string) string { return strings.TrimRight(text, ". ") }
 
 // listed names the first of some ids.
 func listed(ids []string) string {

@@ -12,8 +12,8 @@ import (
 
 // The platform does not tell the package of a task, nor who created it: a task is recognised by its targets, its policy
 // and the version of its package. What the platform leaves out does not speak against the task where it is the default,
-// or a name beside others: who takes another's task for his own has a wave that was not asked for like this, but who does
-// not know his own creates a second one.
+// or a name beside others: who takes another's task for his own has a wave that was not asked for like this, but who
+// does not know his own creates a second one.
 
 // AreOfKind says whether the devices of targets are what was asked for, as far as both say it.
 func (t Targets) AreOfKind(deviceType, model, manufacturerName string) bool {

@@ -236,8 +236,8 @@ func (c *Client) task(w wireTask) Task {
 }
 
 // targets returns what a task is for. Where an id can't be one, or there are too many, there are no ids: some of them
-// would be another task's. Type, model and manufacturer belong to groups: the platform may tell them beside devices, too
-// (documented), where they say nothing that the devices don't.
+// would be another task's. Type, model and manufacturer belong to groups: the platform may tell them beside devices,
+// too (documented), where they say nothing that the devices don't.
 func (c *Client) targets(w wireTarget) Targets {
 	t := Targets{Devices: c.ids(w.Devices.value), DeviceGroups: c.ids(w.DeviceGroups.value)}
 	if len(t.Devices) == 0 {

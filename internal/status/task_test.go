@@ -269,7 +269,8 @@ func TestProgressBeforeTheTask(t *testing.T) {
 		t.Errorf("%q, %+v", next.Progress, d)
 	}
 	fwu.Spec.Task.Devices, fwu.Spec.Task.DeviceGroups = nil, &v1alpha1.DeviceGroups{Names: []string{"north"}}
-	if next, _ = Compute(fwu, fwu.Status, seenOf(v1alpha1.TaskWaiting, v1alpha1.ReasonWaiting, first)); next.Progress != "0/?" {
+	next, _ = Compute(fwu, fwu.Status, seenOf(v1alpha1.TaskWaiting, v1alpha1.ReasonWaiting, first))
+	if next.Progress != "0/?" {
 		t.Errorf("%q", next.Progress)
 	}
 }

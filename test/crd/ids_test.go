@@ -106,8 +106,9 @@ func inGroup(
 	}
 }
 
-// Every text of the spec that is compared with what devices report, or sent to the platform, is refused with a sentence that says what to do,
-// where no notification can carry it: too many bytes, blanks at the ends, control and invisible characters.
+// Every text of the spec that is compared with what devices report, or sent to the platform, is refused with a sentence
+// that says what to do, where no notification can carry it: too many bytes, blanks at the ends, control and invisible
+// characters.
 func TestTextsOfTheSpec(t *testing.T) {
 	fields := map[string]struct {
 		with func(fwu *wrappers.FirmwareUpgrade, text string) *wrappers.FirmwareUpgrade

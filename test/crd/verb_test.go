@@ -162,7 +162,8 @@ func TestUpgradeVerb(t *testing.T) {
 	label := mergePatch(`{"metadata":{"labels":{"a":"b"}}}`)
 	checkVerb(t, "an editor labels it", false, editor.Patch(t.Context(), wave.DeepCopy(), label, client.DryRunAll))
 
-	// By the id that it got it is followed as before. By another one, an attempt of which nobody knows would count as made.
+	// By the id that it got it is followed as before. By another one, an attempt of which nobody knows would count as
+	// made.
 	wave.Status.OperationID, wave.Status.Task = "created", &v1alpha1.TaskStatus{State: v1alpha1.TaskCreated}
 	if err := k8s.Status().Update(t.Context(), wave); err != nil {
 		t.Fatal(err)

@@ -195,7 +195,8 @@ func (r recorder) recordTasks() {
 	expired := asks("task-expired")
 	expired.Spec.Task.CreateBefore = metav1.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 	for _, w := range []*wrappers.FirmwareUpgrade{
-		asks("task-created"), asks("task-adopted"), asks("task-resolving"), asks("task-uncertain"), asks("task-refused"), expired, asks("task-without-application"),
+		asks("task-created"), asks("task-adopted"), asks("task-resolving"), asks("task-uncertain"), asks("task-refused"),
+		expired, asks("task-without-application"),
 	} {
 		r.create(w)
 	}

@@ -37,17 +37,18 @@ func TestIoTApplicationsAreNotOfTheBuiltInRoles(t *testing.T) {
 	}
 }
 
-// Who may have devices upgraded is said by nobody but whoever binds a role to him, and what was asked of the platform is
-// written by the controllers alone: no built-in role has either, and the role for the first has nothing else.
+// Who may have devices upgraded is said by nobody but whoever binds a role to him, and what was asked of the platform
+// is written by the controllers alone: no built-in role has either, and the role for the first has nothing else.
 func TestUpgradingIsOfNoBuiltInRole(t *testing.T) {
-	for _, resource := range []string{"upgrade fwupgrade.io/firmwareupgrades", "storage.fwupgrade.io/firmwareupgradetask"} {
+	verb, records := "upgrade fwupgrade.io/firmwareupgrades", "storage.fwupgrade.io/firmwareupgradetask"
+	for _, resource := range []string{verb, records} {
 		got := aggregated(t, resource, "* fwupgrade.io/", "*/", "fwupgrade.io/*")
 		if diff := cmp.Diff(map[string][]string{}, got); diff != "" {
 			t.Errorf("%s is aggregated (-want +got):\n%s", resource, diff)
 		}
 	}
 	bind(t, "upgrader", "fwupgrade-firmwareupgrade-upgrader")
-	want := []string{"upgrade fwupgrade.io/firmwareupgrades"}
+	want := []string{verb}
 	if diff := cmp.Diff(want, rulesOf(t, "upgrader", operatorNamespace)); diff != "" {
 		t.Errorf("the upgrader's rules (-want +rules):\n%s", diff)
 	}
