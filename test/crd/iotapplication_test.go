@@ -76,17 +76,18 @@ func TestDefaultsOfAnApplication(t *testing.T) {
 		set, want map[string]any
 	}{
 		"nothing": {map[string]any{}, map[string]any{
-			"callsPerMinute": int64(60), "notifications": []any{"fwUpgradeResultNotify"},
+			"callsPerMinute": int64(60), "notifications": []any{"fwUpgradeResultNotify"}, "tasks": "Observe",
 		}},
-		"null": {map[string]any{"callsPerMinute": nil, "notifications": nil}, map[string]any{
-			"callsPerMinute": int64(60), "notifications": []any{"fwUpgradeResultNotify"},
+		"null": {map[string]any{"callsPerMinute": nil, "notifications": nil, "tasks": nil}, map[string]any{
+			"callsPerMinute": int64(60), "notifications": []any{"fwUpgradeResultNotify"}, "tasks": "Observe",
 		}},
 		"empty list": {map[string]any{"notifications": []any{}}, map[string]any{
-			"callsPerMinute": int64(60), "notifications": []any{},
+			"callsPerMinute": int64(60), "notifications": []any{}, "tasks": "Observe",
 		}},
-		"all": {map[string]any{"callsPerMinute": int64(1), "notifications": both, "suspend": true}, map[string]any{
-			"callsPerMinute": int64(1), "notifications": both, "suspend": true,
-		}},
+		"all": {
+			map[string]any{"callsPerMinute": int64(1), "notifications": both, "suspend": true, "tasks": "Create"},
+			map[string]any{"callsPerMinute": int64(1), "notifications": both, "suspend": true, "tasks": "Create"},
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -358,7 +359,7 @@ func TestColumnsOfIoTApplications(t *testing.T) {
 	dropAges(t, narrow, "Age")
 	if diff := cmp.Diff(map[string]any{
 		"Name": "columns", "App": "app", "Ready": "False", "Connected": "True", "Subscribed": "False",
-		"Receiving": "Unknown", "Reason": "CallbackRefused",
+		"Receiving": "Unknown", "Tasks": "Observe", "Reason": "CallbackRefused",
 	}, narrow); diff != "" {
 		t.Errorf("default columns (-want +got):\n%s", diff)
 	}

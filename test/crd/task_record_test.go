@@ -26,7 +26,7 @@ func record(
 		Intent: &storage.TaskIntent{
 			Time: metav1.NowMicro(), Deadline: metav1.Now(), Nonce: "nonce", Holder: "controllers-1",
 			For:       storage.ObjectReference{Namespace: "fleet", Name: "meters-1.6", UID: "uid"},
-			PackageID: "package", TargetsHash: hash, ProbeDevices: []string{"a", "b", "c"},
+			PackageID: "package", TargetsHash: hash, ProbeDevices: []string{"a", "b", "c"}, Run: 1,
 		},
 	}}
 	if change != nil {
@@ -104,6 +104,7 @@ func TestTaskRecordsAreValidated(t *testing.T) {
 		"a hash of targets that is none": {intent(func(i *storage.TaskIntent) { i.TargetsHash = "x" }), "spec.intent.targetsHash"},
 		"four probes":                    {intent(func(i *storage.TaskIntent) { i.ProbeDevices = []string{"a", "b", "c", "d"} }), "spec.intent.probeDevices"},
 		"too many retries":               {intent(func(i *storage.TaskIntent) { i.Retries = 6 }), "spec.intent.retries"},
+		"no run":                         {intent(func(i *storage.TaskIntent) { i.Run = 0 }), "spec.intent.run"},
 		"a long version":                 {intent(func(i *storage.TaskIntent) { i.FileVersion = long(256) }), "spec.intent.fileVersion"},
 		"groups and a window": {intent(func(i *storage.TaskIntent) {
 			i.Groups, i.Window = groups(), &storage.TaskWindow{Start: metav1.Now(), End: metav1.Now()}
