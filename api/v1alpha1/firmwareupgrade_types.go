@@ -140,8 +140,9 @@ type FirmwareUpgradeSpec struct {
 	FailurePolicy *FailurePolicy `json:"failurePolicy,omitempty"`
 
 	// deadlineSeconds is how long the upgrade may take, counted from the first result or, while there is none, from the
-	// creation of this object. The platform alone may wait 25 h for a device to come online. 60 s to 1 year,
-	// default 172800 (48 h).
+	// creation of this object. Of a task that is created it is counted from that, or from when its window begins, and
+	// before from its createBefore. The platform alone may wait 25 h for a device to come online. 60 s to 1 year, default
+	// 172800 (48 h).
 	// +optional
 	// +kubebuilder:default=172800
 	// +kubebuilder:validation:Minimum=60

@@ -50,8 +50,8 @@ type IoTApplicationSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="appId is immutable: for another application create an IoTApplication with another name"
 	AppID string `json:"appId"`
 
-	// namespaces may claim the application's tasks where the operator runs with --require-application. Empty: none. At
-	// most 64.
+	// namespaces may have tasks created where tasks is Create, and may claim the application's tasks where the operator
+	// runs with --require-application. Empty: none. At most 64.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
@@ -85,7 +85,7 @@ type IoTApplicationSpec struct {
 	// +kubebuilder:validation:Maximum=6000
 	CallsPerMinute int32 `json:"callsPerMinute,omitempty"`
 
-	// suspend stops all calls.
+	// suspend stops all calls: nothing is compared, asked for or created.
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 }

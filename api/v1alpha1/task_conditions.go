@@ -17,11 +17,12 @@ const (
 	ReasonWaiting = "Waiting"
 	// ReasonTaskRefused means that the platform does not create the task, however often it is asked.
 	ReasonTaskRefused = "TaskRefused"
-	// ReasonTaskExists means that the platform has such a task, which has ended before this FirmwareUpgrade was made.
+	// ReasonTaskExists means that the platform has such a task, which has ended before this FirmwareUpgrade was made, or
+	// several that run.
 	ReasonTaskExists = "TaskExists"
 	// ReasonCreationExpired means that createBefore passed before the task was created.
 	ReasonCreationExpired = "CreationExpired"
-	// ReasonApplicationNotFound means that no IoTApplication connects the application, or that it may not create tasks.
+	// ReasonApplicationNotFound means that no IoTApplication has the application.
 	ReasonApplicationNotFound = "ApplicationNotFound"
 	// ReasonResolving means that the platform may have created the task, and that the operator is looking for it.
 	ReasonResolving = "Resolving"

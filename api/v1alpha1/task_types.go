@@ -48,7 +48,7 @@ type TaskRequest struct {
 	// +optional
 	DeviceGroups *DeviceGroups `json:"deviceGroups,omitempty"`
 
-	// window is when the platform may upgrade. Without it, at once.
+	// window is when the platform may upgrade. It refuses one that has begun. Without it, at once.
 	// +optional
 	Window *Window `json:"window,omitempty"`
 
@@ -181,7 +181,8 @@ const (
 	TaskCreated TaskState = "Created"
 	// TaskRefused means that the platform does not create it, however often it is asked.
 	TaskRefused TaskState = "Refused"
-	// TaskExists means that the platform has such a task, which has ended before this FirmwareUpgrade was made.
+	// TaskExists means that the platform has such a task, which has ended before this FirmwareUpgrade was made, or several
+	// that run.
 	TaskExists TaskState = "Exists"
 	// TaskUncertain means that the platform may have created it, and that the operator is looking for it.
 	TaskUncertain TaskState = "Uncertain"

@@ -62,9 +62,12 @@ func table() string {
 	return b.String()
 }
 
-// TestManualShowsTheSamples holds that the manual shows each sample as it is, but for the comment at its head.
+// TestManualShowsTheSamples holds that the manuals show each sample as it is, but for the comment at its head.
 func TestManualShowsTheSamples(t *testing.T) {
 	_, text := manual(t)
+	ofWaves, err := os.ReadFile(path(t, "docs", "waves.md"))
+	must(t, err)
+	text += string(ofWaves)
 	shown := map[string]string{}
 	for _, file := range sampleFiles(t) {
 		shown[sampleFolder(t, file)] = file
@@ -87,7 +90,7 @@ func TestManualShowsTheSamples(t *testing.T) {
 			_, body, _ = strings.Cut(body, "\n")
 		}
 		if block := "```yaml\n# " + file + "\n" + body + "```\n"; !strings.Contains(text, block) {
-			t.Errorf("docs/gitops.md does not show this as it is:\n%s", block)
+			t.Errorf("docs/gitops.md and docs/waves.md do not show this as it is:\n%s", block)
 		}
 	}
 }
