@@ -26,6 +26,7 @@ var none = []string{"{}"}
 func upgradeCases() map[string]map[string]ruleCase {
 	const stalled = `fwupgrade_upgrade_stalled_timestamp_seconds{namespace="fleet",name="a",reason="Failed",pod=`
 	const notReady = `fwupgrade_application_not_ready_timestamp_seconds{name="meters",reason="WrongCredentials",pod=`
+	const undecided = "fwupgrade_platform_undecided_attempts"
 	one := []string{`{name="a", namespace="fleet"}`}
 	return map[string]map[string]ruleCase{
 		"FirmwareUpgradeStalled": {
@@ -57,6 +58,14 @@ func upgradeCases() map[string]map[string]ruleCase {
 			"the leader changes": {notReady + `"x"} 60x10` + "\n" + notReady + `"y"} _x10 60x30`, 25 * time.Minute,
 				[]string{`{name="meters"}`}},
 			"corrected in time": {notReady + `"x"} 60x15`, 25 * time.Minute, nil},
+		},
+		"FirmwareUpgradeCreationUndecided": {
+			"longer than the grace": {undecided + `{pod="x"} 1x150`, 101 * time.Minute, none},
+			"within the grace":      {undecided + `{pod="x"} 1x70 0x60`, 79 * time.Minute, nil},
+			"the leader changes": {undecided + `{pod="x"} 1x50 stale` + "\n" + undecided + `{pod="y"} _x58 1x60`,
+				101 * time.Minute, none},
+			"another one after it was found": {undecided + ` 1x30 0x30 1x60`, 2 * time.Hour, nil},
+			"no attempt is undecided":        {undecided + ` 0x150`, 2 * time.Hour, nil},
 		},
 		"FirmwareUpgradeNothingArrives": {
 			"nothing for 27 hours":           {deadline(0, 48*time.Hour) + last(0), 27 * time.Hour, none},
