@@ -5,18 +5,23 @@ package runbook
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/local"
 	"fwupgrade.io/operator/hack/simulator/platform"
+	"fwupgrade.io/operator/internal/creation"
 	"fwupgrade.io/operator/test/harness"
+	"fwupgrade.io/operator/test/wrappers"
 )
 
 // TestRestoreFromBackup backs up, removes the operator with all that it stored, and restores as the page says. All
-// counts are as before, and no Event is told a second time.
+// counts are as before, no Event is told a second time, and what task was created is known by its record.
 func TestRestoreFromBackup(t *testing.T) {
 	w := start(t, local.Options{})
 	// One that has finished and whose results retention removed, and one under way, with a policy that is broken since
@@ -42,6 +47,7 @@ func TestRestoreFromBackup(t *testing.T) {
 	// An application with its Secrets.
 	w.kubectl(t, "apply", "-f", "config/samples/platform/secrets.yaml",
 		"-f", "config/samples/platform/iotapplication.yaml")
+	wave := w.declareCreated(t, "meters-1.7", "a-created-task")
 
 	w.section(t, "Back up").run(t, "backup/secrets.json")
 	w.kubectl(t, "delete", "--ignore-not-found", "-f", "dist/install.yaml", "--timeout=2m")
@@ -49,12 +55,13 @@ func TestRestoreFromBackup(t *testing.T) {
 	s := w.section(t, "Restore from the backup")
 	s.run(t, "replicas=0")
 	s.run(t, "secrets.json")
-	s.run(t, "resultslices.json")
+	s.run(t, "stored.json")
 	s.run(t, "replicas=2")
 	w.awaitPlaceholder(t, "5")
 	w.kubectl(t, "get", "iotapplication/meters")
 	w.kubectl(t, "-n", "fwupgrade-system", "get", "secret/meters-platform", "secret/meters-client")
 	s.run(t, "verify")
+	w.awaitCreated(t, wave, "a-created-task")
 	for name, want := range before {
 		if diff := cmp.Diff(want, w.told(t, name)); diff != "" {
 			t.Errorf("%s before and after (-want +got):\n%s", name, diff)
@@ -70,6 +77,53 @@ func TestRestoreFromBackup(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// declareCreated declares an upgrade whose task was created, as its record says.
+func (w *world) declareCreated(t *testing.T, name, operation string) *v1alpha1.FirmwareUpgrade {
+	t.Helper()
+	wave := wrappers.MakeFirmwareUpgrade(name, fleet).App(appID).Task("a", "b").Obj()
+	wave.Spec.Task.CreateBefore = metav1.NewTime(time.Now().Add(-time.Hour).Truncate(time.Second))
+	record := storage.FirmwareUpgradeTaskRecordSpec{
+		AppID: appID, RequestHash: creation.Hash(appID, wave.Spec.Task), Attempt: 1,
+		Outcome: &storage.TaskOutcome{
+			Time: metav1.NowMicro(), Result: storage.TaskResultCreated, OperationID: operation, How: storage.TaskAnswered,
+		},
+	}
+	for _, object := range []client.Object{
+		&storage.FirmwareUpgradeTaskRecord{
+			ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: creation.Name(&record)}, Spec: record,
+		},
+		wave,
+	} {
+		if err := w.k8s.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.awaitCreated(t, wave, operation)
+	return wave
+}
+
+// awaitCreated waits until an upgrade follows the task that was created, and the record of that is the one there was.
+func (w *world) awaitCreated(t *testing.T, wave *v1alpha1.FirmwareUpgrade, operation string) {
+	t.Helper()
+	harness.Eventually(t, func() string {
+		if err := w.k8s.Get(t.Context(), client.ObjectKeyFromObject(wave), wave); err != nil {
+			return err.Error()
+		}
+		if of := wave.Status.Task; wave.Status.OperationID != operation || of == nil || of.State != v1alpha1.TaskCreated {
+			return "it does not follow the task that was created"
+		}
+		return ""
+	})
+	records := &storage.FirmwareUpgradeTaskRecordList{}
+	if err := w.k8s.List(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if len(records.Items) != 1 || records.Items[0].Spec.Outcome == nil ||
+		records.Items[0].Spec.Outcome.How != storage.TaskAnswered {
+		t.Errorf("want the one record that the platform answered, there are %+v", records.Items)
+	}
 }
 
 // newPlan plans the upgrade of the page, of which a test pushes parts.

@@ -26,7 +26,7 @@ func TestCountsAreDoubted(t *testing.T) {
 
 	s := w.section(t, "Counts are doubted")
 	s.run(t, "verify")
-	s.run(t, "resultslices.json")
+	s.run(t, "stored.json")
 	s.run(t, "--device")
 	s.await(t, "conditions")
 	w.awaitCounts(t, upgradeName, 54, 6)
