@@ -75,7 +75,7 @@ demo: $(LOCAL_BINARIES) build ## Build what is missing, start a control plane an
 	@exec $(BIN)/local-demo
 
 .PHONY: demo-platform
-demo-platform: $(LOCAL_BINARIES) build ## Start a control plane, the operator and a platform, connect an application, upgrade 1,000 devices of which every tenth push is lost, have the tasks of two waves created, kill the operator meanwhile, check every count, stop: some 15 minutes.
+demo-platform: $(LOCAL_BINARIES) build ## Start a control plane, the operator and a platform, connect an application, upgrade 1,000 devices of which every tenth push is lost, have the tasks of two waves created, kill the operator meanwhile, check every count, stop: some 20 minutes, as each new leader waits for six before it has a task created.
 	@go build -o $(BIN)/demo-platform ./hack/demoplatform
 	@exec $(BIN)/demo-platform
 
