@@ -5,8 +5,10 @@ package monitoring
 
 import (
 	"bytes"
+	"maps"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"text/template"
@@ -117,7 +119,7 @@ type exported struct {
 }
 
 // TestEventExporterSample holds that the routes mean reasons that docs/events.md has, by fields that these Events have,
-// and that the layouts can be filled in.
+// that each Warning about a FirmwareUpgrade has a route, and that the layouts can be filled in.
 func TestEventExporterSample(t *testing.T) {
 	var sample struct {
 		MaxEventAge int `json:"maxEventAgeSeconds"`
@@ -148,8 +150,19 @@ func TestEventExporterSample(t *testing.T) {
 	if len(reasons) < 15 {
 		t.Fatalf("docs/events.md has %d reasons", len(reasons))
 	}
+	_, ofUpgrades, _ := strings.Cut(read(t, "../../docs/events.md"), "\n## About a FirmwareUpgrade\n")
+	ofUpgrades, _, _ = strings.Cut(ofUpgrades, "\n## ")
+	unrouted := map[string]bool{}
+	for _, r := range regexp.MustCompile("(?m)^\\| `([A-Z]\\w+)` \\| [^|]*Warning").FindAllStringSubmatch(ofUpgrades, -1) {
+		unrouted[r[1]] = true
+	}
 	for _, r := range sample.Route.Routes {
 		for _, match := range r.Match {
+			if match["kind"] == "FirmwareUpgrade" && match["type"] != "Normal" {
+				maps.DeleteFunc(unrouted, func(reason string, _ bool) bool {
+					return regexp.MustCompile(match["reason"]).MatchString(reason)
+				})
+			}
 			if !known[match["receiver"]] {
 				t.Errorf("there is no receiver %q", match["receiver"])
 			}
@@ -169,6 +182,9 @@ func TestEventExporterSample(t *testing.T) {
 				}
 			}
 		}
+	}
+	if len(unrouted) > 0 {
+		t.Errorf("Warnings that go nowhere: %v", slices.Sorted(maps.Keys(unrouted)))
 	}
 }
 
