@@ -110,22 +110,37 @@ func (r *taskRecordReconciler) resolve(ctx context.Context, intent *creation.Rec
 	return ctrl.Result{RequeueAfter: after}, nil
 }
 
-// decision is what people said about an attempt: by replacing the task by its operationId, or by asking for another run
-// of the same.
+// decision is what people said about an attempt: by replacing the task by its operationId where it was asked for, or by
+// asking for another run of the same anywhere, as in a FirmwareUpgrade that took the place of the one that asked.
 func (r *taskRecordReconciler) decision(ctx context.Context, intent *creation.Record) (creation.Decision, error) {
 	fwu, err := whoAskedFor(ctx, r.client, intent.Intent.For)
-	if err != nil || fwu == nil {
+	if err != nil {
 		return creation.Decision{}, err
 	}
-	if fwu.Spec.OperationID != "" {
+	if fwu != nil && fwu.Spec.OperationID != "" {
 		return creation.Decision{OperationID: fwu.Spec.OperationID}, nil
 	}
-	if fwu.Spec.Task == nil || fwu.Spec.Task.Run <= intent.Intent.Run {
-		return creation.Decision{}, nil
+	asking := &v1alpha1.FirmwareUpgradeList{}
+	err = r.client.List(ctx, asking, client.MatchingFields{fieldAwaiting: intent.AppID}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return creation.Decision{}, fmt.Errorf("list who asks for tasks: %w", err)
+	}
+	for i := range asking.Items {
+		if asksForAnotherRun(&asking.Items[i], intent) {
+			return creation.Decision{NotCreated: true}, nil
+		}
+	}
+	return creation.Decision{}, nil
+}
+
+// asksForAnotherRun says whether a FirmwareUpgrade asks for a later run of what an intent was for.
+func asksForAnotherRun(fwu *v1alpha1.FirmwareUpgrade, intent *creation.Record) bool {
+	if fwu.Spec.Task.Run <= intent.Intent.Run {
+		return false
 	}
 	same := *fwu.Spec.Task
 	same.Run = intent.Intent.Run
-	return creation.Decision{NotCreated: creation.Hash(fwu.Spec.AppID, &same) == intent.RequestHash}, nil
+	return creation.Hash(fwu.Spec.AppID, &same) == intent.RequestHash
 }
 
 // prove looks whether the platform's list shows a task that it said to have created, and notes that it does.
@@ -198,18 +213,29 @@ func (r *taskRecordReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// intentsOf maps a FirmwareUpgrade to the intents that were for it: what nobody knows of them, its spec may say.
+// intentsOf maps a FirmwareUpgrade to the intents that were for it and, where it asks for another run, to those of its
+// application: what nobody knows of them, its spec may say.
 func (r *taskRecordReconciler) intentsOf(ctx context.Context, o client.Object) []reconcile.Request {
+	fwu, ok := o.(*v1alpha1.FirmwareUpgrade)
+	if !ok {
+		return nil
+	}
+	where := []client.ListOption{client.UnsafeDisableDeepCopy}
+	if fwu.Spec.Task == nil || fwu.Spec.Task.Run <= 1 {
+		where = append(where, client.MatchingFields{fieldIntentFor: string(fwu.UID)})
+	}
 	records := &storage.FirmwareUpgradeTaskRecordList{}
-	err := r.records.List(ctx, records, client.MatchingFields{fieldIntentFor: string(o.GetUID())},
-		client.UnsafeDisableDeepCopy)
-	if err != nil {
+	if err := r.records.List(ctx, records, where...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Could not look up the records of tasks")
 		return nil
 	}
-	requests := make([]reconcile.Request, len(records.Items))
+	concluded := concludedAttempts(records.Items)
+	var requests []reconcile.Request
 	for i := range records.Items {
-		requests[i].NamespacedName = client.ObjectKeyFromObject(&records.Items[i])
+		of := &records.Items[i]
+		if of.Spec.Intent != nil && of.Spec.AppID == fwu.Spec.AppID && !concluded[of.Name] {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(of)})
+		}
 	}
 	return requests
 }

@@ -218,27 +218,38 @@ func (c *Creator) lookFirst(
 	case !found.complete && !found.unsupported:
 		return nil, false, waiting(v, "the platform's list of tasks was not complete; it is read again", lookAgain), nil
 	}
-	var running, finished []string
-	for _, t := range found.tasks {
-		if !isFinished(&t) || createTime(app, &t).After(q.Since) {
+	var running, finished, doubtful []string
+	isCurrent := func(t *platform.Task) bool { return !isFinished(t) || createTime(app, t).After(q.Since) }
+	for i := range found.tasks {
+		if t := &found.tasks[i]; isCurrent(t) {
 			running = append(running, t.OperationID)
 		} else {
 			finished = append(finished, t.OperationID)
 		}
 	}
+	for i := range found.similar {
+		if t := &found.similar[i]; like.matchesButVersion(t) && isCurrent(t) {
+			doubtful = append(doubtful, t.OperationID)
+		}
+	}
+	there := len(running) + len(finished) + len(doubtful)
 	switch {
 	case len(running) == 1:
 		taken, err := c.conclude(ctx, q.AppID, v.RequestHash, v.Attempt+1, &storage.TaskOutcome{
 			Result: storage.TaskResultCreated, OperationID: running[0], How: storage.TaskFound,
 		})
 		return taken, false, v, err
-	case len(running) == 0 && (len(finished) == 0 || len(finished)+found.owned < int(q.Task.Run)):
+	case len(running) == 0 && (there == 0 || there+found.owned < int(q.Task.Run)):
 		return nil, true, v, nil // those that finished are the runs before
 	}
 	v.State, v.Reason, v.After = v1alpha1.TaskExists, v1alpha1.ReasonTaskExists, lookHourly
-	v.Message = fmt.Sprintf("the platform has such a task already: %s. To follow it, replace spec.task by its "+
-		"operationId; to have another one created, set spec.task.run to %d",
-		listed(append(running, finished...)), len(running)+len(finished)+found.owned+1)
+	v.Message = "the platform has such a task already: " + listed(append(running, finished...))
+	if len(running)+len(finished) == 0 {
+		v.Message = "the platform has a task already that differs in its version alone: " + listed(doubtful) +
+			". If it is the one, correct spec.targetVersion"
+	}
+	v.Message += fmt.Sprintf(". To follow it, replace spec.task by its operationId; to have another one created, set "+
+		"spec.task.run to %d", there+found.owned+1)
 	return nil, false, v, nil
 }
 

@@ -119,11 +119,15 @@ func fingerprintOfIntent(i *storage.TaskIntent) fingerprint {
 
 // matches says whether a task of the platform has this fingerprint.
 func (f *fingerprint) matches(t *platform.Task) bool {
+	return f.matchesButVersion(t) && platform.Agrees(t.FileVersion, f.fileVersion)
+}
+
+// matchesButVersion says whether a task has this fingerprint, of whatever version its package is.
+func (f *fingerprint) matchesButVersion(t *platform.Task) bool {
 	if g := f.groups; g != nil && !t.Targets.AreOfKind(g.DeviceType, g.Model, g.ManufacturerName) {
 		return false
 	}
-	return targetsHash(t.Targets) == f.targetsHash && t.Policy.Matches(f.start, f.end, int(f.retries)) &&
-		platform.Agrees(t.FileVersion, f.fileVersion)
+	return targetsHash(t.Targets) == f.targetsHash && t.Policy.Matches(f.start, f.end, int(f.retries))
 }
 
 // resembles says whether a task that was listed for the devices of this fingerprint may be for some of them. It is not

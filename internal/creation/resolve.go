@@ -202,7 +202,8 @@ func (c *Creator) seen(a *attempt) (seen look, looked bool) {
 	return seen, looked
 }
 
-func (a *attempt) key() string { return storage.IntentName(a.requestHash, a.number) }
+// key is by what an attempt without an outcome is known, also from one that got its name when somebody removed it.
+func (a *attempt) key() string { return a.intent.Nonce }
 
 // nextLook is when an attempt of this age is searched for again.
 func nextLook(age, grace time.Duration) time.Duration {

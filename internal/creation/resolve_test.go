@@ -220,6 +220,36 @@ func TestTaskThatIsThere(t *testing.T) {
 		}
 		w.expectTasks(1)
 	})
+	t.Run("it differs in the version alone", func(t *testing.T) {
+		w := newWorld(t, quick)
+		q := w.upgrade()
+		q.FileVersion = "not the package's"
+		w.clock.Step(time.Minute)
+		id := w.console(devices)
+		for range 2 { // it runs, then it ended and is younger
+			v, _ := w.turn(q)
+			if v.State != v1alpha1.TaskExists || !strings.Contains(v.Message, id+". If it is the one, correct") {
+				t.Errorf("%+v", v)
+			}
+			w.clock.Step(time.Hour)
+		}
+		w.expectTasks(0)
+		w.AllowAgain(1)
+		again := w.upgrade(func(r *v1alpha1.TaskRequest) { r.Run = 2 })
+		again.FileVersion, again.Since = q.FileVersion, q.Since
+		w.until(again, time.Hour, time.Minute, v1alpha1.ReasonCreated)
+		w.expectTasks(1)
+	})
+	t.Run("one of another version ended, and is older", func(t *testing.T) {
+		w := newWorld(t, quick)
+		w.console(devices)
+		w.clock.Step(time.Hour)
+		w.AllowAgain(1)
+		next := w.upgrade()
+		next.FileVersion = "the next"
+		w.until(next, time.Hour, time.Minute, v1alpha1.ReasonCreated)
+		w.expectTasks(1)
+	})
 	t.Run("others are like it", func(t *testing.T) {
 		w := newWorld(t, northbound.Options{})
 		w.console(northbound.TaskSpec{Devices: []string{"device-1"}, FileID: "a-package"})

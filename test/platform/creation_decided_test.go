@@ -189,6 +189,24 @@ func TestDecisions(t *testing.T) {
 	w.expectPosts(4)
 }
 
+// What a FirmwareUpgrade asked for that is gone is decided by the one that took its place and asks for another run.
+func TestDecidedByAnother(t *testing.T) {
+	w := startCreating(t, quick())
+	w.setFaults(northbound.Faults{ErrorBefore: once()})
+	gone := w.create(w.wave("gone", 2))
+	w.awaitPosts(1)
+	w.await(gone, stands(gone, v1alpha1.ReasonResolving, v1alpha1.ConditionReconciling))
+	if err := k8s.Delete(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	wish := w.wave("again", 2)
+	wish.Spec.Task = gone.Spec.Task.DeepCopy()
+	wish.Spec.Task.Run = 2
+	again := w.create(wish)
+	w.passUntil(again, time.Minute, stands(again, v1alpha1.ReasonCreated, v1alpha1.ConditionReady))
+	w.expectPosts(2)
+}
+
 // A platform without a list is resolved by its pushes: no placeholder is made for what may be the task, and its results
 // count.
 func TestWitness(t *testing.T) {
