@@ -272,7 +272,7 @@ func (c *Creator) attempt(
 	case !mine:
 		return made, v, nil
 	}
-	outliving, cancel := outlive(ctx, AnswerWithin)
+	outliving, cancel := c.outlive(ctx, AnswerWithin)
 	defer cancel()
 	operationID, err := app.Platform.CreateTask(outliving, callOf(q.Task), func() error { return c.mayCall(ctx, began) })
 	outcome := &storage.TaskOutcome{
@@ -294,9 +294,12 @@ func (c *Creator) attempt(
 
 // outlive returns a context that ends some time after the one it is of: a process that is told to stop while the
 // platform is asked would not know what it did.
-func outlive(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
+func (c *Creator) outlive(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(after, cancel) })
+	stop := context.AfterFunc(ctx, func() {
+		_ = c.sleep(longer, after)
+		cancel()
+	})
 	return longer, func() {
 		stop()
 		cancel()
