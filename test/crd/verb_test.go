@@ -151,6 +151,7 @@ func TestUpgradeVerb(t *testing.T) {
 		"the package":        {true, func(spec *v1alpha1.FirmwareUpgradeSpec) { spec.Task.PackageID = "another" }},
 		"a group":            {true, func(spec *v1alpha1.FirmwareUpgradeSpec) { spec.Task.DeviceGroups.Names[0] = "another" }},
 		"the window":         {true, func(spec *v1alpha1.FirmwareUpgradeSpec) { spec.Task.Window = nil }},
+		"the version":        {true, func(spec *v1alpha1.FirmwareUpgradeSpec) { spec.TargetVersion = "another" }},
 		"an operationId":     {true, func(spec *v1alpha1.FirmwareUpgradeSpec) { spec.OperationID, spec.Task = "declared", nil }},
 		"a policy and a run": {true, func(spec *v1alpha1.FirmwareUpgradeSpec) { spec.DeadlineSeconds, spec.Task.Run = new(int64(60)), 9 }},
 	} {
