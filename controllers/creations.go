@@ -104,7 +104,7 @@ func (c *creations) of(fwu *v1alpha1.FirmwareUpgrade) *status.Creation {
 // dependsOnMore says whether a state follows from more of a spec than the request: from createBefore, or from
 // targetVersion.
 func dependsOnMore(state v1alpha1.TaskState) bool {
-	return state == v1alpha1.TaskExpired || state == v1alpha1.TaskExists || state == v1alpha1.TaskWaiting
+	return state == v1alpha1.TaskExpired || state == v1alpha1.TaskWaiting
 }
 
 func asStatus(v creation.Verdict) *status.Creation {

@@ -112,7 +112,7 @@ func (m *metrics) openSeries() {
 	}
 	for _, outcome := range []string{
 		string(storage.TaskAnswered), string(storage.TaskFound), string(storage.TaskWitnessed),
-		string(storage.TaskDeclared), creationRefused, creationAbsent, creationUnanswered,
+		string(storage.TaskDeclared), creationRefused, creationAbsent, creationExists, creationUnanswered,
 	} {
 		m.creations.WithLabelValues(outcome)
 	}

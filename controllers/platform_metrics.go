@@ -25,6 +25,7 @@ type platformMetrics struct {
 const (
 	creationRefused    = "Refused"
 	creationAbsent     = "Absent"
+	creationExists     = "Exists"
 	creationUnanswered = "Unanswered"
 )
 
@@ -50,7 +51,7 @@ func newPlatformMetrics() platformMetrics {
 		creations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: platformMetricsPrefix + "creations_total",
 			Help: "What became of attempts to create a task: Answered, Found, Witnessed or Declared where there is one, " +
-				"Refused, Absent; Unanswered where the answer did not come, which another one follows.",
+				"Refused, Absent, Exists; Unanswered where the answer did not come, which another one follows.",
 		}, []string{"outcome"}),
 	}
 }
@@ -68,6 +69,8 @@ func (m *platformMetrics) creationConcluded(o *storage.TaskOutcome) {
 		outcome = string(o.How)
 	case o.Result == storage.TaskResultRefused:
 		outcome = creationRefused
+	case o.Result == storage.TaskResultExists:
+		outcome = creationExists
 	default:
 		outcome = creationAbsent
 	}

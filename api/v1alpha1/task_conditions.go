@@ -17,8 +17,8 @@ const (
 	ReasonWaiting = "Waiting"
 	// ReasonTaskRefused means that the platform does not create the task, however often it is asked.
 	ReasonTaskRefused = "TaskRefused"
-	// ReasonTaskExists means that the platform has such a task, which has ended before this FirmwareUpgrade was made, or
-	// several that run.
+	// ReasonTaskExists means that the platform had such a task, of which nobody knows whether it is this one: a person
+	// decides.
 	ReasonTaskExists = "TaskExists"
 	// ReasonCreationExpired means that createBefore passed before the task was created.
 	ReasonCreationExpired = "CreationExpired"

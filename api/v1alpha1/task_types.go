@@ -181,8 +181,7 @@ const (
 	TaskCreated TaskState = "Created"
 	// TaskRefused means that the platform does not create it, however often it is asked.
 	TaskRefused TaskState = "Refused"
-	// TaskExists means that the platform has such a task, which has ended before this FirmwareUpgrade was made, or several
-	// that run.
+	// TaskExists means that the platform had such a task, of which nobody knows whether it is this one.
 	TaskExists TaskState = "Exists"
 	// TaskUncertain means that the platform may have created it, and that the operator is looking for it.
 	TaskUncertain TaskState = "Uncertain"

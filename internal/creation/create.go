@@ -218,7 +218,7 @@ func (c *Creator) lookFirst(
 	case !found.complete && !found.unsupported:
 		return nil, false, waiting(v, "the platform's list of tasks was not complete; it is read again", lookAgain), nil
 	}
-	var running, finished, doubtful []string
+	var running, finished []string
 	isCurrent := func(t *platform.Task) bool { return !isFinished(t) || createTime(app, t).After(q.Since) }
 	for i := range found.tasks {
 		if t := &found.tasks[i]; isCurrent(t) {
@@ -227,30 +227,24 @@ func (c *Creator) lookFirst(
 			finished = append(finished, t.OperationID)
 		}
 	}
-	for i := range found.similar {
+	for i := range found.similar { // it may be the one where targetVersion is not the platform's
 		if t := &found.similar[i]; like.matchesButVersion(t) && isCurrent(t) {
-			doubtful = append(doubtful, t.OperationID)
+			finished = append(finished, t.OperationID+" (of version "+t.FileVersion+")")
 		}
 	}
-	there := len(running) + len(finished) + len(doubtful)
-	switch {
-	case len(running) == 1:
+	if len(running) == 1 {
 		taken, err := c.conclude(ctx, q.AppID, v.RequestHash, v.Attempt+1, &storage.TaskOutcome{
 			Result: storage.TaskResultCreated, OperationID: running[0], How: storage.TaskFound,
 		})
 		return taken, false, v, err
-	case len(running) == 0 && (there == 0 || there+found.owned < int(q.Task.Run)):
-		return nil, true, v, nil // those that finished are the runs before
 	}
-	v.State, v.Reason, v.After = v1alpha1.TaskExists, v1alpha1.ReasonTaskExists, lookHourly
-	v.Message = "the platform has such a task already: " + listed(append(running, finished...))
-	if len(running)+len(finished) == 0 {
-		v.Message = "the platform has a task already that differs in its version alone: " + listed(doubtful) +
-			". If it is the one, correct spec.targetVersion"
+	if why := whyNot(q, b, running, finished, found.owned); why != "" {
+		taken, err := c.conclude(ctx, q.AppID, v.RequestHash, v.Attempt+1, &storage.TaskOutcome{
+			Result: storage.TaskResultExists, How: storage.TaskFound, Message: result.Shorten(why, maxMessageBytes),
+		})
+		return taken, false, v, err
 	}
-	v.Message += fmt.Sprintf(". To follow it, replace spec.task by its operationId; to have another one created, set "+
-		"spec.task.run to %d", there+found.owned+1)
-	return nil, false, v, nil
+	return nil, true, v, nil
 }
 
 // attempt records an attempt, calls the platform, and records what came of it, if that is known.

@@ -228,7 +228,7 @@ func TestTaskThatIsThere(t *testing.T) {
 		id := w.console(devices)
 		for range 2 { // it runs, then it ended and is younger
 			v, _ := w.turn(q)
-			if v.State != v1alpha1.TaskExists || !strings.Contains(v.Message, id+". If it is the one, correct") {
+			if v.State != v1alpha1.TaskExists || !strings.Contains(v.Message, id+" (of version ") {
 				t.Errorf("%+v", v)
 			}
 			w.clock.Step(time.Hour)
@@ -249,6 +249,50 @@ func TestTaskThatIsThere(t *testing.T) {
 		next.FileVersion = "the next"
 		w.until(next, time.Hour, time.Minute, v1alpha1.ReasonCreated)
 		w.expectTasks(1)
+	})
+	t.Run("it ended, is older, and is deleted there", func(t *testing.T) {
+		w := newWorld(t, quick)
+		id := w.console(devices)
+		w.clock.Step(time.Hour)
+		q := w.upgrade()
+		w.turn(q)
+		if err := w.DeleteTask(id); err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			w.restart()
+			w.clock.Step(2 * time.Hour)
+			if v, _ := w.turn(q); v.State != v1alpha1.TaskExists || !strings.Contains(v.Message, id) {
+				t.Errorf("%+v", v)
+			}
+		}
+		w.expectTasks(0)
+	})
+	t.Run("it is a later run, and the earlier one made none", func(t *testing.T) {
+		w := newWorld(t, quick)
+		if err := w.SetFaults(lostOnce()); err != nil {
+			t.Fatal(err)
+		}
+		w.turn(w.upgrade())
+		w.decide(Decision{NotCreated: true})
+		second := func(r *v1alpha1.TaskRequest) { r.Run = 2 }
+		v := w.until(w.upgrade(second), time.Hour, time.Minute, v1alpha1.ReasonCreated)
+		w.clock.Step(time.Hour)
+		// Git, or a backup, brings the first run back.
+		if back, _ := w.turn(w.upgrade()); back.State != v1alpha1.TaskExists ||
+			!strings.Contains(back.Message, v.OperationID) || !strings.Contains(back.Message, "run to 3") {
+			t.Errorf("%+v", back)
+		}
+		w.expectTasks(1)
+		// Another cluster gets the second run from Git, and knows of no first one.
+		w.ledger.records = map[string]Record{}
+		w.restart()
+		if v, _ := w.turn(w.upgrade(second)); v.State != v1alpha1.TaskExists || !strings.Contains(v.Message, "run to 3") {
+			t.Errorf("%+v", v)
+		}
+		w.expectTasks(1)
+		w.AllowAgain(1)
+		w.until(w.upgrade(func(r *v1alpha1.TaskRequest) { r.Run = 3 }), time.Hour, time.Minute, v1alpha1.ReasonCreated)
 	})
 	t.Run("others are like it", func(t *testing.T) {
 		w := newWorld(t, northbound.Options{})

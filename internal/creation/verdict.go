@@ -81,6 +81,9 @@ func (c *Creator) judge(q *Asked, attempts []attempt) (v Verdict, begin bool) {
 			". Correct spec.task or, if the platform was corrected, increase spec.task.run"
 		return v, false
 	}
+	if newest != nil && newest.outcome.Result == storage.TaskResultExists {
+		return exists(v, newest), false
+	}
 	if n := inARow(attempts, storage.TaskResultAbsent); n >= maxAbsent {
 		v.State, v.Reason = v1alpha1.TaskUncertain, v1alpha1.ReasonCreationUncertain
 		v.Message = fmt.Sprintf("nothing came of %d attempts in a row, and the platform gave no reason: look there. "+

@@ -113,6 +113,7 @@ func TestTaskRecordsAreValidated(t *testing.T) {
 			o.Result, o.OperationID, o.Code = storage.TaskResultRefused, "", "123016"
 		}), ""},
 		"absent":                  {result(func(o *storage.TaskOutcome) { o.Result, o.OperationID = storage.TaskResultAbsent, "" }), ""},
+		"exists":                  {result(func(o *storage.TaskOutcome) { o.Result, o.OperationID = storage.TaskResultExists, "" }), ""},
 		"created, without its id": {result(func(o *storage.TaskOutcome) { o.OperationID = "" }), created},
 		"refused, with an id":     {result(func(o *storage.TaskOutcome) { o.Result = storage.TaskResultRefused }), created},
 		"absent, with an id":      {result(func(o *storage.TaskOutcome) { o.Result = storage.TaskResultAbsent }), created},

@@ -176,7 +176,7 @@ type TaskOutcome struct {
 
 // TaskResult says whether there is a task.
 //
-// +kubebuilder:validation:Enum=Created;Refused;Absent
+// +kubebuilder:validation:Enum=Created;Refused;Absent;Exists
 type TaskResult string
 
 const (
@@ -186,6 +186,9 @@ const (
 	TaskResultRefused TaskResult = "Refused"
 	// TaskResultAbsent means that no task was found, for so long that there is none.
 	TaskResultAbsent TaskResult = "Absent"
+	// TaskResultExists means that nothing was asked, as the platform has such a task, of which nobody knows whether it is
+	// the one: a person decides, whatever becomes of that task.
+	TaskResultExists TaskResult = "Exists"
 )
 
 // TaskEvidence says how the outcome of an attempt became known.
