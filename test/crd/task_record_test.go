@@ -103,6 +103,7 @@ func TestTaskRecordsAreValidated(t *testing.T) {
 		"no package":                     {intent(func(i *storage.TaskIntent) { i.PackageID = "" }), "spec.intent.packageId"},
 		"a hash of targets that is none": {intent(func(i *storage.TaskIntent) { i.TargetsHash = "x" }), "spec.intent.targetsHash"},
 		"four probes":                    {intent(func(i *storage.TaskIntent) { i.ProbeDevices = []string{"a", "b", "c", "d"} }), "spec.intent.probeDevices"},
+		"no run":                         {intent(func(i *storage.TaskIntent) { i.Run = 0 }), "spec.intent.run"},
 		"too many retries":               {intent(func(i *storage.TaskIntent) { i.Retries = 6 }), "spec.intent.retries"},
 		"no run":                         {intent(func(i *storage.TaskIntent) { i.Run = 0 }), "spec.intent.run"},
 		"a long version":                 {intent(func(i *storage.TaskIntent) { i.FileVersion = long(256) }), "spec.intent.fileVersion"},
