@@ -176,7 +176,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, o Options) error {
 	for _, c := range []interface{ SetupWithManager(ctrl.Manager) error }{
 		tasks,
 		&taskRecordReconciler{
-			client: mgr.GetClient(), records: records, ledger: ledger, creator: creator, tasks: tasks, clock: o.Clock,
+			client: mgr.GetClient(), records: records, ledger: ledger, creator: creator, tasks: tasks, grace: o.CreationGrace,
+			clock: o.Clock,
 		},
 		&firmwareUpgradeReconciler{
 			client: mgr.GetClient(), store: results, rules: rules,

@@ -281,7 +281,10 @@ func (r *taskReconciler) SetupWithManager(mgr ctrl.Manager) error {
 // whoAsks maps a record to the FirmwareUpgrades that ask for its request and, where it says what came of an attempt, to
 // those that may wait for that as they ask for something alike of the same application.
 func (r *taskReconciler) whoAsks(ctx context.Context, record *storage.FirmwareUpgradeTaskRecord) []reconcile.Request {
-	requests := r.asking(ctx, record.Spec.RequestHash)
+	requests, err := r.asking(ctx, record.Spec.RequestHash)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not look up who asks for a task")
+	}
 	if record.Spec.Outcome != nil {
 		requests = append(requests, r.waiting(ctx, record.Spec.AppID)...)
 	}
@@ -298,26 +301,29 @@ func (r *taskReconciler) everyTask(ctx context.Context, o client.Object) []recon
 }
 
 // asking returns the FirmwareUpgrades that ask for a request.
-func (r *taskReconciler) asking(ctx context.Context, requestHash string) []reconcile.Request {
+func (r *taskReconciler) asking(ctx context.Context, requestHash string) ([]reconcile.Request, error) {
 	return r.requests(ctx, client.MatchingFields{fieldRequest: requestHash})
 }
 
 // waiting returns the FirmwareUpgrades whose task an application still is to create.
 func (r *taskReconciler) waiting(ctx context.Context, appID string) []reconcile.Request {
-	return r.requests(ctx, client.MatchingFields{fieldAwaiting: appID})
+	requests, err := r.requests(ctx, client.MatchingFields{fieldAwaiting: appID})
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "Could not look up who waits for a task")
+	}
+	return requests
 }
 
-func (r *taskReconciler) requests(ctx context.Context, where client.ListOption) []reconcile.Request {
+func (r *taskReconciler) requests(ctx context.Context, where client.ListOption) ([]reconcile.Request, error) {
 	list := &v1alpha1.FirmwareUpgradeList{}
 	if err := r.client.List(ctx, list, where, client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "Could not look up who asks for a task")
-		return nil
+		return nil, fmt.Errorf("look up who asks for a task: %w", err)
 	}
 	requests := make([]reconcile.Request, len(list.Items))
 	for i := range list.Items {
 		requests[i].NamespacedName = client.ObjectKeyFromObject(&list.Items[i])
 	}
-	return requests
+	return requests, nil
 }
 
 // whoAskedFor returns the FirmwareUpgrade that an intent was for, nil if there is none any more.

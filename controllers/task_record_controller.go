@@ -6,6 +6,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,7 +44,9 @@ type taskRecordReconciler struct {
 	ledger  *taskLedger
 	creator *creation.Creator
 	tasks   *taskReconciler
-	clock   clock.PassiveClock
+	// grace is how long looking may tell what became of an attempt.
+	grace time.Duration
+	clock clock.PassiveClock
 }
 
 // Reconcile looks at one record.
@@ -102,7 +105,11 @@ func (r *taskRecordReconciler) resolve(ctx context.Context, intent *creation.Rec
 			ctrl.LoggerFrom(ctx).Info("Could not search for a task, will try again", "error", err.Error())
 		}
 	}
-	for _, request := range r.tasks.asking(ctx, intent.RequestHash) { // what was found is shown
+	asking, err := r.tasks.asking(ctx, intent.RequestHash)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	for _, request := range asking { // what was found is shown
 		if err := r.tasks.creations.lookAgain(ctx, request.NamespacedName); err != nil {
 			return ctrl.Result{}, err
 		}
@@ -110,37 +117,51 @@ func (r *taskRecordReconciler) resolve(ctx context.Context, intent *creation.Rec
 	return ctrl.Result{RequeueAfter: after}, nil
 }
 
-// decision is what people said about an attempt: by replacing the task by its operationId where it was asked for, or by
-// asking for another run of the same anywhere, as in a FirmwareUpgrade that took the place of the one that asked.
+// decision is what people said about an attempt: by replacing the task by its operationId, or by asking for another run
+// of the same.
 func (r *taskRecordReconciler) decision(ctx context.Context, intent *creation.Record) (creation.Decision, error) {
 	fwu, err := whoAskedFor(ctx, r.client, intent.Intent.For)
-	if err != nil {
+	switch {
+	case err != nil:
 		return creation.Decision{}, err
-	}
-	if fwu != nil && fwu.Spec.OperationID != "" {
+	case fwu != nil && fwu.Spec.OperationID != "":
 		return creation.Decision{OperationID: fwu.Spec.OperationID}, nil
+	case fwu != nil && isLaterRun(fwu, intent):
+		return creation.Decision{NotCreated: true}, nil
 	}
-	asking := &v1alpha1.FirmwareUpgradeList{}
-	err = r.client.List(ctx, asking, client.MatchingFields{fieldAwaiting: intent.AppID}, client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return creation.Decision{}, fmt.Errorf("list who asks for tasks: %w", err)
-	}
-	for i := range asking.Items {
-		if asksForAnotherRun(&asking.Items[i], intent) {
-			return creation.Decision{NotCreated: true}, nil
-		}
-	}
-	return creation.Decision{}, nil
+	superseded, err := r.superseded(ctx, intent)
+	return creation.Decision{NotCreated: superseded}, err
 }
 
-// asksForAnotherRun says whether a FirmwareUpgrade asks for a later run of what an intent was for.
-func asksForAnotherRun(fwu *v1alpha1.FirmwareUpgrade, intent *creation.Record) bool {
-	if fwu.Spec.Task.Run <= intent.Intent.Run {
+// isLaterRun says whether a FirmwareUpgrade asks for another run of what an intent was for.
+func isLaterRun(fwu *v1alpha1.FirmwareUpgrade, intent *creation.Record) bool {
+	if fwu.Spec.Task == nil || fwu.Spec.AppID != intent.AppID || fwu.Spec.Task.Run <= intent.Intent.Run {
 		return false
 	}
 	same := *fwu.Spec.Task
 	same.Run = intent.Intent.Run
 	return creation.Hash(fwu.Spec.AppID, &same) == intent.RequestHash
+}
+
+// superseded says whether nobody asks for the request of an attempt any more, and somebody for a later run of it, when
+// looking could not tell what became of it: the FirmwareUpgrade that it was for may be gone, created anew or renamed,
+// so that nobody else could decide.
+func (r *taskRecordReconciler) superseded(ctx context.Context, intent *creation.Record) (bool, error) {
+	if r.clock.Since(intent.Intent.Time.Time) < r.grace {
+		return false, nil
+	}
+	asking, err := r.tasks.asking(ctx, intent.RequestHash)
+	if err != nil || len(asking) > 0 {
+		return false, err
+	}
+	list := &v1alpha1.FirmwareUpgradeList{}
+	err = r.client.List(ctx, list, client.MatchingFields{fieldAwaiting: intent.AppID}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return false, fmt.Errorf("look up who asks for another run: %w", err)
+	}
+	return slices.ContainsFunc(list.Items, func(fwu v1alpha1.FirmwareUpgrade) bool {
+		return fwu.DeletionTimestamp.IsZero() && isLaterRun(&fwu, intent)
+	}), nil
 }
 
 // prove looks whether the platform's list shows a task that it said to have created, and notes that it does.
@@ -182,8 +203,11 @@ func (r *taskRecordReconciler) retain(
 			return ctrl.Result{RequeueAfter: min(wait, recordPeriod)}, nil
 		}
 	}
-	if intent, _ := halves(of, record.Spec.Attempt); record.Spec.Outcome != nil && intent != nil ||
-		len(r.tasks.asking(ctx, record.Spec.RequestHash)) > 0 {
+	asking, err := r.tasks.asking(ctx, record.Spec.RequestHash)
+	if err != nil { // somebody may ask for it
+		return ctrl.Result{}, err
+	}
+	if intent, _ := halves(of, record.Spec.Attempt); record.Spec.Outcome != nil && intent != nil || len(asking) > 0 {
 		return ctrl.Result{RequeueAfter: recordPeriod}, nil
 	}
 	if err := r.client.Delete(ctx, record, client.Preconditions{UID: &record.UID}); client.IgnoreNotFound(err) != nil {
@@ -213,28 +237,26 @@ func (r *taskRecordReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// intentsOf maps a FirmwareUpgrade to the intents that were for it and, where it asks for another run, to those of its
-// application: what nobody knows of them, its spec may say.
+// intentsOf maps a FirmwareUpgrade to the intents that were for it and, where it asks for another run, to those of
+// which that may be one: what nobody knows of them, its spec may say.
 func (r *taskRecordReconciler) intentsOf(ctx context.Context, o client.Object) []reconcile.Request {
-	fwu, ok := o.(*v1alpha1.FirmwareUpgrade)
-	if !ok {
-		return nil
-	}
 	where := []client.ListOption{client.UnsafeDisableDeepCopy}
-	if fwu.Spec.Task == nil || fwu.Spec.Task.Run <= 1 {
-		where = append(where, client.MatchingFields{fieldIntentFor: string(fwu.UID)})
+	fwu, ok := o.(*v1alpha1.FirmwareUpgrade)
+	again := ok && fwu.Spec.Task != nil && fwu.Spec.Task.Run > 1
+	if !again {
+		where = append(where, client.MatchingFields{fieldIntentFor: string(o.GetUID())})
 	}
 	records := &storage.FirmwareUpgradeTaskRecordList{}
 	if err := r.records.List(ctx, records, where...); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "Could not look up the records of tasks")
 		return nil
 	}
-	concluded := concludedAttempts(records.Items)
 	var requests []reconcile.Request
 	for i := range records.Items {
-		of := &records.Items[i]
-		if of.Spec.Intent != nil && of.Spec.AppID == fwu.Spec.AppID && !concluded[of.Name] {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(of)})
+		record := &records.Items[i]
+		if intent := record.Spec.Intent; intent != nil &&
+			(intent.For.UID == string(o.GetUID()) || again && isLaterRun(fwu, &record.Spec)) {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(record)})
 		}
 	}
 	return requests

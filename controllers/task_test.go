@@ -4,9 +4,12 @@
 package controllers
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
@@ -32,6 +35,66 @@ func recordCreated(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, operationID stri
 		}
 		return ""
 	})
+}
+
+// recordIntent writes that a FirmwareUpgrade, which is gone, had its task asked for some time ago.
+func recordIntent(t *testing.T, fwu *v1alpha1.FirmwareUpgrade, ago time.Duration) *storage.FirmwareUpgradeTaskRecord {
+	t.Helper()
+	hash := creation.Hash(fwu.Spec.AppID, fwu.Spec.Task)
+	record := &storage.FirmwareUpgradeTaskRecord{
+		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: storage.IntentName(hash, 1)},
+		Spec: storage.FirmwareUpgradeTaskRecordSpec{
+			RequestHash: hash, Attempt: 1, AppID: fwu.Spec.AppID,
+			Intent: &storage.TaskIntent{
+				Time: metav1.NewMicroTime(time.Now().Add(-ago)), Deadline: metav1.Now(), Nonce: "nonce",
+				For:       storage.ObjectReference{Namespace: fwu.Namespace, Name: fwu.Name, UID: "gone"},
+				PackageID: fwu.Spec.Task.PackageID, TargetsHash: hash, Run: max(1, fwu.Spec.Task.Run),
+			},
+		},
+	}
+	if err := k8s.Create(t.Context(), record); err != nil {
+		t.Fatal(err)
+	}
+	return record
+}
+
+// Where looking can't tell any more what became of an attempt, whoever asks for another run decides, also where the
+// FirmwareUpgrade that it was for is gone: nobody else could. While one asks for the same, that one does.
+func TestAnotherRunDecidesWhateverBecameOfTheObject(t *testing.T) {
+	ns := harness.NewNamespace(t, k8s)
+	asked := func(name, device string, run int32) *wrappers.FirmwareUpgrade {
+		fwu := wrappers.MakeFirmwareUpgrade(name, ns).App("app-" + ns).Task(device)
+		fwu.Spec.Task.Run = run
+		return fwu
+	}
+	gone := recordIntent(t, asked("gone", "gone", 1).Obj(), 2*time.Hour)
+	fresh := recordIntent(t, asked("fresh", "fresh", 1).Obj(), time.Minute)
+	stays := recordIntent(t, asked("stays", "stays", 1).Obj(), 2*time.Hour)
+	create(t, asked("stays", "stays", 1))
+	startControllers(t, nil)
+	outcome := func(of *storage.FirmwareUpgradeTaskRecord) *storage.TaskOutcome {
+		record := &storage.FirmwareUpgradeTaskRecord{}
+		name := storage.OutcomeName(of.Spec.RequestHash, 1)
+		err := k8s.Get(t.Context(), client.ObjectKey{Namespace: operatorNamespace, Name: name}, record)
+		if client.IgnoreNotFound(err) != nil {
+			t.Fatal(err)
+		}
+		return record.Spec.Outcome
+	}
+	create(t, asked("stays-again", "stays", 2))
+	create(t, asked("fresh-again", "fresh", 2))
+	create(t, asked("gone-again", "gone", 2))
+	harness.Eventually(t, func() string {
+		if of := outcome(gone); of == nil || of.Result != storage.TaskResultAbsent || of.How != storage.TaskDeclared {
+			return fmt.Sprintf("nobody decides: %+v", of)
+		}
+		return ""
+	})
+	for _, of := range []*storage.FirmwareUpgradeTaskRecord{fresh, stays} {
+		if got := outcome(of); got != nil {
+			t.Errorf("%s was decided: %+v", of.Spec.Intent.For.Name, got)
+		}
+	}
 }
 
 // Those whose task is still to be created are no rivals, whatever they ask for, and hold nobody's placeholder back.

@@ -12,12 +12,13 @@ import (
 // nearRuns is how many runs before and after one are looked for in the records.
 const nearRuns = 50
 
-// whyNot says why nothing is created for a request before a person decides; empty where nothing speaks against it. It is
-// given the tasks like it that no record names, those that run or are younger than the wish, and those that finished
+// whyNot says why nothing is created for a request before a person decides; empty where nothing speaks against it. It
+// is given the tasks like it that no record names, those that run or are younger than the wish, and those that finished
 // before or are of another version, and how many others are recorded.
 //
 //   - A later run of the request was created: this one was brought back, by a backup or by Git.
-//   - There are such tasks that are more than the runs before this one, or of which no run before is recorded: the records
+// - There are such tasks that are more than the runs before this one, or of which no run before is recorded: the
+// records
 //     may be lost, and with them that one of these is this very run.
 func whyNot(q *Asked, b book, running, finished []string, owned int) string {
 	before, later := runsOf(q, b)
