@@ -4,6 +4,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,9 +70,8 @@ func (r *applicationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	// What is told is what is stored: an Event's name follows from since when a condition holds, and who looks with an old
 	// cache fails here.
 	first := applicationStatus(app, state, problem, r.clock.Now())
-	if s := r.creations.search(app.Spec.AppID); s != nil && first.Search == nil {
-		first.Search = s
-	}
+	first.Search = cmp.Or(first.Search, r.creations.search(app.Spec.AppID, false))
+	first.GroupSearch = cmp.Or(first.GroupSearch, r.creations.search(app.Spec.AppID, true))
 	if err := r.write(ctx, app, first); err != nil {
 		return afterWrite(err)
 	}

@@ -28,8 +28,14 @@ type creations struct {
 
 	mu    sync.Mutex
 	known map[types.NamespacedName]known
-	// searches are the applications whose list of tasks was seen to show what was created.
-	searches map[string]v1alpha1.SearchStatus
+	// searches are what of applications' lists of tasks was seen to show what was created.
+	searches map[searched]v1alpha1.SearchStatus
+}
+
+// searched is a way in which an application's tasks are searched for: by devices, or by what the groups are of.
+type searched struct {
+	appID  string
+	groups bool
 }
 
 // known is how far the creation is that one generation of a FirmwareUpgrade asks for.
@@ -42,7 +48,7 @@ type known struct {
 func newCreations() *creations {
 	return &creations{
 		changed: make(chan event.GenericEvent), again: make(chan event.GenericEvent),
-		known: map[types.NamespacedName]known{}, searches: map[string]v1alpha1.SearchStatus{},
+		known: map[types.NamespacedName]known{}, searches: map[searched]v1alpha1.SearchStatus{},
 	}
 }
 
@@ -128,17 +134,17 @@ func (c *creations) forget(object types.NamespacedName) {
 }
 
 // noteSearch notes that an application's list of tasks was seen to show what was created.
-func (c *creations) noteSearch(appID string, s v1alpha1.SearchStatus) {
+func (c *creations) noteSearch(appID string, groups bool, s v1alpha1.SearchStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.searches[appID] = s
+	c.searches[searched{appID, groups}] = s
 }
 
 // search returns since when that is known, nil where it is not.
-func (c *creations) search(appID string) *v1alpha1.SearchStatus {
+func (c *creations) search(appID string, groups bool) *v1alpha1.SearchStatus {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s, ok := c.searches[appID]; ok {
+	if s, ok := c.searches[searched{appID, groups}]; ok {
 		return &s
 	}
 	return nil

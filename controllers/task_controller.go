@@ -161,7 +161,7 @@ func (r *taskReconciler) application(
 		return nil, &problem{v1alpha1.ReasonWaiting, "the operator leads for less than " + leadBeforeCreating.String() +
 			", in which what was created before becomes visible"}, nil
 	}
-	r.complete(of, app)
+	r.complete(of, app, fwu.Spec.Task.DeviceGroups != nil)
 	return of, nil, nil
 }
 
@@ -178,21 +178,26 @@ func (r *taskReconciler) declared(ctx context.Context, appID string) (*v1alpha1.
 	return &apps[i], nil
 }
 
-// connected is the connection of an application, nil if it has none that works.
-func (r *taskReconciler) connected(ctx context.Context, appID string) (*creation.Application, error) {
-	app, err := r.declared(ctx, appID)
+// connected is the connection of the application of an intent, nil if it has none that works.
+func (r *taskReconciler) connected(ctx context.Context, intent *creation.Record) (*creation.Application, error) {
+	app, err := r.declared(ctx, intent.AppID)
 	if err != nil || app == nil {
 		return nil, err
 	}
 	of, _ := r.connections.creator(app)
 	if of != nil {
-		r.complete(of, app)
+		r.complete(of, app, intent.Intent.Groups != nil)
 	}
 	return of, nil
 }
 
-func (r *taskReconciler) complete(of *creation.Application, app *v1alpha1.IoTApplication) {
-	of.SearchIsProved = app.Status.Search != nil || r.creations.search(app.Spec.AppID) != nil
+// complete adds what is known of an application. That its list shows tasks of devices says nothing of those of groups.
+func (r *taskReconciler) complete(of *creation.Application, app *v1alpha1.IoTApplication, groups bool) {
+	stored := app.Status.Search
+	if groups {
+		stored = app.Status.GroupSearch
+	}
+	of.SearchIsProved = stored != nil || r.creations.search(app.Spec.AppID, groups) != nil
 	of.Witnesses = func(since time.Time) []string { return r.witnesses(app.Spec.AppID, since) }
 }
 

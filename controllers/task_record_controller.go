@@ -92,7 +92,7 @@ func (r *taskRecordReconciler) resolve(ctx context.Context, intent *creation.Rec
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	app, err := r.tasks.connected(ctx, intent.AppID)
+	app, err := r.tasks.connected(ctx, intent)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -169,7 +169,7 @@ func (r *taskRecordReconciler) prove(ctx context.Context, intent, outcome *creat
 	if r.clock.Since(outcome.Outcome.Time.Time) > provePeriod {
 		return 0, nil
 	}
-	app, err := r.tasks.connected(ctx, intent.AppID)
+	app, err := r.tasks.connected(ctx, intent)
 	switch {
 	case err != nil || app != nil && app.SearchIsProved:
 		return 0, err
@@ -184,7 +184,7 @@ func (r *taskRecordReconciler) prove(ctx context.Context, intent, outcome *creat
 	if !shown {
 		return after, nil
 	}
-	r.tasks.creations.noteSearch(intent.AppID, v1alpha1.SearchStatus{
+	r.tasks.creations.noteSearch(intent.AppID, intent.Intent.Groups != nil, v1alpha1.SearchStatus{
 		VerifiedTime: metav1.Time{Time: r.clock.Now().UTC().Truncate(time.Second)}, LagSeconds: int64(lag.Seconds()),
 	})
 	if declared, err := r.tasks.declared(ctx, intent.AppID); err == nil && declared != nil {

@@ -186,10 +186,14 @@ type IoTApplicationStatus struct {
 	// +kubebuilder:validation:MaxItems=2
 	Subscriptions []SubscriptionStatus `json:"subscriptions,omitempty"`
 
-	// search says that the platform's list was seen to show a task that the operator had just created: only then it means
-	// something that the list does not show one.
+	// search says that the platform's list was seen to show a task of devices that the operator had just created: only
+	// then it means something that the list does not show one.
 	// +optional
 	Search *SearchStatus `json:"search,omitempty"`
+
+	// groupSearch says the same of tasks of groups, for which the platform is searched in another way.
+	// +optional
+	GroupSearch *SearchStatus `json:"groupSearch,omitempty"`
 
 	// announced says which of the conditions was told by an Event: the reason of one that is not True, or True, by the
 	// condition's type. For the operator's own use.

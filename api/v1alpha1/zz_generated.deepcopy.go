@@ -455,6 +455,11 @@ func (in *IoTApplicationStatus) DeepCopyInto(out *IoTApplicationStatus) {
 		*out = new(SearchStatus)
 		(*in).DeepCopyInto(*out)
 	}
+	if in.GroupSearch != nil {
+		in, out := &in.GroupSearch, &out.GroupSearch
+		*out = new(SearchStatus)
+		(*in).DeepCopyInto(*out)
+	}
 	if in.Announced != nil {
 		in, out := &in.Announced, &out.Announced
 		*out = make(map[string]string, len(*in))

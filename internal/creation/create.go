@@ -50,7 +50,8 @@ type Application struct {
 	// Witnesses returns the tasks of the application that nobody declared, of which something was first heard since a
 	// time.
 	Witnesses func(since time.Time) []string
-	// SearchIsProved says that the platform's list was seen to show a task that was created.
+	// SearchIsProved says that the platform's list was seen to show a task that was created, of devices or of groups as the
+	// one that is searched for.
 	SearchIsProved bool
 }
 

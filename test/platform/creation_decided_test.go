@@ -15,6 +15,7 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 	"fwupgrade.io/operator/hack/simulator/northbound"
 	"fwupgrade.io/operator/test/harness"
+	"fwupgrade.io/operator/test/wrappers"
 )
 
 // once is a fault of the next creation.
@@ -253,4 +254,48 @@ func (w *world) placeholders(operation string) (names []string) {
 		}
 	}
 	return names
+}
+
+// That the platform's list shows tasks of devices says nothing of those of groups, for which it is searched in another
+// way: before it was seen to show one, it does not tell that there is none.
+func TestGroupsAreProvedOnTheirOwn(t *testing.T) {
+	o := quick()
+	o.Groups = map[string]int{"north": 2, "south": 2}
+	w := startCreating(t, o)
+	inGroup := func(name string) *wrappers.FirmwareUpgrade {
+		fwu := w.wave(name, 1)
+		fwu.Spec.Task.Devices, fwu.Spec.Task.DeviceGroups = nil, &v1alpha1.DeviceGroups{
+			Names: []string{name}, DeviceType: "WaterMeter", Model: "NB-600", ManufacturerName: "Acme",
+		}
+		return fwu
+	}
+	proved := func(of func() *v1alpha1.SearchStatus) {
+		t.Helper()
+		harness.Eventually(t, func() string {
+			if err := k8s.Get(t.Context(), client.ObjectKeyFromObject(w.app), w.app); err != nil {
+				return err.Error()
+			}
+			if of() == nil {
+				return "the search is not proved"
+			}
+			return ""
+		})
+	}
+	devices := w.create(w.wave("devices", 1))
+	w.await(devices, stands(devices, v1alpha1.ReasonCreated, v1alpha1.ConditionReady))
+	proved(func() *v1alpha1.SearchStatus { return w.app.Status.Search })
+	w.setFaults(northbound.Faults{ErrorBefore: once()})
+	north := w.create(inGroup("north"))
+	w.awaitPosts(2)
+	w.passUntil(north, 10*time.Minute, stands(north, v1alpha1.ReasonCreationUncertain, v1alpha1.ConditionStalled))
+	w.expectPosts(2)
+	if w.app.Status.GroupSearch != nil {
+		t.Errorf("proved by %+v", w.app.Status.GroupSearch)
+	}
+
+	south := w.create(inGroup("south"))
+	w.await(south, func() string { return taskCreated(south, v1alpha1.ReasonCreated) })
+	proved(func() *v1alpha1.SearchStatus { return w.app.Status.GroupSearch })
+	w.passUntil(north, 30*time.Minute, func() string { return taskCreated(north, v1alpha1.ReasonCreated) })
+	w.expectPosts(4)
 }
