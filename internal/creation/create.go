@@ -216,6 +216,9 @@ func (c *Creator) lookFirst(
 	case err != nil:
 		v = waiting(v, "the platform's list of tasks can't be read: "+err.Error(), lookAgain)
 		return nil, false, v, nil //nolint:nilerr // The verdict says it.
+	case found.unsupported && app.SearchIsProved: // it has one: what answers there may be something before the platform
+		return nil, false, waiting(v, "the platform says that it has no list of tasks, of which it had one; it is asked again",
+			lookAgain), nil
 	case !found.complete && !found.unsupported:
 		return nil, false, waiting(v, "the platform's list of tasks was not complete; it is read again", lookAgain), nil
 	}

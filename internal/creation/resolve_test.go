@@ -361,6 +361,32 @@ func TestListCannotBeRead(t *testing.T) {
 	w.expectTasks(1)
 }
 
+// A platform that had a list and says that it has none, as a gateway before it may, is not asked to create what may be
+// there. One of which nobody knows that it has a list is.
+func TestListIsGone(t *testing.T) {
+	for _, proved := range []bool{true, false} {
+		w := newWorld(t, northbound.Options{})
+		w.proved = proved
+		id := w.console(northbound.TaskSpec{Devices: []string{"device-1", "device-2"}, FileID: "a-package"})
+		w.fail(northbound.Faults{TasksUnlisted: true})
+		if !proved {
+			w.AllowAgain(1)
+		}
+		q := w.upgrade()
+		v, _ := w.turn(q)
+		if want := map[bool]int{true: 0, false: 1}[proved]; len(w.Report().Creations) != want {
+			t.Errorf("proved %t: asked for %d, %+v", proved, len(w.Report().Creations), v)
+		}
+		if !proved {
+			continue
+		}
+		w.fail(northbound.Faults{})
+		if v := w.until(q, time.Hour, time.Minute, v1alpha1.ReasonAdopted); v.OperationID != id {
+			t.Errorf("%+v", v)
+		}
+	}
+}
+
 // What was lost of the records is found again: on the platform, or in the status.
 func TestRestore(t *testing.T) {
 	w := newWorld(t, northbound.Options{})
