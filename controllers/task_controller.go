@@ -218,8 +218,8 @@ func (r *taskReconciler) witnesses(appID string, since time.Time) (ids []string)
 	return ids
 }
 
-// errChanged says that a FirmwareUpgrade is not what was asked for any more.
-var errChanged = errors.New("the FirmwareUpgrade changed")
+// errChanged says that a FirmwareUpgrade is not what was asked for any more, or may not have its task created.
+var errChanged = errors.New("the FirmwareUpgrade, or who may have tasks created, changed")
 
 // mark has the status say that the creation begins, and waits until it is stored: from then on the API server refuses
 // changes of what is asked for.
@@ -241,7 +241,7 @@ func (r *taskReconciler) mark(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade
 		}
 		if t := stored.Status.Task; t != nil && t.State == v1alpha1.TaskCreating && t.RequestHash == v.RequestHash &&
 			t.Attempt == v.Attempt {
-			return nil
+			return r.mayStill(ctx, stored)
 		}
 		select {
 		case <-ctx.Done():
@@ -249,6 +249,16 @@ func (r *taskReconciler) mark(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade
 		case <-r.clock.After(markPeriod):
 		}
 	}
+}
+
+// mayStill says whether a FirmwareUpgrade may still have its task created: looking for the task may have taken minutes,
+// in which somebody had the application create no more.
+func (r *taskReconciler) mayStill(ctx context.Context, fwu *v1alpha1.FirmwareUpgrade) error {
+	_, refusal, err := r.application(ctx, fwu)
+	if err == nil && refusal != nil {
+		return errChanged
+	}
+	return err
 }
 
 // stored returns a FirmwareUpgrade as it is stored, nil if it is gone. It is listed by its name, as the operator may do

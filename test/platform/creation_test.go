@@ -52,6 +52,25 @@ func TestCreated(t *testing.T) {
 	}
 }
 
+// Whoever has an application create no more is heeded also by what is under way: while the platform is looked at first.
+func TestNoMoreIsCreated(t *testing.T) {
+	w := startCreating(t, quick())
+	w.setFaults(northbound.Faults{AnswerSilent: northbound.Fault{
+		Next: 1, Delay: northbound.Duration(8 * time.Second), Calls: []northbound.Call{northbound.CallTasks},
+	}})
+	before := w.platform.Report().Calls.ByKind[northbound.CallTasks]
+	fwu := w.create(w.wave("wave", 1))
+	harness.Eventually(t, func() string {
+		if w.platform.Report().Calls.ByKind[northbound.CallTasks] == before {
+			return "the platform is not looked at"
+		}
+		return ""
+	})
+	w.updateSpec(func(s *v1alpha1.IoTApplicationSpec) { s.Tasks = v1alpha1.TasksObserve })
+	w.await(fwu, stands(fwu, v1alpha1.ReasonNotPermitted, v1alpha1.ConditionStalled))
+	w.expectPosts(0)
+}
+
 // What nobody permitted is not created, and is told: a namespace that is not listed, an application that only observes,
 // one that nobody declared. Once it is permitted, it is created.
 func TestNotPermitted(t *testing.T) {
