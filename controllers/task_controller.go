@@ -285,7 +285,8 @@ func (r *taskReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.FirmwareUpgrade{}, builder.WithPredicates(asks)).
 		WatchesRawSource(source.Kind(r.records, &storage.FirmwareUpgradeTaskRecord{},
 			handler.TypedEnqueueRequestsFromMapFunc(r.whoAsks))).
-		Watches(&v1alpha1.IoTApplication{}, handler.EnqueueRequestsFromMapFunc(r.everyTask)).
+		Watches(&v1alpha1.IoTApplication{}, handler.EnqueueRequestsFromMapFunc(r.everyTask),
+			builder.WithPredicates(predicate.Funcs{UpdateFunc: connectionChanged})). // each looks at the platform
 		WatchesRawSource(source.Channel(r.creations.again, &handler.EnqueueRequestForObject{})).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: taskWorkers, CacheSyncTimeout: syncTimeout, RateLimiter: retries[reconcile.Request](),
