@@ -4,7 +4,6 @@
 package controllers
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,8 +69,7 @@ func (r *applicationReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	// What is told is what is stored: an Event's name follows from since when a condition holds, and who looks with an old
 	// cache fails here.
 	first := applicationStatus(app, state, problem, r.clock.Now())
-	first.Search = cmp.Or(first.Search, r.creations.search(app.Spec.AppID, false))
-	first.GroupSearch = cmp.Or(first.GroupSearch, r.creations.search(app.Spec.AppID, true))
+	first.Search, first.GroupSearch = r.creations.search(app, false), r.creations.search(app, true)
 	if err := r.write(ctx, app, first); err != nil {
 		return afterWrite(err)
 	}

@@ -140,12 +140,22 @@ func (c *creations) noteSearch(appID string, groups bool, s v1alpha1.SearchStatu
 	c.searches[searched{appID, groups}] = s
 }
 
-// search returns since when that is known, nil where it is not.
-func (c *creations) search(appID string, groups bool) *v1alpha1.SearchStatus {
+// search returns when that was seen at the endpoint that the application has now; nil where it was not. That the list
+// shows tasks of devices says nothing of those of groups.
+func (c *creations) search(app *v1alpha1.IoTApplication, groups bool) *v1alpha1.SearchStatus {
+	stored := app.Status.Search
+	if groups {
+		stored = app.Status.GroupSearch
+	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if s, ok := c.searches[searched{appID, groups}]; ok {
-		return &s
+	noted := c.searches[searched{app.Spec.AppID, groups}]
+	c.mu.Unlock()
+	for _, s := range []*v1alpha1.SearchStatus{stored, &noted} {
+		if s != nil && s.Endpoint == endpointOf(app) && !s.VerifiedTime.IsZero() {
+			return s
+		}
 	}
 	return nil
 }
+
+func endpointOf(app *v1alpha1.IoTApplication) string { return app.Spec.Northbound.Endpoint }

@@ -93,7 +93,7 @@ func (r *taskReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.
 
 // restore records a task that the status names and no record does.
 func (r *taskReconciler) restore(ctx context.Context, asked *creation.Asked) (creation.Verdict, error) {
-	app, err := r.connected(ctx, asked.AppID)
+	app, err := r.connected(ctx, asked.AppID, asked.Task.DeviceGroups != nil)
 	if err != nil {
 		return creation.Verdict{}, err
 	}
@@ -178,26 +178,22 @@ func (r *taskReconciler) declared(ctx context.Context, appID string) (*v1alpha1.
 	return &apps[i], nil
 }
 
-// connected is the connection of the application of an intent, nil if it has none that works.
-func (r *taskReconciler) connected(ctx context.Context, intent *creation.Record) (*creation.Application, error) {
-	app, err := r.declared(ctx, intent.AppID)
+// connected is the connection of an application for a request by devices or by groups, nil if it has none that works.
+func (r *taskReconciler) connected(ctx context.Context, appID string, groups bool) (*creation.Application, error) {
+	app, err := r.declared(ctx, appID)
 	if err != nil || app == nil {
 		return nil, err
 	}
 	of, _ := r.connections.creator(app)
 	if of != nil {
-		r.complete(of, app, intent.Intent.Groups != nil)
+		r.complete(of, app, groups)
 	}
 	return of, nil
 }
 
-// complete adds what is known of an application. That its list shows tasks of devices says nothing of those of groups.
+// complete adds what is known of an application.
 func (r *taskReconciler) complete(of *creation.Application, app *v1alpha1.IoTApplication, groups bool) {
-	stored := app.Status.Search
-	if groups {
-		stored = app.Status.GroupSearch
-	}
-	of.SearchIsProved = stored != nil || r.creations.search(app.Spec.AppID, groups) != nil
+	of.SearchIsProved = r.creations.search(app, groups) != nil
 	of.Witnesses = func(since time.Time) []string { return r.witnesses(app.Spec.AppID, since) }
 }
 

@@ -29,6 +29,9 @@ import (
 const (
 	// retainRecords is how long the records of a request are kept that no FirmwareUpgrade asks for.
 	retainRecords = 400 * 24 * time.Hour
+	// keptRefusals is how many newer attempts there have to be until the records of one that the platform did not take for
+	// the moment are removed: a platform that is busy for days would fill the records.
+	keptRefusals = 10
 	// recordPeriod is how often a record is looked at of which nothing is to be found out.
 	recordPeriod = 24 * time.Hour
 	// provePeriod is how long after a task was created the platform's list may still come to show it.
@@ -92,7 +95,7 @@ func (r *taskRecordReconciler) resolve(ctx context.Context, intent *creation.Rec
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	app, err := r.tasks.connected(ctx, intent)
+	app, err := r.tasks.connected(ctx, intent.AppID, intent.Intent.Groups != nil)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -169,7 +172,11 @@ func (r *taskRecordReconciler) prove(ctx context.Context, intent, outcome *creat
 	if r.clock.Since(outcome.Outcome.Time.Time) > provePeriod {
 		return 0, nil
 	}
-	app, err := r.tasks.connected(ctx, intent)
+	declared, err := r.tasks.declared(ctx, intent.AppID)
+	if err != nil || declared == nil {
+		return creationRetry, err
+	}
+	app, err := r.tasks.connected(ctx, intent.AppID, intent.Intent.Groups != nil)
 	switch {
 	case err != nil || app != nil && app.SearchIsProved:
 		return 0, err
@@ -185,11 +192,10 @@ func (r *taskRecordReconciler) prove(ctx context.Context, intent, outcome *creat
 		return after, nil
 	}
 	r.tasks.creations.noteSearch(intent.AppID, intent.Intent.Groups != nil, v1alpha1.SearchStatus{
-		VerifiedTime: metav1.Time{Time: r.clock.Now().UTC().Truncate(time.Second)}, LagSeconds: int64(lag.Seconds()),
+		Endpoint: endpointOf(declared), VerifiedTime: metav1.Time{Time: r.clock.Now().UTC().Truncate(time.Second)},
+		LagSeconds: int64(lag.Seconds()),
 	})
-	if declared, err := r.tasks.declared(ctx, intent.AppID); err == nil && declared != nil {
-		r.tasks.connections.changedApp(declared.Name)
-	}
+	r.tasks.connections.changedApp(declared.Name)
 	return 0, nil
 }
 
@@ -198,6 +204,10 @@ func (r *taskRecordReconciler) prove(ctx context.Context, intent, outcome *creat
 func (r *taskRecordReconciler) retain(
 	ctx context.Context, record *storage.FirmwareUpgradeTaskRecord, of []creation.Record,
 ) (ctrl.Result, error) {
+	intent, outcome := halves(of, record.Spec.Attempt)
+	if isOutdated(of, outcome) && (record.Spec.Intent != nil || intent == nil) {
+		return ctrl.Result{}, r.remove(ctx, record)
+	}
 	for i := range of {
 		if wait := recordedAt(&of[i]).Add(retainRecords).Sub(r.clock.Now()); wait > 0 {
 			return ctrl.Result{RequeueAfter: min(wait, recordPeriod)}, nil
@@ -207,13 +217,25 @@ func (r *taskRecordReconciler) retain(
 	if err != nil { // somebody may ask for it
 		return ctrl.Result{}, err
 	}
-	if intent, _ := halves(of, record.Spec.Attempt); record.Spec.Outcome != nil && intent != nil || len(asking) > 0 {
+	if record.Spec.Outcome != nil && intent != nil || len(asking) > 0 {
 		return ctrl.Result{RequeueAfter: recordPeriod}, nil
 	}
-	if err := r.client.Delete(ctx, record, client.Preconditions{UID: &record.UID}); client.IgnoreNotFound(err) != nil {
-		return ctrl.Result{}, fmt.Errorf("delete the record %s: %w", record.Name, err)
+	return ctrl.Result{}, r.remove(ctx, record)
+}
+
+// isOutdated says whether an attempt was refused for the moment, and enough others came after it.
+func isOutdated(of []creation.Record, outcome *creation.Record) bool {
+	if outcome == nil || outcome.Outcome.Result != storage.TaskResultRefused || outcome.Outcome.Code != "" {
+		return false
 	}
-	return ctrl.Result{}, nil
+	return slices.ContainsFunc(of, func(r creation.Record) bool { return r.Attempt >= outcome.Attempt+keptRefusals })
+}
+
+func (r *taskRecordReconciler) remove(ctx context.Context, record *storage.FirmwareUpgradeTaskRecord) error {
+	if err := r.client.Delete(ctx, record, client.Preconditions{UID: &record.UID}); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete the record %s: %w", record.Name, err)
+	}
+	return nil
 }
 
 func recordedAt(r *creation.Record) time.Time {

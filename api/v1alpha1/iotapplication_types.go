@@ -215,6 +215,8 @@ type IoTApplicationStatus struct {
 
 // SearchStatus says when the platform's list was seen to show what was created.
 type SearchStatus struct {
+	// endpoint is where that was: at another one it says nothing.
+	Endpoint string `json:"endpoint"`
 	// verifiedTime is when that was.
 	VerifiedTime metav1.Time `json:"verifiedTime"`
 	// lagSeconds is how long after its creation the task was seen, at most.

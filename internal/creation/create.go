@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 
@@ -31,8 +32,11 @@ const AnswerWithin = 10 * time.Second
 // maxMessageBytes is how much of the platform's text a record has, which has to be stored.
 const maxMessageBytes = 512
 
-// storeRetry is how long after a failure the outcome of an attempt is stored again.
-const storeRetry = time.Second
+// storeRetry is how long after a failure the outcome of an attempt is stored again at first, maxStoreRetry at most.
+const (
+	storeRetry    = time.Second
+	maxStoreRetry = time.Minute
+)
 
 // Platform is what the platform does for creations, as *platform.Client.
 type Platform interface {
@@ -127,8 +131,11 @@ func (c *Creator) Create(
 	ctx context.Context, app *Application, q *Asked, mark func(context.Context, Verdict) error,
 ) (Verdict, error) {
 	if !c.take(app.ID) {
-		return waiting(Verdict{RequestHash: Hash(q.AppID, q.Task)},
-			"another task of the application is being created", lookAgain/6), nil
+		v, begin, err := c.Known(q)
+		if err != nil || !begin {
+			return v, err
+		}
+		return waiting(v, "another task of the application is being created", lookAgain/6), nil
 	}
 	defer c.release(app.ID)
 	records, err := c.o.Ledger.All(ctx)
@@ -142,8 +149,8 @@ func (c *Creator) Create(
 		return v, nil
 	}
 	if len(records) >= MaxRecords {
-		return waiting(v, fmt.Sprintf("there are %d records of creations, the most there may be; remove the oldest "+
-			"(kubectl get fwrec -A)", len(records)), lookHourly), nil
+		return waiting(v, fmt.Sprintf("there are %d records of creations, the most there may be; those of requests "+
+			"that no FirmwareUpgrade makes any more may be removed (kubectl get fwrec -A)", len(records)), lookHourly), nil
 	}
 	next, free, v, err := c.lookFirst(ctx, app, v, q, b)
 	if err == nil && free {
@@ -214,7 +221,7 @@ func (c *Creator) lookFirst(
 	found, err := search(ctx, app, &like, b, platform.PriorityCreate)
 	switch {
 	case err != nil:
-		v = waiting(v, "the platform's list of tasks can't be read: "+err.Error(), lookAgain)
+		v = waiting(v, "the platform's list of tasks can't be read: "+messageOf(err), lookAgain)
 		return nil, false, v, nil //nolint:nilerr // The verdict says it.
 	case found.unsupported && app.SearchIsProved: // it has one: what answers there may be something before the platform
 		return nil, false, waiting(v, "the platform says that it has no list of tasks, of which it had one; it is asked again",
@@ -270,6 +277,14 @@ func (c *Creator) attempt(
 	case !mine:
 		return made, v, nil
 	}
+	// An outcome alone takes no intent's name: it may be recorded what this attempt came to before it was made.
+	switch stored, err := c.o.Ledger.Get(ctx, storage.OutcomeName(v.RequestHash, v.Attempt)); {
+	case err == nil:
+		made.outcome = stored.Outcome
+		return made, v, nil
+	case !errors.Is(err, ErrNotFound):
+		return made, v, nil // nothing was asked: it is searched for in vain
+	}
 	outliving, cancel := c.outlive(ctx, AnswerWithin)
 	defer cancel()
 	operationID, err := app.Platform.CreateTask(outliving, callOf(q.Task), func() error { return c.mayCall(ctx, began) })
@@ -283,7 +298,7 @@ func (c *Creator) attempt(
 		}
 		outcome = refusalOf(err)
 	}
-	concluded, err := c.conclude(outliving, q.AppID, v.RequestHash, v.Attempt, outcome)
+	concluded, err := c.concludeSurely(outliving, q.AppID, v.RequestHash, v.Attempt, outcome)
 	if concluded != nil {
 		concluded.intent = intent.Intent
 	}
@@ -329,8 +344,8 @@ func (c *Creator) recordIntent(ctx context.Context, r *Record) (mine bool, err e
 		switch {
 		case getErr == nil:
 			return stored.Intent != nil && stored.Intent.Nonce == r.Intent.Nonce, nil
-		case errors.Is(getErr, ErrNotFound) && !c.isInTime(r.Intent.Time.Time):
-			return false, fmt.Errorf("record the intent: %w", err) // it may come to be: then it is searched for
+		case !c.isInTime(r.Intent.Time.Time):
+			return false, fmt.Errorf("record the intent: %w", err) // it may be there: then it is searched for
 		}
 		if err := c.sleep(ctx, storeRetry); err != nil {
 			return false, err
@@ -359,15 +374,21 @@ func (c *Creator) isInTime(began time.Time) bool {
 
 // refusalOf is the outcome of an attempt that certainly created nothing.
 func refusalOf(err error) *storage.TaskOutcome {
-	outcome := &storage.TaskOutcome{Result: storage.TaskResultRefused, How: storage.TaskAnswered, Message: err.Error()}
-	if failure, ok := errors.AsType[*platform.Error](err); ok {
-		outcome.Message = failure.Message
-		if platform.Creation(err) == platform.CreationRefused {
-			outcome.Code = failure.Code
-		}
+	outcome := &storage.TaskOutcome{
+		Result: storage.TaskResultRefused, How: storage.TaskAnswered, Message: result.Shorten(messageOf(err), maxMessageBytes),
 	}
-	outcome.Message = result.Shorten(outcome.Message, maxMessageBytes)
+	if failure, ok := errors.AsType[*platform.Error](err); ok && platform.Creation(err) == platform.CreationRefused {
+		outcome.Code = failure.Code
+	}
 	return outcome
+}
+
+// messageOf is what an error of the platform says, which stays the same as long as nothing changes.
+func messageOf(err error) string {
+	if failure, ok := errors.AsType[*platform.Error](err); ok {
+		return failure.Message
+	}
+	return err.Error()
 }
 
 // conclude records what came of an attempt. Another process may have recorded something else: then that is what came of
@@ -377,21 +398,34 @@ func (c *Creator) conclude(
 ) (*attempt, error) {
 	outcome.Time = metav1.NewMicroTime(c.o.Clock.Now())
 	r := &Record{AppID: appID, RequestHash: requestHash, Attempt: number, Outcome: outcome}
-	for {
-		err := c.o.Ledger.Create(ctx, r)
-		if errors.Is(err, ErrExists) {
-			var stored *Record
-			if stored, err = c.o.Ledger.Get(ctx, Name(r)); err == nil {
-				r = stored
-			}
+	err := c.o.Ledger.Create(ctx, r)
+	if errors.Is(err, ErrExists) {
+		var stored *Record
+		if stored, err = c.o.Ledger.Get(ctx, Name(r)); err == nil {
+			r = stored
 		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record what came of an attempt: %w", err)
+	}
+	if r.Outcome == outcome {
+		c.o.observe(outcome)
+	}
+	return &attempt{appID: appID, requestHash: requestHash, number: number, outcome: r.Outcome}, nil
+}
+
+// concludeSurely records what the platform answered, which nobody else knows, until it is recorded or the context ends.
+func (c *Creator) concludeSurely(
+	ctx context.Context, appID, requestHash string, number int32, outcome *storage.TaskOutcome,
+) (*attempt, error) {
+	for wait := storeRetry; ; wait = min(2*wait, maxStoreRetry) {
+		made, err := c.conclude(ctx, appID, requestHash, number, outcome)
 		if err == nil {
-			if r.Outcome == outcome {
-				c.o.observe(outcome)
-			}
-			return &attempt{appID: appID, requestHash: requestHash, number: number, outcome: r.Outcome}, nil
+			return made, nil
 		}
-		if err := c.sleep(ctx, storeRetry); err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "Could not record the platform's answer to a creation, will try again",
+			"request", requestHash, "attempt", number, "result", outcome.Result, "operationId", outcome.OperationID)
+		if err := c.sleep(ctx, wait); err != nil {
 			return nil, err
 		}
 	}

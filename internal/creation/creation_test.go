@@ -331,3 +331,25 @@ func TestStopped(t *testing.T) {
 	}
 	w.expectTasks(1)
 }
+
+// A process that went on after it stood still, while another recorded that the platform has the task, does not ask.
+func TestOutcomeBeforeTheIntent(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	q := w.upgrade()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v, err := w.creator.Create(t.Context(), w.app(), q, func(ctx context.Context, v Verdict) error {
+			return w.ledger.Create(ctx, &Record{AppID: q.AppID, RequestHash: v.RequestHash, Attempt: v.Attempt,
+				Outcome: &storage.TaskOutcome{
+					Result: storage.TaskResultCreated, OperationID: "another's", How: storage.TaskFound,
+				},
+			})
+		})
+		if err != nil || v.OperationID != "another's" {
+			t.Errorf("%+v, error %v", v, err)
+		}
+	}()
+	w.await(done)
+	w.expectTasks(0)
+}

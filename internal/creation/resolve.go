@@ -43,6 +43,8 @@ type look struct {
 	// candidates are the tasks of which one may be it; similar are those since then that may be for the same devices,
 	// but are not quite what was asked for.
 	candidates, similar []string
+	// turns is how often it was searched.
+	turns int
 	// stalled says that searching can't tell.
 	stalled bool
 }
@@ -59,20 +61,19 @@ func (c *Creator) Resolve(
 	ctx context.Context, app *Application, r *Record, d Decision,
 ) (after time.Duration, err error) {
 	a := &attempt{appID: r.AppID, requestHash: r.RequestHash, number: r.Attempt, intent: r.Intent}
-	switch {
-	case d.OperationID != "":
+	if d.OperationID != "" {
 		return 0, c.settle(ctx, a, &storage.TaskOutcome{
 			Result: storage.TaskResultCreated, OperationID: d.OperationID, How: storage.TaskDeclared,
 		})
-	case d.NotCreated:
+	}
+	age := c.o.Clock.Now().Sub(a.intent.Time.Time)
+	if age < firstMark { // whoever made it may be asking at this moment
+		return firstMark - max(0, age), nil
+	}
+	if d.NotCreated {
 		return 0, c.settle(ctx, a, &storage.TaskOutcome{
 			Result: storage.TaskResultAbsent, How: storage.TaskDeclared,
 		})
-	}
-	began := c.o.Clock.Now()
-	age := began.Sub(a.intent.Time.Time)
-	if age < firstMark {
-		return firstMark - max(0, age), nil
 	}
 	records, err := c.o.Ledger.All(ctx)
 	if err != nil {
@@ -155,8 +156,8 @@ func (c *Creator) lookFor(ctx context.Context, app *Application, a *attempt, b b
 			seen.similar = append(seen.similar, t.OperationID)
 		}
 	}
-	witnesses := app.Witnesses(a.intent.Time.Time)
-	for _, id := range witnesses[:min(len(witnesses), maxWitnesses)] {
+	before, _ := c.seen(a)
+	for _, id := range turnOf(app.Witnesses(a.intent.Time.Time), before.turns) {
 		if b.owner(id) != "" {
 			continue
 		}
@@ -172,12 +173,20 @@ func (c *Creator) lookFor(ctx context.Context, app *Application, a *attempt, b b
 	return seen, nil
 }
 
+// turnOf are the witnesses that are looked at in one search: others in each, where there are many.
+func turnOf(witnesses []string, turn int) []string {
+	turns := max(1, (len(witnesses)+maxWitnesses-1)/maxWitnesses)
+	from := turn % turns * maxWitnesses
+	return witnesses[from:min(len(witnesses), from+maxWitnesses)]
+}
+
 // note notes what a search saw. Past the grace it can't tell where anything is there that may be it, or where the list
 // can't be relied on.
 func (c *Creator) note(a *attempt, seen sight, age time.Duration, proved bool) look {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	of := c.looks[a.key()]
+	of.turns++
 	of.candidates, of.similar = nil, seen.similar
 	for _, x := range seen.candidates {
 		of.candidates = append(of.candidates, x.id)

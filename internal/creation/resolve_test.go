@@ -4,6 +4,7 @@
 package creation
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -150,6 +151,11 @@ func TestAnotherRun(t *testing.T) {
 			if v, _ := w.turn(second); v.Reason != v1alpha1.ReasonWaiting {
 				t.Errorf("while the first is undecided: %+v", v)
 			}
+			if after, err := w.creator.Resolve(t.Context(), w.app(), w.intent(), Decision{NotCreated: true}); err != nil ||
+				after != firstMark {
+				t.Errorf("while it may be asked: again in %s, error %v", after, err)
+			}
+			w.clock.Step(firstMark)
 			w.decide(Decision{NotCreated: true})
 			v := w.until(second, time.Hour, time.Minute, map[string]string{
 				"there is one": v1alpha1.ReasonAdopted, "there is none": v1alpha1.ReasonCreated,
@@ -274,6 +280,7 @@ func TestTaskThatIsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.turn(w.upgrade())
+		w.clock.Step(firstMark)
 		w.decide(Decision{NotCreated: true})
 		second := func(r *v1alpha1.TaskRequest) { r.Run = 2 }
 		v := w.until(w.upgrade(second), time.Hour, time.Minute, v1alpha1.ReasonCreated)
@@ -469,6 +476,31 @@ func TestWitness(t *testing.T) {
 	got, err := w.ledger.Get(t.Context(), storage.OutcomeName(v.RequestHash, 1))
 	if err != nil || got.Outcome.How != storage.TaskWitnessed {
 		t.Errorf("%+v, error %v", got, err)
+	}
+	w.expectTasks(1)
+}
+
+// Where many tasks are undeclared, each is looked at in its turn.
+func TestManyWitnesses(t *testing.T) {
+	faults := cutOnce()
+	faults.TasksUnlisted = true
+	w := newWorld(t, northbound.Options{Faults: faults})
+	w.proved = false
+	q := w.upgrade()
+	w.turn(q)
+	for n := range 2*maxWitnesses + 1 {
+		w.witnesses = append(w.witnesses, fmt.Sprint("unknown-", n))
+	}
+	w.witnesses = append(w.witnesses, w.Report().Creations[0].OperationID)
+	for range 3 {
+		w.clock.Step(2 * time.Minute)
+		w.turn(q)
+	}
+	if v, _ := w.turn(q); v.Reason != v1alpha1.ReasonCreated {
+		t.Errorf("%+v", v)
+	}
+	if got := turnOf(nil, 3); len(got) != 0 {
+		t.Errorf("of none: %v", got)
 	}
 	w.expectTasks(1)
 }

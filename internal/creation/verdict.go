@@ -143,18 +143,19 @@ func created(v Verdict, a *attempt) Verdict {
 func (c *Creator) unclear(v Verdict, q *Asked, a *attempt) Verdict {
 	v.State, v.Reason = v1alpha1.TaskUncertain, v1alpha1.ReasonResolving
 	v.Attempt, v.AttemptTime = a.number, a.time()
-	may := "the platform may have created a task at " + instant(a.intent.Time.Time)
-	decide := ". To decide now, replace spec.task by the operationId, or increase spec.task.run if there is none"
-	until := a.intent.Time.Add(c.o.Grace + lastMark)
+	asked, until := instant(a.intent.Time.Time), a.intent.Time.Add(c.o.Grace+lastMark)
+	// What to do comes first, as a message may be cut.
+	decide := ". To decide, replace spec.task by the operationId, or increase spec.task.run if there is none"
+	may := "the platform may have created a task at " + asked
 	seen, looked := c.seen(a)
 	switch {
 	case len(seen.candidates) > 1:
 		v.Reason = v1alpha1.ReasonCreationUncertain
-		v.Message = may + ", and has several like it: " + listed(seen.candidates) + decide
+		v.Message = may + ", and has several like it" + decide + ": " + listed(seen.candidates)
 	case looked && seen.stalled && len(seen.similar) > 0:
 		v.Reason = v1alpha1.ReasonCreationUncertain
-		v.Message = may + ". Of those since then, " + listed(seen.similar) + " may be it, but the version, the policy " +
-			"or the devices are not what was asked for" + decide
+		v.Message = may + decide + ". Of those since then these may be it, of another version, policy or other devices " +
+			"than were asked for: " + listed(seen.similar)
 	case looked && seen.stalled, !looked && q.Reason == v1alpha1.ReasonCreationUncertain:
 		v.Reason = v1alpha1.ReasonCreationUncertain
 		v.Message = may + ", and its list of tasks can't tell" + decide
