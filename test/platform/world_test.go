@@ -120,6 +120,8 @@ type world struct {
 	stop func()
 	// kill is where the controllers are to die, nil for nowhere.
 	kill *kill
+	// elects says that there may be other controllers, so that these wait for the lease.
+	elects bool
 }
 
 // start runs a platform, the webhook and the controllers until the test ends. The application is not declared yet.
@@ -214,7 +216,9 @@ func (w *world) runControllers(account *rest.Config) (stop func()) {
 	}
 	mgr, err := ctrl.NewManager(account, ctrl.Options{
 		Scheme: scheme, Metrics: metricsserver.Options{BindAddress: "0"}, HealthProbeBindAddress: "0",
-		Controller: config.Controller{SkipNameValidation: new(true)},
+		Controller:     config.Controller{SkipNameValidation: new(true)},
+		LeaderElection: w.elects, LeaderElectionID: leaseName, LeaderElectionNamespace: operatorNamespace,
+		LeaderElectionReleaseOnCancel: true,
 	})
 	if err != nil {
 		w.t.Fatal(err)
