@@ -91,8 +91,8 @@ func (c *movedClock) Now() time.Time {
 	return movedWall(c.RealClock.Now().Add(c.monotonic), c.wall-c.monotonic)
 }
 
-// movedWall returns a time that is whole seconds later by the wall clock, and the same by the monotonic one. No function
-// of package time makes one: of a time.Time with both, the first word is a flag, 33 bits of seconds, and 30 of
+// movedWall returns a time that is whole seconds later by the wall clock, and the same by the monotonic one. No
+// function of package time makes one: of a time.Time with both, the first word is a flag, 33 bits of seconds, and 30 of
 // nanoseconds.
 func movedWall(t time.Time, by time.Duration) time.Time {
 	*(*int64)(unsafe.Pointer(&t)) += int64(by/time.Second) << 30

@@ -103,7 +103,8 @@ func (w *world) awaitLease(accepts func(coordinationv1.LeaseSpec) bool) coordina
 			return err.Error()
 		}
 		if !accepts(lease.Spec) {
-			return fmt.Sprintf("the lease is held by %q since %s", ptr.Deref(lease.Spec.HolderIdentity, ""), lease.Spec.RenewTime)
+			return fmt.Sprintf("the lease is held by %q, renewed %s", ptr.Deref(lease.Spec.HolderIdentity, ""),
+				lease.Spec.RenewTime)
 		}
 		return ""
 	})
@@ -113,8 +114,8 @@ func (w *world) awaitLease(accepts func(coordinationv1.LeaseSpec) bool) coordina
 // isHeld says that there is a leader.
 func isHeld(lease coordinationv1.LeaseSpec) bool { return ptr.Deref(lease.HolderIdentity, "") != "" }
 
-// freeze stops a leader, and returns the lease as it left it. It is stopped while it does not renew that, as it would end
-// at once when it goes on.
+// freeze stops a leader, and returns the lease as it left it. It is stopped between two renewals: one that stands still
+// in the middle of one ends at once when it goes on.
 func (w *world) freeze(leader *local.Manager) coordinationv1.LeaseSpec {
 	w.t.Helper()
 	before := w.awaitLease(isHeld)

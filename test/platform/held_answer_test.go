@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// heldAnswer is a server in front of the API server, which keeps one answer back: that to the next record of a task, once
-// that is stored.
+// heldAnswer is a server in front of the API server, which keeps one answer back: that to the creation of the next
+// record of a task.
 type heldAnswer struct {
 	server *httptest.Server
 	armed  atomic.Bool

@@ -39,8 +39,8 @@ const groupDevices = 30
 // timesOf are the times in manifests.
 var timesOf = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 
-// waves are config/samples/waves as somebody has them in Git who commits both waves two hours before the first time that
-// they name.
+// waves are config/samples/waves as somebody has them in Git who commits both waves two hours before the first time
+// that they name.
 type waves struct {
 	kustomizations []*unstructured.Unstructured
 	// objects are the FirmwareUpgrades, by the Kustomization that applies them.
@@ -208,8 +208,8 @@ func isThere(t *testing.T, object client.Object) bool {
 	return err == nil
 }
 
-// The canary of config/samples/waves becomes Ready. Not before that the main wave is applied, and its task created, which
-// then is run in its window.
+// The canary of config/samples/waves becomes Ready. Not before that is the main wave applied, and its task created; it
+// then runs in its window.
 func TestWaves(t *testing.T) {
 	waves := readWaves(t)
 	w, f := startWaves(t, waves, northbound.Succeeds)
@@ -231,7 +231,7 @@ func TestWaves(t *testing.T) {
 	if !known || before.Counts.Success != len(canary.Spec.Task.Devices) || states(canary) != v1alpha1.ConditionReady {
 		t.Fatalf("the main wave is applied when the canary is %+v, %s", before, states(canary))
 	}
-	w.passUntil(main, 15*time.Minute, func() string {
+	w.passUntil(main, 30*time.Minute, func() string {
 		f.reconcile(t)
 		if k := f.named(mainName); k.state != status.CurrentStatus {
 			return k.why
