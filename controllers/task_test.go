@@ -168,3 +168,29 @@ func TestTaskIsClaimedOnceItIsCreated(t *testing.T) {
 		return ""
 	})
 }
+
+// Of attempts that the platform did not take for the moment the newest are kept, and so is all that says more.
+func TestOutdatedRefusals(t *testing.T) {
+	attempt := func(number int32, result storage.TaskResult, code string) creation.Record {
+		return creation.Record{Attempt: number, Outcome: &storage.TaskOutcome{Result: result, Code: code}}
+	}
+	for name, c := range map[string]struct {
+		of     creation.Record
+		newest int32
+		want   bool
+	}{
+		"an old refusal":        {attempt(1, storage.TaskResultRefused, ""), 1 + keptRefusals, true},
+		"one of the newest":     {attempt(2, storage.TaskResultRefused, ""), 1 + keptRefusals, false},
+		"a refusal for good":    {attempt(1, storage.TaskResultRefused, "123016"), 1 + keptRefusals, false},
+		"one that created it":   {attempt(1, storage.TaskResultCreated, ""), 1 + keptRefusals, false},
+		"one that created none": {attempt(1, storage.TaskResultAbsent, ""), 1 + keptRefusals, false},
+	} {
+		of := []creation.Record{c.of, attempt(c.newest, storage.TaskResultRefused, "")}
+		if got := isOutdated(of, &of[0]); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+	if isOutdated([]creation.Record{attempt(99, storage.TaskResultRefused, "")}, nil) {
+		t.Error("an attempt without an outcome is outdated")
+	}
+}

@@ -54,8 +54,8 @@ type Application struct {
 	// Witnesses returns the tasks of the application that nobody declared, of which something was first heard since a
 	// time.
 	Witnesses func(since time.Time) []string
-	// SearchIsProved says that the platform's list was seen to show a task that was created, of devices or of groups as the
-	// one that is searched for.
+	// SearchIsProved says that the platform's list was seen to show a task that was created, of devices or of groups as
+	// the one that is searched for.
 	SearchIsProved bool
 }
 
@@ -224,8 +224,8 @@ func (c *Creator) lookFirst(
 		v = waiting(v, "the platform's list of tasks can't be read: "+messageOf(err), lookAgain)
 		return nil, false, v, nil //nolint:nilerr // The verdict says it.
 	case found.unsupported && app.SearchIsProved: // it has one: what answers there may be something before the platform
-		return nil, false, waiting(v, "the platform says that it has no list of tasks, of which it had one; it is asked again",
-			lookAgain), nil
+		return nil, false, waiting(v,
+			"the platform says that it has no list of tasks, of which it had one; it is asked again", lookAgain), nil
 	case !found.complete && !found.unsupported:
 		return nil, false, waiting(v, "the platform's list of tasks was not complete; it is read again", lookAgain), nil
 	}
@@ -375,7 +375,8 @@ func (c *Creator) isInTime(began time.Time) bool {
 // refusalOf is the outcome of an attempt that certainly created nothing.
 func refusalOf(err error) *storage.TaskOutcome {
 	outcome := &storage.TaskOutcome{
-		Result: storage.TaskResultRefused, How: storage.TaskAnswered, Message: result.Shorten(messageOf(err), maxMessageBytes),
+		Result: storage.TaskResultRefused, How: storage.TaskAnswered,
+		Message: result.Shorten(messageOf(err), maxMessageBytes),
 	}
 	if failure, ok := errors.AsType[*platform.Error](err); ok && platform.Creation(err) == platform.CreationRefused {
 		outcome.Code = failure.Code

@@ -77,7 +77,7 @@ func (c *Creator) judge(q *Asked, attempts []attempt) (v Verdict, begin bool) {
 	now := c.o.Clock.Now()
 	if newest != nil && newest.outcome.Result == storage.TaskResultRefused && newest.outcome.Code != "" {
 		v.State, v.Reason = v1alpha1.TaskRefused, v1alpha1.ReasonTaskRefused
-		v.Message = "the platform refuses the task: " + sentence(newest.outcome.Message) +
+		v.Message = sentence(newest.outcome.Message) +
 			". Correct spec.task or, if the platform was corrected, increase spec.task.run"
 		return v, false
 	}
@@ -99,7 +99,7 @@ func (c *Creator) judge(q *Asked, attempts []attempt) (v Verdict, begin bool) {
 	if newest != nil && newest.outcome.Result == storage.TaskResultRefused {
 		n := inARow(attempts, storage.TaskResultRefused)
 		if again := newest.outcome.Time.Add(backoff(n)); now.Before(again) {
-			return waiting(v, "the platform did not take the task: "+sentence(newest.outcome.Message)+"; it is asked again",
+			return waiting(v, "the task is not created yet: "+sentence(newest.outcome.Message)+"; it is asked again",
 				again.Sub(now)), false
 		}
 	}
