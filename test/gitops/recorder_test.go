@@ -181,7 +181,7 @@ func (r recorder) recordTasks() {
 	absent := storage.TaskOutcome{Result: storage.TaskResultAbsent, How: storage.TaskFound}
 	refused := storage.TaskOutcome{
 		Result: storage.TaskResultRefused, How: storage.TaskAnswered, Code: "123016",
-		Message: "The parameter is error, targetversion not match with device.",
+		Message: "the platform refuses the call: The parameter is error, targetversion not match with device.",
 	}
 	created := storage.TaskOutcome{
 		Result: storage.TaskResultCreated, How: storage.TaskAnswered, OperationID: "task-created",
