@@ -36,7 +36,7 @@ export KUBEBUILDER_ASSETS
 
 # Packages tested at the same time, and how long one of them may take. Several start a control plane each.
 TEST_PARALLEL ?= 2
-TEST_TIMEOUT ?= 20m
+TEST_TIMEOUT ?= 30m
 TEST_PACKAGES ?= ./...
 # Modules of their own, because what their tests use is large: Helm, Prometheus, and what writes container images.
 TEST_MODULES ?= hack/image test/chart test/monitoring

@@ -16,7 +16,7 @@ import (
 	"fwupgrade.io/operator/test/harness"
 )
 
-var kills = flag.Int("kills", 22, "how often TestCreatesOnce kills the leader in a creation")
+var kills = flag.Int("kills", 9, "how often TestCreatesOnce kills the leader in a creation")
 
 // A death is where a leader dies that has a task created.
 type death struct {
