@@ -248,12 +248,14 @@ bench-scale: $(CONTROLPLANE_BINARIES) build build-bench ## Measure what many res
 # How long epochs are begun, and what they follow from: a new seed by default. See make chaos DURATION=1h SEED=7
 DURATION ?= 2m
 SEED ?= 0
+# With a platform on which tasks from Git are created; an epoch takes longer then, so that what was lost is found in it.
+PLATFORM ?=
 # Further flags: see `bin/chaos --help`.
 CHAOS_ARGS ?=
 
 .PHONY: chaos
-chaos: $(CONTROLPLANE_BINARIES) build-chaos ## Break everything at random while devices report, and check every count and Event, some 5 minutes (DURATION=2m, SEED=…, CHAOS_ARGS=…).
-	@exec $(BIN)/chaos --manager=$(BIN)/manager-chaos --duration=$(DURATION) --seed=$(SEED) $(CHAOS_ARGS)
+chaos: $(CONTROLPLANE_BINARIES) build-chaos ## Break everything at random while devices report, and check every count and Event, some 5 minutes (DURATION=2m, SEED=…, PLATFORM=1 with created tasks, CHAOS_ARGS=…).
+	@exec $(BIN)/chaos --manager=$(BIN)/manager-chaos --duration=$(DURATION) --seed=$(SEED) $(if $(PLATFORM),--platform --epoch=150s) $(CHAOS_ARGS)
 
 .PHONY: build-chaos
 build-chaos:

@@ -13,6 +13,7 @@ import (
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/hack/simulator/northbound"
 	"fwupgrade.io/operator/internal/result"
 )
 
@@ -24,6 +25,8 @@ type observed struct {
 	store    storage.ResultStore
 	// leaders is how many leaders there were since the control plane began.
 	leaders int
+	// report is the platform's; nil where there is none.
+	report *northbound.Report
 }
 
 // check compares everything that can be seen with what follows from the plan and the answers, at rest. It returns what
@@ -37,8 +40,14 @@ func check(lives []*life, a *answers, seen map[types.UID]string, have observed, 
 		return []string{err.Error()}
 	}
 	told := byUpgrade(have.events)
-	var problems []string
+	problems := checkReport(have.report)
 	for _, l := range lives {
+		if l.wave != nil {
+			for _, problem := range checkWave(l, have.upgrades, have.report.Creations) {
+				problems = append(problems, l.operation+": "+problem)
+			}
+			continue
+		}
 		task := result.Task{AppID: appID, OperationID: l.operation}
 		devices := a.of(l.operation)
 		fwu, wrong := l.holder(have.upgrades, devices)

@@ -50,7 +50,16 @@ func planEpoch(o *options, number int) *epoch {
 	e := &epoch{seed: o.seed, number: number, duration: o.epoch}
 	e.skew = [...]time.Duration{0, 150 * time.Second, -150 * time.Second}[rng.IntN(3)]
 	e.tasks = plan(rng, fmt.Sprintf("s%d-e%d", o.seed, number), e.duration, o.rate)
-	e.faults = planFaults(rng, e.duration, o.faultEvery)
+	e.faults = planFaults(rng, strikes, e.duration, o.faultEvery)
+	if o.platform {
+		// By numbers of their own: what goes on without a platform goes on with it, too.
+		rng = rand.New(rand.NewPCG(o.seed, 1<<32|uint64(number))) //nolint:gosec // As above.
+		e.tasks = append(e.tasks, planWaves(rng, fmt.Sprintf("s%d-e%d", o.seed, number), len(e.tasks), e.duration)...)
+		for _, f := range planFaults(rng, platformStrikes, e.duration, o.faultEvery) {
+			f.number = len(e.faults) + 1
+			e.faults = append(e.faults, f)
+		}
+	}
 	return e
 }
 
@@ -225,7 +234,7 @@ func (s *system) observe(ctx context.Context) (observed, error) {
 		s.api.List(ctx, slices, client.InNamespace(local.OperatorNamespace)),
 		s.api.Get(ctx, client.ObjectKey{Name: storage.ResultStoreName}, store),
 	)
-	return observed{upgrades.Items, told.Items, slices.Items, *store, leaders}, err
+	return observed{upgrades.Items, told.Items, slices.Items, *store, leaders, s.report()}, err
 }
 
 // leaders is how many leaders there were.
@@ -276,12 +285,21 @@ func (s *system) checkCleared(have observed) []string {
 	}
 	for i := range have.upgrades {
 		f := &have.upgrades[i]
-		if _, cleared := s.cleared[f.Spec.OperationID]; cleared && !later[f.Spec.OperationID] {
-			problems = append(problems, fmt.Sprintf("%s: was purged, and there is %s/%s", f.Spec.OperationID, f.Namespace,
-				f.Name))
+		id := operationOf(f)
+		if _, cleared := s.cleared[id]; cleared && !later[id] {
+			problems = append(problems, fmt.Sprintf("%s: was purged, and there is %s/%s", id, f.Namespace, f.Name))
 		}
 	}
 	return problems
+}
+
+// noteCleared notes when the deletion of a task with its results was asked for first. A wave may have no task.
+func (s *system) noteCleared(id string, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id != "" && s.cleared[id].IsZero() {
+		s.cleared[id] = at
+	}
 }
 
 // clearing bounds how long a deletion may be refused: while an epoch lasts.
@@ -294,9 +312,8 @@ func (s *system) clear(ctx context.Context, lives []*life) {
 		if l.upgrade == nil {
 			continue
 		}
-		s.mu.Lock()
-		s.cleared[l.operation] = time.Time{}
-		s.mu.Unlock()
+		id := l.taskID()
+		s.noteCleared(id, time.Time{})
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, clearing)
 			defer cancel()
@@ -314,11 +331,7 @@ func (s *system) clear(ctx context.Context, lives []*life) {
 				if s.unguarded.Load() > 0 && len(fwu.Finalizers) == 0 {
 					return errors.New("nothing would hold the deletion up")
 				}
-				s.mu.Lock()
-				if s.cleared[l.operation].IsZero() {
-					s.cleared[l.operation] = time.Now()
-				}
-				s.mu.Unlock()
+				s.noteCleared(id, time.Now())
 				return client.IgnoreNotFound(s.api.Delete(ctx, fwu,
 					client.PropagationPolicy(metav1.DeletePropagationBackground)))
 			})

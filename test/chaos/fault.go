@@ -47,6 +47,7 @@ const (
 	roomControllers1 room = "controllers-1"
 	roomControlPlane room = "control plane"
 	roomObjects      room = "objects"
+	roomPlatform     room = "platform"
 )
 
 // fault is one that strikes at a time, counted from the beginning of the epoch, and lasts.
@@ -77,6 +78,11 @@ func (f fault) rooms() []room {
 		return []room{roomControllers0, roomControllers1, roomControlPlane}
 	case faultFillEtcd: // nothing can be restored while it lasts
 		return []room{roomControlPlane, roomObjects}
+	case faultKillInCreation, faultStopInCreation:
+		return []room{roomControllers0, roomControllers1, roomPlatform}
+	case faultCutAnswers, faultSlowAnswers, faultErrorBefore, faultErrorAfter, faultCreatedLate, faultListedLate,
+		faultShiftPages, faultPlatformAway:
+		return []room{roomPlatform}
 	case faultKillAPIServer, faultStopAPIServer, faultSlowAPIServer, faultKillEtcd, faultStopEtcd:
 		return []room{roomControlPlane}
 	default:
@@ -87,16 +93,22 @@ func (f fault) rooms() []room {
 // errNothing says that there was nothing to break, or that it did not break.
 var errNothing = errors.New("nothing was broken")
 
-// strikes says what each kind does; it returns when all is healed.
-//
-//nolint:gochecknoglobals // A constant table.
-var strikes = []struct {
+// strikeFunc is what a fault does; it returns when all is healed.
+type strikeFunc func(ctx context.Context, s *system, f fault, rng *rand.Rand) error
+
+// strike is what a kind of faults does.
+type strike struct {
 	kind   faultKind
 	weight int
 	// shortest and longest are how long it lasts.
 	shortest, longest time.Duration
-	strike            func(ctx context.Context, s *system, f fault, rng *rand.Rand) error
-}{
+	strike            strikeFunc
+}
+
+// strikes says what each kind does.
+//
+//nolint:gochecknoglobals // A constant table.
+var strikes = []strike{
 	{faultKillWebhook, 10, 0, 4 * time.Second, killWebhook},
 	{faultStopWebhook, 8, time.Second, 20 * time.Second, stopWebhook},
 	{faultKillControllers, 12, 0, 4 * time.Second, killControllers},
@@ -117,8 +129,8 @@ var strikes = []struct {
 	{faultRemoveFinalizers, 3, 0, 0, removeFinalizers},
 }
 
-// planFaults plans the faults of an epoch, at most one at a time in each room.
-func planFaults(rng *rand.Rand, duration time.Duration, every time.Duration) []fault {
+// planFaults plans faults of these kinds for an epoch, at most one at a time in each room.
+func planFaults(rng *rand.Rand, strikes []strike, duration, every time.Duration) []fault {
 	total := 0
 	for _, s := range strikes {
 		total += s.weight
@@ -188,7 +200,7 @@ func (st *striker) run(ctx context.Context, faults []fault) error {
 
 func (st *striker) strike(ctx context.Context, f fault) error {
 	rng := rand.New(rand.NewPCG(st.seed, uint64(f.number))) //nolint:gosec // Chaos that can be repeated.
-	for _, s := range strikes {
+	for _, s := range slices.Concat(strikes, platformStrikes) {
 		if s.kind == f.kind {
 			return s.strike(ctx, st.system, f, rng)
 		}

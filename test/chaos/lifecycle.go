@@ -238,6 +238,9 @@ func (l *life) newUpgrade(namespace, suffix string, phase int) *v1alpha1.Firmwar
 	default:
 		spec.ExpectedDevices = new(int64(len(l.devices[phase])))
 	}
+	if l.wave != nil {
+		l.askFor(spec)
+	}
 	if l.maxFailed >= 0 {
 		spec.FailurePolicy = &v1alpha1.FailurePolicy{MaxFailed: intstr.FromInt(min(l.maxFailed, len(l.devices[phase])))}
 	}

@@ -60,8 +60,13 @@ func run(ctx context.Context, args []string) error {
 	case r.failed == nil:
 		return nil
 	}
-	fmt.Printf("\nThe run failed. Again: make chaos SEED=%d CHAOS_ARGS=\"--only-epoch=%d --epoch=%s --rate=%g "+
-		"--fault-every=%s\"\nIts logs are in %s.\n", o.seed, r.failed.number, o.epoch, o.rate, o.faultEvery, o.logs)
+	platform := ""
+	if o.platform {
+		platform = " PLATFORM=1"
+	}
+	fmt.Printf("\nThe run failed. Again: make chaos SEED=%d%s CHAOS_ARGS=\"--only-epoch=%d --epoch=%s --rate=%g "+
+		"--fault-every=%s\"\nIts logs are in %s.\n", o.seed, platform, r.failed.number, o.epoch, o.rate, o.faultEvery,
+		o.logs)
 	if o.shrink > 0 {
 		r.failed.faults = shrink(ctx, o, r.failed)
 	}
@@ -86,7 +91,7 @@ func runEpochs(ctx context.Context, o *options, dir string) (_ *runReport, err e
 		fmt.Fprint(history, line)
 	}
 	log("seed %d, logs in %s", o.seed, dir)
-	s, err := startSystem(ctx, dir, o.binary, o.fsync)
+	s, err := startSystem(ctx, o, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -118,5 +123,7 @@ func runEpochs(ctx context.Context, o *options, dir string) (_ *runReport, err e
 	}
 	r.took = time.Since(began)
 	r.gap, r.endings = longestBeyond(s.gaps, s.allOutages()), s.endings()
-	return r, nil
+	r.platform = s.report()
+	r.attempts, err = s.attempts(context.WithoutCancel(ctx))
+	return r, err
 }

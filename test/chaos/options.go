@@ -21,6 +21,7 @@ type options struct {
 	keep            []int
 	shrink          time.Duration
 	logs, binary    string
+	platform        bool
 	fsync           bool
 }
 
@@ -40,6 +41,7 @@ func parse(args []string) (*options, error) {
 	fs.StringVar(&o.logs, "logs", "",
 		"folder for the logs (default: a temporary one, which is removed when nothing was wrong)")
 	fs.StringVar(&o.binary, "manager", "bin/manager-chaos", "the operator, as test/chaos/build.sh builds it")
+	fs.BoolVar(&o.platform, "platform", false, "a platform, too, on which tasks from Git are created")
 	fs.BoolVar(&o.fsync, "fsync", true, "etcd syncs its log to the disk, as in production")
 	if err := fs.Parse(args); err != nil {
 		return nil, fmt.Errorf("flags: %w", err)

@@ -29,13 +29,16 @@ const (
 	kindOverdue    kind = "overdue"    // some devices never end, and the deadline passes
 )
 
-// kinds are all of them, with how many of 100 tasks are of each.
-//
-//nolint:gochecknoglobals // A constant table.
-var kinds = []struct {
+// kindShare is a kind with how many of 100 tasks are of it.
+type kindShare struct {
 	kind  kind
 	share int
-}{
+}
+
+// kinds are all of them.
+//
+//nolint:gochecknoglobals // A constant table.
+var kinds = []kindShare{
 	{kindDeclared, 20}, {kindListed, 8}, {kindUndeclared, 10}, {kindLate, 10}, {kindRecreated, 10}, {kindRenamed, 8},
 	{kindMoved, 6}, {kindPurged, 8}, {kindArchived, 6}, {kindOpen, 6}, {kindQuiet, 4}, {kindOverdue, 4},
 }
@@ -84,6 +87,8 @@ type task struct {
 	// maxFailed is the failure policy; negative where there is none.
 	maxFailed int
 	reports   []planned // in the order in which they fall due
+	// wave is what a task has that comes from Git; nil for others.
+	wave *wave
 }
 
 const targetVersion = "2.0"
@@ -108,7 +113,7 @@ func plan(rng *rand.Rand, prefix string, duration time.Duration, rate float64) [
 }
 
 func planTask(rng *rand.Rand, prefix string, number int, duration time.Duration) *task {
-	t := &task{number: number, kind: drawKind(rng), maxFailed: -1}
+	t := &task{number: number, kind: drawKind(rng, kinds), maxFailed: -1}
 	t.operation = fmt.Sprintf("%s-%03d-%s", prefix, number, t.kind)
 	// The last third of the time is left for tasks to end in.
 	t.start = time.Duration(rng.Float64() * 0.5 * float64(duration))
@@ -144,7 +149,7 @@ func planTask(rng *rand.Rand, prefix string, number int, duration time.Duration)
 	return t
 }
 
-func drawKind(rng *rand.Rand) kind {
+func drawKind(rng *rand.Rand, kinds []kindShare) kind {
 	at := rng.IntN(100)
 	for _, k := range kinds {
 		if at -= k.share; at < 0 {

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"fwupgrade.io/operator/hack/simulator/northbound"
 )
 
 // runReport is what a run came to.
@@ -28,19 +30,27 @@ type runReport struct {
 	rest    time.Duration
 	gap     time.Duration
 	endings map[string]int
+	// waves are the tasks that come from Git, platform is what the platform has of them, attempts how they ended.
+	waves    map[kind]int
+	platform *northbound.Report
+	attempts map[string]int
 	// failed is the epoch in which something was wrong, problems what.
 	failed   *epoch
 	problems []string
 }
 
 func newReport(o *options) *runReport {
-	return &runReport{options: o, tasks: map[kind]int{}, answers: map[int]int64{}, struck: map[faultKind]int{}}
+	return &runReport{options: o, tasks: map[kind]int{}, waves: map[kind]int{}, answers: map[int]int64{}, struck: map[faultKind]int{}}
 }
 
 // add adds an epoch.
 func (r *runReport) add(e *epoch, o *outcome, s *system) {
 	r.epochs++
 	for _, l := range o.lives {
+		if l.wave != nil {
+			r.waves[l.kind]++
+			continue
+		}
 		r.tasks[l.kind]++
 		r.devices += len(l.devices[0]) + len(l.devices[1]) + len(l.stray)
 	}
@@ -99,12 +109,28 @@ func (r *runReport) print(w io.Writer) {
 	fmt.Fprintf(w, "  longest time without a 200 beyond an outage: %s\n", r.gap.Round(100*time.Millisecond))
 	fmt.Fprintf(w, "  lost %d, doubled %d, unannounced %d, announced twice %d, other problems %d\n",
 		r.count("LOST"), r.count("DOUBLED"), r.count("UNANNOUNCED"), r.count("ANNOUNCED")-r.count("UNANNOUNCED"), r.others())
+	r.printPlatform(w)
 	for _, p := range r.problems[:min(shownProblems, len(r.problems))] {
 		fmt.Fprintln(w, "  !", p)
 	}
 	if more := len(r.problems) - shownProblems; more > 0 {
 		fmt.Fprintf(w, "  ! and %d more\n", more)
 	}
+}
+
+// printPlatform prints what became of the tasks that come from Git.
+func (r *runReport) printPlatform(w io.Writer) {
+	if r.platform == nil {
+		return
+	}
+	answers := map[int]int{}
+	for _, c := range r.platform.Creations {
+		answers[c.Status]++
+	}
+	fmt.Fprintf(w, "  waves: %s\n", list(r.waves))
+	fmt.Fprintf(w, "  the platform was asked for a task %d times (answers: %s, where 0 is none) and created %d, duplicates %d\n",
+		len(r.platform.Creations), list(answers), r.platform.Tasks.Created, r.platform.Tasks.Duplicates)
+	fmt.Fprintf(w, "  attempts: %s\n", list(r.attempts))
 }
 
 func (r *runReport) count(word string) int {

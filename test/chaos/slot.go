@@ -140,6 +140,11 @@ func (s *slot) signal(signal syscall.Signal) error {
 	return s.process.Signal(signal)
 }
 
+// freeze lets the process hang, thaw ends that.
+func (s *slot) freeze() error { return s.signal(syscall.SIGSTOP) }
+
+func (s *slot) thaw() error { return s.signal(syscall.SIGCONT) }
+
 // broken says whether the process is down, or hangs, on purpose.
 func (s *slot) broken() bool {
 	s.mu.Lock()

@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"fwupgrade.io/operator/hack/local"
+	"fwupgrade.io/operator/hack/simulator/northbound"
 	"fwupgrade.io/operator/test/harness"
 )
 
@@ -57,6 +58,8 @@ type system struct {
 	logs       []*os.File
 
 	webhooks, controllers []*slot
+	// platform is asked for the tasks that come from Git; nil where there is none.
+	platform *northbound.Server
 
 	mu      sync.Mutex // guards what follows
 	outages []interval
@@ -97,7 +100,7 @@ func (s *system) watchWebhooks(ctx context.Context) {
 	}
 }
 
-func startSystem(ctx context.Context, dir, binary string, fsync bool) (_ *system, err error) {
+func startSystem(ctx context.Context, o *options, dir string) (_ *system, err error) {
 	s := &system{
 		dir: dir, kubeconfig: filepath.Join(dir, "kubeconfig"), secret: "chaos-" + rand.Text(),
 		cleared: map[string]time.Time{},
@@ -109,7 +112,7 @@ func startSystem(ctx context.Context, dir, binary string, fsync bool) (_ *system
 	}()
 	etcd := map[string][]string{
 		"quota-backend-bytes": {fmt.Sprint(etcdQuotaBytes)},
-		"unsafe-no-fsync":     {fmt.Sprint(!fsync)},
+		"unsafe-no-fsync":     {fmt.Sprint(!o.fsync)},
 	}
 	policy := filepath.Join(dir, "audit-policy.yaml")
 	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
@@ -142,7 +145,15 @@ func startSystem(ctx context.Context, dir, binary string, fsync bool) (_ *system
 			return nil, err
 		}
 	}
-	return s, s.startOperator(ctx, binary)
+	if o.platform {
+		if err := s.startPlatform(ctx, o.seed); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.startOperator(ctx, o.binary); err != nil || !o.platform {
+		return s, err
+	}
+	return s, s.connect(ctx)
 }
 
 func (s *system) startOperator(ctx context.Context, binary string) error {
@@ -161,7 +172,8 @@ func (s *system) startOperator(ctx context.Context, binary string) error {
 			return err
 		}
 		s.webhooks = append(s.webhooks, a)
-		b, err := s.newSlot(ctx, fmt.Sprintf("controllers-%d", i), "controllers", binary, addresses[6*i+3:], nil)
+		b, err := s.newSlot(ctx, fmt.Sprintf("controllers-%d", i), "controllers", binary, addresses[6*i+3:],
+			s.controllersArgs())
 		if err != nil {
 			return err
 		}
@@ -206,6 +218,7 @@ func (s *system) stop() error {
 	for _, slot := range s.slots() {
 		errs = append(errs, slot.stop())
 	}
+	errs = append(errs, s.closePlatform())
 	if s.cluster != nil {
 		errs = append(errs, s.cluster.Stop())
 	}
