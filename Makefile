@@ -255,7 +255,7 @@ CHAOS_ARGS ?=
 
 .PHONY: chaos
 chaos: $(CONTROLPLANE_BINARIES) build-chaos ## Break everything at random while devices report, and check every count and Event, some 5 minutes (DURATION=2m, SEED=…, PLATFORM=1 with created tasks, CHAOS_ARGS=…).
-	@exec $(BIN)/chaos --manager=$(BIN)/manager-chaos --duration=$(DURATION) --seed=$(SEED) $(if $(PLATFORM),--platform --epoch=150s) $(CHAOS_ARGS)
+	@exec $(BIN)/chaos --manager=$(BIN)/manager-chaos --duration=$(DURATION) --seed=$(SEED) $(if $(PLATFORM),--platform --epoch=2m --fault-every=15s) $(CHAOS_ARGS)
 
 .PHONY: build-chaos
 build-chaos:

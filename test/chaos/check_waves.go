@@ -110,4 +110,6 @@ func madeFor(l *life, creations []northbound.Creation) []string {
 }
 
 // operationOf is the task that a FirmwareUpgrade has.
-func operationOf(f *v1alpha1.FirmwareUpgrade) string { return cmp.Or(f.Spec.OperationID, f.Status.OperationID) }
+func operationOf(f *v1alpha1.FirmwareUpgrade) string {
+	return cmp.Or(f.Spec.OperationID, f.Status.OperationID)
+}

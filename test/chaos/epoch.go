@@ -55,7 +55,7 @@ func planEpoch(o *options, number int) *epoch {
 		// By numbers of their own: what goes on without a platform goes on with it, too.
 		rng = rand.New(rand.NewPCG(o.seed, 1<<32|uint64(number))) //nolint:gosec // As above.
 		e.tasks = append(e.tasks, planWaves(rng, fmt.Sprintf("s%d-e%d", o.seed, number), len(e.tasks), e.duration)...)
-		for _, f := range planFaults(rng, platformStrikes, e.duration, o.faultEvery) {
+		for _, f := range planFaults(rng, platformStrikes, e.duration, o.faultEvery/platformFaultsOften) {
 			f.number = len(e.faults) + 1
 			e.faults = append(e.faults, f)
 		}

@@ -62,6 +62,10 @@ var platformStrikes = []strike{
 	{faultStopInCreation, 6, time.Second, 25 * time.Second, inCreation((*slot).freeze)},
 }
 
+// platformFaultsOften is how many faults of the platform there are for each other one: few tasks are created while
+// others keep the operator from leading.
+const platformFaultsOften = 3
+
 // How often the platform goes wrong while it does.
 const often, rarely = 0.7, 0.3
 
@@ -82,7 +86,7 @@ func misbehave(how func(rng *rand.Rand, f *northbound.Faults)) strikeFunc {
 
 const (
 	// creationAwaited is how long a task to be asked for is waited for.
-	creationAwaited = 20 * time.Second
+	creationAwaited = 30 * time.Second
 	// answerWithheld is how long the platform does not answer then.
 	answerWithheld = 30 * time.Second
 )

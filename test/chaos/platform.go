@@ -5,8 +5,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -74,7 +76,7 @@ func (s *system) connect(ctx context.Context) error {
 		}
 	}
 	first := &life{
-		task: &task{operation: "first", devices: [2][]string{{"first"}}, maxFailed: -1, wave: &wave{closes: waveOpen}},
+		task:   &task{operation: "first", devices: [2][]string{{"first"}}, maxFailed: -1, wave: &wave{closes: waveOpen}},
 		system: s, began: time.Now(),
 	}
 	for _, object := range append(s.declaration(), first.newUpgrade(fleets[0], "", 0)) {
@@ -144,9 +146,12 @@ func (s *system) attempts(ctx context.Context) (map[string]int, error) {
 	return ended, nil
 }
 
+// closePlatform ends the platform, and leaves its report beside the logs.
 func (s *system) closePlatform() error {
 	if s.platform == nil {
 		return nil
 	}
-	return errors.Join(s.platform.SetFaults(northbound.Faults{}), s.platform.Close())
+	err := s.platform.Close()
+	report, encodeErr := json.MarshalIndent(s.platform.Report(), "", "  ")
+	return errors.Join(err, encodeErr, os.WriteFile(filepath.Join(s.dir, "platform.json"), report, 0o600))
 }

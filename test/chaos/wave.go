@@ -46,7 +46,7 @@ func planWaves(rng *rand.Rand, prefix string, number int, duration time.Duration
 	for range duration / waveInterval {
 		t := &task{number: number + len(waves), kind: drawKind(rng, waveKinds), maxFailed: -1, wave: &wave{closes: waveOpen}}
 		t.operation = fmt.Sprintf("%s-wave-%03d-%s", prefix, len(waves), t.kind)
-		t.start = time.Duration(rng.Float64() * 0.85 * float64(duration))
+		t.start = time.Duration(rng.Float64() * 0.7 * float64(duration))
 		t.length = time.Duration((0.05 + 0.2*rng.Float64()) * float64(duration))
 		switch t.kind {
 		case kindClosing:
