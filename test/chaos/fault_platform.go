@@ -36,7 +36,7 @@ var platformStrikes = []strike{
 	{faultSlowAnswers, 8, 3 * time.Second, 15 * time.Second, misbehave(func(rng *rand.Rand, f *northbound.Faults) {
 		f.AnswerSilent = northbound.Fault{Share: often, Delay: northbound.Duration(time.Second + between(rng, 14*time.Second))}
 	})},
-	{faultErrorBefore, 6, 3 * time.Second, 10 * time.Second, misbehave(func(_ *rand.Rand, f *northbound.Faults) {
+	{faultErrorBefore, 10, 3 * time.Second, 10 * time.Second, misbehave(func(_ *rand.Rand, f *northbound.Faults) {
 		f.ErrorBefore.Share = often
 	})},
 	{faultErrorAfter, 8, 3 * time.Second, 15 * time.Second, misbehave(func(_ *rand.Rand, f *northbound.Faults) {

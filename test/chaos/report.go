@@ -74,7 +74,11 @@ const longestGap = 10 * time.Second
 
 // checkProcesses looks for what the processes did that none may do.
 func (s *system) checkProcesses() []string {
-	problems := checkLogs(s.dir, s.secret)
+	secrets := []string{s.secret}
+	if s.platform != nil {
+		secrets = append(secrets, s.platform.Secret())
+	}
+	problems := checkLogs(s.dir, secrets...)
 	endings := s.endings()
 	for _, webhook := range s.webhooks { // a leader ends when it has lost its lease
 		if n := endings[webhook.name]; n > 0 {
