@@ -37,39 +37,48 @@ func checkReport(r *northbound.Report) []string {
 // checkWave compares a wave at rest with what the platform was asked for: it has its one task, whose devices are counted
 // as the platform has them; or none where createBefore passed.
 func checkWave(l *life, upgrades []v1alpha1.FirmwareUpgrade, creations []northbound.Creation) []string {
-	var problems []string
-	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
-	made := madeFor(l, creations)
-	l.wave.made = ""
-	switch mayHaveNone := l.kind == kindClosing || l.kind == kindExpired; {
-	case len(made) > 1:
-		say("DUPLICATE: the tasks %v were created", made)
-	case len(made) == 1 && l.kind == kindExpired:
-		say("task %s was created after createBefore", made[0])
-	case len(made) == 0 && !mayHaveNone:
-		say("no task was created")
-	}
-	for _, c := range creations {
-		if c.FileID == l.operation && c.Time.After(l.closes().Add(latePost)) {
-			say("a task was asked for at %s, and createBefore is %s", c.Time, l.closes())
-		}
-	}
-	if len(made) > 0 {
-		l.wave.made = made[0]
-	}
+	problems := checkMade(l, creations)
 	var own *v1alpha1.FirmwareUpgrade
 	for i := range upgrades {
 		switch f := &upgrades[i]; {
 		case l.upgrade != nil && f.UID == l.upgrade.UID:
 			own = f
 		case l.wave.made != "" && operationOf(f) == l.wave.made, f.Spec.Task != nil && f.Spec.Task.PackageID == l.operation:
-			say("there is another FirmwareUpgrade: %s/%s", f.Namespace, f.Name)
+			problems = append(problems, fmt.Sprintf("there is another FirmwareUpgrade: %s/%s", f.Namespace, f.Name))
 		}
 	}
 	if own == nil {
 		return append(problems, "there is no FirmwareUpgrade")
 	}
 	return append(problems, checkWaveStatus(l, own)...)
+}
+
+// checkMade looks at what the platform was asked for, and notes the task that it made.
+func checkMade(l *life, creations []northbound.Creation) []string {
+	var problems, made []string
+	say := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	for _, c := range creations {
+		if c.FileID != l.operation {
+			continue
+		}
+		if c.OperationID != "" && !slices.Contains(made, c.OperationID) {
+			made = append(made, c.OperationID)
+		}
+		if l.kind == kindExpired || c.Time.After(l.closes().Add(latePost)) {
+			say("the platform was asked at %s, and createBefore is %s", c.Time, l.closes())
+		}
+	}
+	if len(made) > 1 {
+		say("DUPLICATE: the tasks %v were created", made)
+	}
+	if len(made) == 0 && l.kind != kindClosing && l.kind != kindExpired {
+		say("no task was created")
+	}
+	l.wave.made = ""
+	if len(made) > 0 {
+		l.wave.made = made[0]
+	}
+	return problems
 }
 
 // checkWaveStatus compares the status with the task that was made, or that none was.
@@ -96,17 +105,6 @@ func checkWaveStatus(l *life, fwu *v1alpha1.FirmwareUpgrade) []string {
 			reasonOf(st.Conditions, v1alpha1.ConditionReady))
 	}
 	return problems
-}
-
-// madeFor returns the tasks that were created for a wave, each once.
-func madeFor(l *life, creations []northbound.Creation) []string {
-	var made []string
-	for _, c := range creations {
-		if c.FileID == l.operation && c.OperationID != "" && !slices.Contains(made, c.OperationID) {
-			made = append(made, c.OperationID)
-		}
-	}
-	return made
 }
 
 // operationOf is the task that a FirmwareUpgrade has.

@@ -12,9 +12,11 @@
 //
 //	plan.go       what the devices report, and what is done to the FirmwareUpgrade of a task
 //	sender.go     pushes it as the platform does, and remembers the answers
+//	wave.go       the same of tasks that come from Git, which a platform is asked for
 //	lifecycle.go  does to the FirmwareUpgrades what the plan says
 //	fault*.go     the faults: when each strikes, what it does, how it is healed
 //	system.go     the control plane and the operator's four processes
+//	platform.go   the platform that is asked for tasks, with --platform
 //	model.go      what each device must have come to, by the answers
 //	check*.go     compares that with what is stored, what is said and what was told
 //	watch.go      what must hold at any moment
