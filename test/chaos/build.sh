@@ -6,9 +6,9 @@
 #
 #   * The webhook's clock is ahead by FWUPGRADE_CLOCK_OFFSET, a duration that may be negative.
 #   * Compaction begins with few small slices instead of hundreds, so that it runs all the time.
-#   * What a platform is waited for takes seconds instead of minutes. What keeps a task from being created twice stays as
-#     it is (callWithin), or keeps its place: the first search comes later than an answer can, which is callWithin and
-#     callTimeout after the intent, and a leader waits for longer than the platform's list is late (platform.go).
+#   * What a platform is waited for takes seconds instead of minutes. What keeps a task from being created twice stays
+#     as it is (callWithin), or keeps its place: the first search comes later than an answer can, which is callWithin
+#     and callTimeout after the intent, and a leader waits for longer than the platform's list is late (platform.go).
 #
 #   build.sh BINARY
 set -euo pipefail

@@ -15,8 +15,8 @@ import (
 	"fwupgrade.io/operator/hack/simulator/northbound"
 )
 
-// latePost is how long after createBefore the platform may be asked: the leader looked just before, stood still, had ten
-// seconds left, and stood still again.
+// latePost is how long after createBefore the platform may be asked: the leader looked just before, stood still, had
+// ten seconds left, and stood still again.
 const latePost = 65 * time.Second
 
 // checkReport looks at what the platform has of all waves there ever were.
@@ -34,8 +34,8 @@ func checkReport(r *northbound.Report) []string {
 	return problems
 }
 
-// checkWave compares a wave at rest with what the platform was asked for: it has its one task, whose devices are counted
-// as the platform has them; or none where createBefore passed.
+// checkWave compares a wave at rest with what the platform was asked for: it has its one task, whose devices are
+// counted as the platform has them; or none where createBefore passed.
 func checkWave(l *life, upgrades []v1alpha1.FirmwareUpgrade, creations []northbound.Creation) []string {
 	problems := checkMade(l, creations)
 	var own *v1alpha1.FirmwareUpgrade

@@ -57,19 +57,43 @@ func TestCheckWave(t *testing.T) {
 		creations []northbound.Creation
 		want      string
 	}{
-		"one task":                 {kindDeclared, []v1alpha1.FirmwareUpgrade{good}, one, ""},
-		"none, as it expired":      {kindExpired, []v1alpha1.FirmwareUpgrade{expired}, nil, ""},
-		"one while it was open":    {kindClosing, []v1alpha1.FirmwareUpgrade{good}, one, ""},
-		"none while it was open":   {kindClosing, []v1alpha1.FirmwareUpgrade{expired}, one[:1], ""},
-		"two tasks":                {kindDeclared, []v1alpha1.FirmwareUpgrade{good}, append(one, created("op-2", 0)), "DUPLICATE: the tasks [op op-2]"},
-		"no task":                  {kindDeclared, []v1alpha1.FirmwareUpgrade{expired}, one[:1], "no task was created"},
-		"one after it expired":     {kindExpired, []v1alpha1.FirmwareUpgrade{good}, one, "and createBefore is"},
-		"asked for too late":       {kindClosing, []v1alpha1.FirmwareUpgrade{good}, []northbound.Creation{created("op", 2*time.Hour)}, "and createBefore is"},
-		"another task":             {kindDeclared, []v1alpha1.FirmwareUpgrade{asking("own", v1alpha1.TaskCreated, "x", 2)}, one, `is "x", the task is "op"`},
-		"a task that is not there": {kindExpired, []v1alpha1.FirmwareUpgrade{asking("own", v1alpha1.TaskExpired, "x", 0)}, nil, `is "x", the task is ""`},
-		"undecided":                {kindDeclared, []v1alpha1.FirmwareUpgrade{asking("own", v1alpha1.TaskUncertain, "op", 2)}, one, "is Uncertain, want Created"},
-		"a device is missing":      {kindDeclared, []v1alpha1.FirmwareUpgrade{asking("own", v1alpha1.TaskCreated, "op", 1)}, one, "Ready is false"},
-		"a placeholder":            {kindDeclared, []v1alpha1.FirmwareUpgrade{good, placeholder}, one, "another FirmwareUpgrade"},
+		"one task":               {kindDeclared, []v1alpha1.FirmwareUpgrade{good}, one, ""},
+		"none, as it expired":    {kindExpired, []v1alpha1.FirmwareUpgrade{expired}, nil, ""},
+		"one while it was open":  {kindClosing, []v1alpha1.FirmwareUpgrade{good}, one, ""},
+		"none while it was open": {kindClosing, []v1alpha1.FirmwareUpgrade{expired}, one[:1], ""},
+		"two tasks": {
+			kindDeclared, []v1alpha1.FirmwareUpgrade{good}, append(one, created("op-2", 0)),
+			"DUPLICATE: the tasks [op op-2]",
+		},
+		"no task": {
+			kindDeclared, []v1alpha1.FirmwareUpgrade{expired}, one[:1],
+			"no task was created",
+		},
+		"one after it expired": {kindExpired, []v1alpha1.FirmwareUpgrade{good}, one, "and createBefore is"},
+		"asked for too late": {
+			kindClosing, []v1alpha1.FirmwareUpgrade{good}, []northbound.Creation{created("op", 2*time.Hour)},
+			"and createBefore is",
+		},
+		"another task": {
+			kindDeclared, []v1alpha1.FirmwareUpgrade{asking("own", v1alpha1.TaskCreated, "x", 2)}, one,
+			`is "x", the task is "op"`,
+		},
+		"a task that is not there": {
+			kindExpired, []v1alpha1.FirmwareUpgrade{asking("own", v1alpha1.TaskExpired, "x", 0)}, nil,
+			`is "x", the task is ""`,
+		},
+		"undecided": {
+			kindDeclared, []v1alpha1.FirmwareUpgrade{asking("own", v1alpha1.TaskUncertain, "op", 2)}, one,
+			"is Uncertain, want Created",
+		},
+		"a device is missing": {
+			kindDeclared, []v1alpha1.FirmwareUpgrade{asking("own", v1alpha1.TaskCreated, "op", 1)}, one,
+			"Ready is false",
+		},
+		"a placeholder": {
+			kindDeclared, []v1alpha1.FirmwareUpgrade{good, placeholder}, one,
+			"another FirmwareUpgrade",
+		},
 		"a rival": {
 			kindRenamed, []v1alpha1.FirmwareUpgrade{good, asking("rival", v1alpha1.TaskCreated, "op", 0)}, one,
 			"another FirmwareUpgrade",

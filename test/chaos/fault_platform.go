@@ -34,7 +34,8 @@ var platformStrikes = []strike{
 		f.AnswerCut.Share = often
 	})},
 	{faultSlowAnswers, 8, 3 * time.Second, 15 * time.Second, misbehave(func(rng *rand.Rand, f *northbound.Faults) {
-		f.AnswerSilent = northbound.Fault{Share: often, Delay: northbound.Duration(time.Second + between(rng, 14*time.Second))}
+		late := time.Second + time.Duration(rng.Float64()*float64(14*time.Second))
+		f.AnswerSilent = northbound.Fault{Share: often, Delay: northbound.Duration(late)}
 	})},
 	{faultErrorBefore, 10, 3 * time.Second, 10 * time.Second, misbehave(func(_ *rand.Rand, f *northbound.Faults) {
 		f.ErrorBefore.Share = often
@@ -69,10 +70,6 @@ const platformFaultsOften = 3
 // How often the platform goes wrong while it does.
 const often, rarely = 0.7, 0.3
 
-func between(rng *rand.Rand, longest time.Duration) time.Duration {
-	return time.Duration(rng.Float64() * float64(longest))
-}
-
 // misbehave lets the platform go wrong, for as long as the fault lasts.
 func misbehave(how func(rng *rand.Rand, f *northbound.Faults)) strikeFunc {
 	return func(ctx context.Context, s *system, f fault, rng *rand.Rand) error {
@@ -91,8 +88,8 @@ const (
 	answerWithheld = 30 * time.Second
 )
 
-// inCreation breaks the controllers when the platform has created a task and has not answered yet. Both, as nobody knows
-// which of them leads.
+// inCreation breaks the controllers when the platform has created a task and has not answered yet. Both, as nobody
+// knows which of them leads.
 func inCreation(do func(*slot) error) strikeFunc {
 	return func(ctx context.Context, s *system, f fault, _ *rand.Rand) error {
 		before := len(s.platform.Report().Creations)

@@ -33,11 +33,11 @@ const (
 	blacklisted = 5 * time.Second
 
 	// creationGrace is how long an attempt to create a task of which nothing was found counts as perhaps made. It is
-	// longer than all that can pass until the list shows what was asked for: until the platform is asked (10 s), while the
-	// leader is stopped then (25 s), and what follows.
+	// longer than all that can pass until the list shows what was asked for: until the platform is asked (10 s), while
+	// the leader is stopped then (25 s), and what follows.
 	creationGrace = 90 * time.Second
-	// createdLate is by how much the platform creates a task late, listedLate, by how much it lists one late. A new leader
-	// waits for longer than the latter before it has anything created: see build.sh.
+	// createdLate is by how much the platform creates a task late, listedLate, by how much it lists one late. A new
+	// leader waits for longer than the latter before it has anything created: see build.sh.
 	createdLate, listedLate = 15 * time.Second, 8 * time.Second
 	// connecting bounds how long it takes until the first task is created.
 	connecting = 3 * time.Minute

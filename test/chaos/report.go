@@ -40,7 +40,9 @@ type runReport struct {
 }
 
 func newReport(o *options) *runReport {
-	return &runReport{options: o, tasks: map[kind]int{}, waves: map[kind]int{}, answers: map[int]int64{}, struck: map[faultKind]int{}}
+	return &runReport{
+		options: o, tasks: map[kind]int{}, waves: map[kind]int{}, answers: map[int]int64{}, struck: map[faultKind]int{},
+	}
 }
 
 // add adds an epoch.
@@ -132,7 +134,7 @@ func (r *runReport) printPlatform(w io.Writer) {
 		answers[c.Status]++
 	}
 	fmt.Fprintf(w, "  waves: %s\n", list(r.waves))
-	fmt.Fprintf(w, "  the platform was asked for a task %d times (answers: %s, where 0 is none) and created %d, duplicates %d\n",
+	fmt.Fprintf(w, "  the platform was asked %d times (answers: %s, where 0 is none) and created %d tasks, duplicates %d\n",
 		len(r.platform.Creations), list(answers), r.platform.Tasks.Created, r.platform.Tasks.Duplicates)
 	fmt.Fprintf(w, "  attempts: %s\n", list(r.attempts))
 }

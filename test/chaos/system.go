@@ -39,7 +39,10 @@ rules:
 - level: None
   resources: [{group: fwupgrade.io, resources: [firmwareupgrades/status]}]
 - level: Metadata
-  resources: [{group: fwupgrade.io}, {group: storage.fwupgrade.io, resources: [resultslices, firmwareupgradetaskrecords]}]
+  resources:
+  - group: fwupgrade.io
+  - group: storage.fwupgrade.io
+    resources: [resultslices, firmwareupgradetaskrecords]
 `
 
 // fleets are the namespaces that FirmwareUpgrades are declared in.

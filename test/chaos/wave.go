@@ -13,8 +13,8 @@ import (
 	"fwupgrade.io/operator/api/v1alpha1"
 )
 
-// wave is what a task has beyond others that comes from Git: the platform is asked for it, and its devices report there.
-// Its operation is the name of the package, by which it is told from the tasks of other waves.
+// wave is what a task has beyond others that comes from Git: the platform is asked for it, and its devices report
+// there. Its operation is the name of the package, by which it is told from the tasks of other waves.
 type wave struct {
 	// closes is when createBefore is, counted from the beginning of the epoch.
 	closes time.Duration
@@ -31,7 +31,9 @@ const (
 // waveKinds are all that become of waves, with how many of 100 are of each.
 //
 //nolint:gochecknoglobals // A constant table.
-var waveKinds = []kindShare{{kindDeclared, 35}, {kindRecreated, 25}, {kindRenamed, 25}, {kindClosing, 10}, {kindExpired, 5}}
+var waveKinds = []kindShare{
+	{kindDeclared, 35}, {kindRecreated, 25}, {kindRenamed, 25}, {kindClosing, 10}, {kindExpired, 5},
+}
 
 const (
 	// waveInterval is how far apart waves begin, on average.
@@ -44,7 +46,9 @@ const (
 func planWaves(rng *rand.Rand, prefix string, number int, duration time.Duration) []*task {
 	var waves []*task
 	for range duration / waveInterval {
-		t := &task{number: number + len(waves), kind: drawKind(rng, waveKinds), maxFailed: -1, wave: &wave{closes: waveOpen}}
+		t := &task{
+			number: number + len(waves), kind: drawKind(rng, waveKinds), maxFailed: -1, wave: &wave{closes: waveOpen},
+		}
 		t.operation = fmt.Sprintf("%s-wave-%03d-%s", prefix, len(waves), t.kind)
 		t.start = time.Duration(rng.Float64() * 0.7 * float64(duration))
 		t.length = time.Duration((0.05 + 0.2*rng.Float64()) * float64(duration))
@@ -74,7 +78,7 @@ func (l *life) askFor(spec *v1alpha1.FirmwareUpgradeSpec) {
 // closes is when nothing is created for a wave any more, as its spec has it: to the second.
 func (l *life) closes() time.Time { return l.began.Add(l.wave.closes).Truncate(time.Second) }
 
-// task is the id of the task that the platform has or pretends to have; empty where a wave has none.
+// taskID is the id of the task that the platform has or pretends to have; empty where a wave has none.
 func (l *life) taskID() string {
 	if l.wave != nil {
 		return l.wave.made
