@@ -134,8 +134,9 @@ func (r *runReport) printPlatform(w io.Writer) {
 		answers[c.Status]++
 	}
 	fmt.Fprintf(w, "  waves: %s\n", list(r.waves))
-	fmt.Fprintf(w, "  the platform was asked %d times (answers: %s, where 0 is none) and created %d tasks, duplicates %d\n",
-		len(r.platform.Creations), list(answers), r.platform.Tasks.Created, r.platform.Tasks.Duplicates)
+	tasks := r.platform.Tasks
+	fmt.Fprintf(w, "  the platform was asked %d times (answers: %s, 0 is none) and created %d tasks, duplicates %d\n",
+		len(r.platform.Creations), list(answers), tasks.Created, tasks.Duplicates)
 	fmt.Fprintf(w, "  attempts: %s\n", list(r.attempts))
 }
 
