@@ -105,7 +105,6 @@ func TestTaskRecordsAreValidated(t *testing.T) {
 		"four probes":                    {intent(func(i *storage.TaskIntent) { i.ProbeDevices = []string{"a", "b", "c", "d"} }), "spec.intent.probeDevices"},
 		"no run":                         {intent(func(i *storage.TaskIntent) { i.Run = 0 }), "spec.intent.run"},
 		"too many retries":               {intent(func(i *storage.TaskIntent) { i.Retries = 6 }), "spec.intent.retries"},
-		"no run":                         {intent(func(i *storage.TaskIntent) { i.Run = 0 }), "spec.intent.run"},
 		"a long version":                 {intent(func(i *storage.TaskIntent) { i.FileVersion = long(256) }), "spec.intent.fileVersion"},
 		"groups and a window": {intent(func(i *storage.TaskIntent) {
 			i.Groups, i.Window = groups(), &storage.TaskWindow{Start: metav1.Now(), End: metav1.Now()}
