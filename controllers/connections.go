@@ -275,18 +275,22 @@ func (c *connections) view(app *v1alpha1.IoTApplication, task result.Task) *stat
 	return p
 }
 
-// creator is the connection at which the tasks of an application are created, nil where there is none or it does not
-// work, and since when this process leads.
-func (c *connections) creator(app *v1alpha1.IoTApplication) (of *creation.Application, led time.Time) {
-	connected := c.of(app.Spec.AppID)
+// ledSince is since when this process leads.
+func (c *connections) ledSince() time.Time {
 	c.mu.RLock()
-	led = c.led
-	c.mu.RUnlock()
+	defer c.mu.RUnlock()
+	return c.led
+}
+
+// creator is the connection at which the tasks of an application are created, nil where there is none or it does not
+// work.
+func (c *connections) creator(app *v1alpha1.IoTApplication) *creation.Application {
+	connected := c.of(app.Spec.AppID)
 	if connected == nil || connected.link.State().Connected.Status != metav1.ConditionTrue ||
 		!connected.client.Status().BreakerOpenUntil.IsZero() {
-		return nil, led
+		return nil
 	}
-	return &creation.Application{ID: app.Spec.AppID, Platform: connected.client}, led
+	return &creation.Application{ID: app.Spec.AppID, Platform: connected.client}
 }
 
 // wake has an application's platform asked soon.

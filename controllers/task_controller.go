@@ -125,6 +125,9 @@ func (r *taskReconciler) create(
 	}
 	if refusal != nil {
 		v.State, v.Reason, v.Message, v.After = v1alpha1.TaskWaiting, refusal.reason, refusal.message, creationRetry
+		if lead := r.mayCreateFrom().Sub(r.clock.Now()); lead > 0 {
+			v.After = min(v.After, lead)
+		}
 		return v, nil
 	}
 	return r.creator.Create(ctx, app, asked, func(ctx context.Context, v creation.Verdict) error {
@@ -145,24 +148,31 @@ func (r *taskReconciler) application(
 		return nil, &problem{may.Reason, may.Message}, nil
 	case app == nil:
 		return nil, &problem{v1alpha1.ReasonApplicationNotFound, "no IoTApplication has the appId " + fwu.Spec.AppID +
-			": declare one, or correct spec.appId"}, nil
+			": declare one, or name another in a new FirmwareUpgrade"}, nil
 	case !slices.Contains(app.Spec.Namespaces, fwu.Namespace):
 		return nil, &problem{v1alpha1.ReasonNotPermitted, "IoTApplication " + app.Name + " does not list the namespace " +
-			fwu.Namespace + " in spec.namespaces"}, nil
+			fwu.Namespace + " in spec.namespaces: ask who administers it"}, nil
 	case app.Spec.Tasks != v1alpha1.TasksCreate:
 		return nil, &problem{v1alpha1.ReasonNotPermitted, "IoTApplication " + app.Name + " has spec.tasks: Observe, so " +
 			"that nothing is created: set it to Create"}, nil
 	}
-	of, led := r.connections.creator(app)
-	switch wait := led.Add(leadBeforeCreating).Sub(r.clock.Now()); {
+	of := r.connections.creator(app)
+	switch {
+	case app.Spec.Suspend:
+		return nil, &problem{v1alpha1.ReasonWaiting, "IoTApplication " + app.Name + " is suspended"}, nil
 	case of == nil:
 		return nil, &problem{v1alpha1.ReasonWaiting, "IoTApplication " + app.Name + " is not connected"}, nil
-	case wait > 0:
-		return nil, &problem{v1alpha1.ReasonWaiting, "the operator leads for less than " + leadBeforeCreating.String() +
-			", in which what was created before becomes visible"}, nil
+	case r.clock.Now().Before(r.mayCreateFrom()):
+		return nil, &problem{v1alpha1.ReasonWaiting, "the operator began to lead a moment ago, and creates nothing before " +
+			r.mayCreateFrom().UTC().Format(time.RFC3339) + ", so that what was created before becomes visible"}, nil
 	}
 	r.complete(of, app, fwu.Spec.Task.DeviceGroups != nil)
 	return of, nil, nil
+}
+
+// mayCreateFrom is from when on this process may have tasks created.
+func (r *taskReconciler) mayCreateFrom() time.Time {
+	return r.connections.ledSince().Add(leadBeforeCreating)
 }
 
 // declared returns the IoTApplication of an application, nil if there is none.
@@ -184,7 +194,7 @@ func (r *taskReconciler) connected(ctx context.Context, appID string, groups boo
 	if err != nil || app == nil {
 		return nil, err
 	}
-	of, _ := r.connections.creator(app)
+	of := r.connections.creator(app)
 	if of != nil {
 		r.complete(of, app, groups)
 	}

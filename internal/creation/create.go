@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,11 +90,14 @@ type Creator struct {
 	// busy are the applications of which a task is being created: the next one looks at what this one did.
 	busy  map[string]bool
 	looks map[string]look
+	// concluded are outcomes that this process recorded and the cache may not have yet, by the request: an attempt whose
+	// answer came is not to look like one without.
+	concluded map[string][]Record
 }
 
 // New returns a Creator.
 func New(o Options) *Creator {
-	return &Creator{o: o, busy: map[string]bool{}, looks: map[string]look{}}
+	return &Creator{o: o, busy: map[string]bool{}, looks: map[string]look{}, concluded: map[string][]Record{}}
 }
 
 // take begins a creation of an application, if there is none.
@@ -116,12 +120,27 @@ func (c *Creator) release(appID string) {
 // Known says how far the creation of a task is, by a cache of the records. begin says that something is to be done:
 // Restore is to be called where the verdict has an operationId, else Create.
 func (c *Creator) Known(q *Asked) (v Verdict, begin bool, err error) {
-	records, err := c.o.Ledger.Cached(Hash(q.AppID, q.Task))
+	hash := Hash(q.AppID, q.Task)
+	records, err := c.o.Ledger.Cached(hash)
 	if err != nil {
 		return Verdict{}, false, err
 	}
-	v, begin = c.judge(q, bookOf(records)[Hash(q.AppID, q.Task)])
+	v, begin = c.judge(q, bookOf(c.withConcluded(hash, records))[hash])
 	return v, begin, nil
+}
+
+// withConcluded adds what this process recorded to what a cache has.
+func (c *Creator) withConcluded(hash string, cached []Record) []Record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.concluded[hash] = slices.DeleteFunc(c.concluded[hash], func(r Record) bool {
+		return slices.ContainsFunc(cached, func(x Record) bool { return Name(&x) == Name(&r) })
+	})
+	all := append(cached, c.concluded[hash]...)
+	if len(c.concluded[hash]) == 0 {
+		delete(c.concluded, hash)
+	}
+	return all
 }
 
 // Create has the platform create a task, unless that was done, may have been done, or need not be done. mark is called
@@ -214,8 +233,9 @@ func (c *Creator) lookFirst(
 	like := fingerprintOf(q.Task, q.FileVersion)
 	for _, a := range b.undecided() {
 		if f := fingerprintOfIntent(a.intent); a.appID == q.AppID && f.meets(&like) {
-			return nil, false, waiting(v, "a task like this may have been created for "+a.intent.For.Namespace+"/"+
-				a.intent.For.Name+", which is being found out", lookAgain), nil
+			return nil, false, waiting(v, "at "+instant(a.intent.Time.Time)+" a task like this was asked for, for "+
+				a.intent.For.Namespace+"/"+a.intent.For.Name+", and whether it was created is being found out, until "+
+				instant(a.intent.Time.Add(c.o.Grace+lastMark))+" if the platform's list can tell", lookAgain), nil
 		}
 	}
 	found, err := search(ctx, app, &like, b, platform.PriorityCreate)
@@ -240,7 +260,7 @@ func (c *Creator) lookFirst(
 	}
 	for i := range found.similar { // it may be the one where targetVersion is not the platform's
 		if t := &found.similar[i]; like.matchesButVersion(t) && isCurrent(t) {
-			finished = append(finished, t.OperationID+" (of version "+t.FileVersion+")")
+			finished = append(finished, shortID(t.OperationID)+" (of version "+t.FileVersion+", not "+q.FileVersion+")")
 		}
 	}
 	if len(running) == 1 {
@@ -412,6 +432,9 @@ func (c *Creator) conclude(
 	if r.Outcome == outcome {
 		c.o.observe(outcome)
 	}
+	c.mu.Lock()
+	c.concluded[requestHash] = append(c.concluded[requestHash], *r)
+	c.mu.Unlock()
 	return &attempt{appID: appID, requestHash: requestHash, number: number, outcome: r.Outcome}, nil
 }
 

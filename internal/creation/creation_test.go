@@ -353,3 +353,18 @@ func TestOutcomeBeforeTheIntent(t *testing.T) {
 	w.await(done)
 	w.expectTasks(0)
 }
+
+// A cache that is behind does not make an attempt whose answer came look like one without.
+func TestCacheBehind(t *testing.T) {
+	w := newWorld(t, northbound.Options{})
+	q := w.upgrade()
+	made, _ := w.turn(q)
+	intent, err := w.ledger.Get(t.Context(), storage.IntentName(made.RequestHash, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ledger.stale = []Record{*intent}
+	if v, begin, err := w.creator.Known(q); err != nil || begin || v.OperationID != made.OperationID {
+		t.Errorf("%+v, begins %t, error %v", v, begin, err)
+	}
+}

@@ -34,8 +34,8 @@ func whyNot(q *Asked, b book, running, finished []string, owned int) string {
 		next = max(next, int(later.run)+1)
 		there = append(there, later.operationID)
 	}
-	return fmt.Sprintf("the platform has such a task already: to have another one created, set spec.task.run to %d; to "+
-		"follow one that is there, replace spec.task by its operationId, %s", next, listed(there))
+	return fmt.Sprintf("the platform has such a task already: %s. To follow it, replace spec.task by its operationId; to "+
+		"have another one created, set spec.task.run to %d", listed(there), next)
 }
 
 // run is a task that was created for another run of a request.

@@ -10,6 +10,7 @@ import (
 
 	storage "fwupgrade.io/operator/api/storage/v1alpha1"
 	"fwupgrade.io/operator/api/v1alpha1"
+	"fwupgrade.io/operator/internal/result"
 )
 
 const (
@@ -77,8 +78,8 @@ func (c *Creator) judge(q *Asked, attempts []attempt) (v Verdict, begin bool) {
 	now := c.o.Clock.Now()
 	if newest != nil && newest.outcome.Result == storage.TaskResultRefused && newest.outcome.Code != "" {
 		v.State, v.Reason = v1alpha1.TaskRefused, v1alpha1.ReasonTaskRefused
-		v.Message = sentence(newest.outcome.Message) +
-			". Correct spec.task or, if the platform was corrected, increase spec.task.run"
+		v.Message = sentence(newest.outcome.Message) + " (error code " + newest.outcome.Code +
+			"). Correct spec.task or, if the platform was corrected, increase spec.task.run"
 		return v, false
 	}
 	if newest != nil && newest.outcome.Result == storage.TaskResultExists {
@@ -144,25 +145,29 @@ func (c *Creator) unclear(v Verdict, q *Asked, a *attempt) Verdict {
 	v.State, v.Reason = v1alpha1.TaskUncertain, v1alpha1.ReasonResolving
 	v.Attempt, v.AttemptTime = a.number, a.time()
 	asked, until := instant(a.intent.Time.Time), a.intent.Time.Add(c.o.Grace+lastMark)
-	// What to do comes first, as a message may be cut.
-	decide := ". To decide, replace spec.task by the operationId, or increase spec.task.run if there is none"
+	decide := "To decide, replace spec.task by the operationId, or increase spec.task.run if there is none"
+	if a.intent.For.UID != q.For.UID { // it was asked for by another FirmwareUpgrade, perhaps one that this one replaced
+		decide = "To follow it, replace spec.task by the operationId; from " + instant(a.intent.Time.Add(c.o.Grace)) +
+			" on, increase spec.task.run if there is none"
+	}
 	may := "the platform may have created a task at " + asked
 	seen, looked := c.seen(a)
 	switch {
 	case len(seen.candidates) > 1:
 		v.Reason = v1alpha1.ReasonCreationUncertain
-		v.Message = may + ", and has several like it" + decide + ": " + listed(seen.candidates)
+		v.Message = may + ", and has several like it: " + listed(seen.candidates) + ". " + decide
 	case looked && seen.stalled && len(seen.similar) > 0:
 		v.Reason = v1alpha1.ReasonCreationUncertain
-		v.Message = may + decide + ". Of those since then these may be it, of another version, policy or other devices " +
-			"than were asked for: " + listed(seen.similar)
+		v.Message = may + ". Of those since then these may be it, of another version, policy or other devices than were " +
+			"asked for: " + listed(seen.similar) + ". " + decide
 	case looked && seen.stalled, !looked && q.Reason == v1alpha1.ReasonCreationUncertain:
 		v.Reason = v1alpha1.ReasonCreationUncertain
-		v.Message = may + ", and its list of tasks can't tell" + decide
+		v.Message = may + ", and its list of tasks can't tell. " + decide
 	case c.o.Clock.Now().Before(until):
-		v.Message = may + "; it is searched for until " + instant(until) + decide
+		v.Message = may + ". It is searched for until " + instant(until) + ", and asked for again if there is none; " +
+			"nobody has to act. " + decide
 	default:
-		v.Message = may + "; the platform could not be asked often enough by " + instant(until) + ", and is still searched" +
+		v.Message = may + ". The platform could not be asked often enough by " + instant(until) + ", and is still searched. " +
 			decide
 	}
 	return v
@@ -184,8 +189,15 @@ func sentence(text string) string { return strings.TrimRight(text, ". ") }
 // listed names the first of some ids.
 func listed(ids []string) string {
 	const most = 3
-	if len(ids) > most {
-		return strings.Join(ids[:most], ", ") + fmt.Sprintf(" and %d more", len(ids)-most)
+	var named []string
+	for _, id := range ids[:min(len(ids), most)] {
+		named = append(named, shortID(id))
 	}
-	return strings.Join(ids, ", ")
+	if len(ids) > most {
+		return strings.Join(named, ", ") + fmt.Sprintf(" and %d more", len(ids)-most)
+	}
+	return strings.Join(named, ", ")
 }
+
+// shortID is an id as it is shown beside others: what is to be done has to fit into a message as well.
+func shortID(id string) string { return result.Shorten(id, 100) }
