@@ -167,8 +167,8 @@ func (c *Creator) unclear(v Verdict, q *Asked, a *attempt) Verdict {
 		v.Message = may + ". It is searched for until " + instant(until) + ", and asked for again if there is none; " +
 			"nobody has to act. " + decide
 	default:
-		v.Message = may + ". The platform could not be asked often enough by " + instant(until) + ", and is still searched. " +
-			decide
+		v.Message = may + ". The platform could not be asked often enough by " + instant(until) +
+			", and is still searched. " + decide
 	}
 	return v
 }
