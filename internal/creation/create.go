@@ -242,7 +242,7 @@ func (c *Creator) lookFirst(
 	switch {
 	case err != nil:
 		v = waiting(v, "the platform's list of tasks can't be read: "+messageOf(err), lookAgain)
-		return nil, false, v, nil //nolint:nilerr // The verdict says it.
+		return nil, false, v, nil
 	case found.unsupported && app.SearchIsProved: // it has one: what answers there may be something before the platform
 		return nil, false, waiting(v,
 			"the platform says that it has no list of tasks, of which it had one; it is asked again", lookAgain), nil
