@@ -17,11 +17,8 @@ const nearRuns = 50
 // before or are of another version, and how many others are recorded.
 //
 //   - A later run of the request was created: this one was brought back, by a backup or by Git.
-//
-// - There are such tasks that are more than the runs before this one, or of which no run before is recorded: the
-// records
-//
-//	may be lost, and with them that one of these is this very run.
+//   - There are such tasks that are more than the runs before this one, or of which no run before is recorded: the
+//     records may be lost, and with them that one of these is this very run.
 func whyNot(q *Asked, b book, running, finished []string, owned int) string {
 	before, later := runsOf(q, b)
 	if later == nil && len(running) == 0 &&
