@@ -231,6 +231,10 @@ func TestWaves(t *testing.T) {
 	if !known || before.Counts.Success != len(canary.Spec.Task.Devices) || states(canary) != v1alpha1.ConditionReady {
 		t.Fatalf("the main wave is applied when the canary is %+v, %s", before, states(canary))
 	}
+	w.passUntil(main, time.Minute, func() string { return taskCreated(main, v1alpha1.ReasonCreated) })
+	if wait := main.Spec.Task.Window.Start.Sub(w.clock.Now()); wait > 0 {
+		w.pass(wait)
+	}
 	w.passUntil(main, 30*time.Minute, func() string {
 		f.reconcile(t)
 		if k := f.named(mainName); k.state != status.CurrentStatus {

@@ -307,7 +307,7 @@ func (op *operator) leavesAnotherInstallationAlone(t *testing.T) {
 	}
 }
 
-// keepsRecords has a task recorded that a status names and no record does, and a record removed that nobody needs.
+// keepsRecords has it recorded what people decided about an attempt, and a record removed that nobody needs.
 func (op *operator) keepsRecords(t *testing.T) {
 	t.Helper()
 	const operation = "created-before"
@@ -315,6 +315,17 @@ func (op *operator) keepsRecords(t *testing.T) {
 	fwu.Spec.ExpectedDevices = nil
 	must(t, op.k8s.Create(t.Context(), fwu))
 	hash := creation.Hash(fwu.Spec.AppID, fwu.Spec.Task)
+	must(t, op.k8s.Create(t.Context(), &storage.FirmwareUpgradeTaskRecord{
+		ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: storage.IntentName(hash, 1)},
+		Spec: storage.FirmwareUpgradeTaskRecordSpec{
+			RequestHash: hash, Attempt: 1, AppID: fwu.Spec.AppID,
+			Intent: &storage.TaskIntent{
+				Time: metav1.NowMicro(), Deadline: metav1.Now(), Nonce: "nonce", Holder: "another",
+				For:       storage.ObjectReference{Namespace: fwu.Namespace, Name: fwu.Name, UID: string(fwu.UID)},
+				PackageID: fwu.Spec.Task.PackageID, TargetsHash: hash, Run: 1,
+			},
+		},
+	}))
 	old := &storage.FirmwareUpgradeTaskRecord{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: operatorNamespace, Name: storage.OutcomeName(strings.Repeat("0", len(hash)), 1),
@@ -332,9 +343,8 @@ func (op *operator) keepsRecords(t *testing.T) {
 		if err := op.k8s.Get(t.Context(), client.ObjectKeyFromObject(fwu), fwu); err != nil {
 			return err.Error()
 		}
-		fwu.Status.OperationID, fwu.Status.OperatorState.Leader = operation, "another"
-		fwu.Status.Task = &v1alpha1.TaskStatus{State: v1alpha1.TaskCreated, RequestHash: hash}
-		if err := op.k8s.Status().Update(t.Context(), fwu); err != nil {
+		fwu.Spec.Task, fwu.Spec.OperationID = nil, operation
+		if err := op.k8s.Update(t.Context(), fwu); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -344,8 +354,9 @@ func (op *operator) keepsRecords(t *testing.T) {
 		if err := op.k8s.List(t.Context(), records, client.InNamespace(operatorNamespace)); err != nil {
 			return err.Error()
 		}
-		if len(records.Items) != 1 || records.Items[0].Spec.Outcome.OperationID != operation {
-			return fmt.Sprintf("want one record, of %s, got %+v", operation, records.Items)
+		if len(records.Items) != 2 || records.Items[1].Spec.Outcome == nil ||
+			records.Items[1].Spec.Outcome.OperationID != operation {
+			return fmt.Sprintf("want an attempt that came to %s, got %+v", operation, records.Items)
 		}
 		return ""
 	})
